@@ -1,0 +1,69 @@
+"""What the core tells its auction. Peers and skills come from gossip, demand from tasks."""
+
+import msgspec
+
+
+class CandidateUp(msgspec.Struct, frozen=True):
+    """A member may be invited for these skills: (name, version) pairs. Replaces what was known."""
+
+    peer: bytes
+    boot: int
+    skills: tuple[tuple[str, str], ...]
+
+
+class CandidateDown(msgspec.Struct, frozen=True):
+    """A member is gone, or its process is: its slots are free at once, its lots end."""
+
+    peer: bytes
+    reason: str
+
+
+class CandidateLoad(msgspec.Struct, frozen=True):
+    """A hint of how much work a member has queued, milliseconds."""
+
+    peer: bytes
+    load: int
+
+
+class Seek(msgspec.Struct, frozen=True):
+    """Issuer: so many slots are wanted in all for this skill, those already held included.
+
+    Idempotent: the latest call stands. `units` 0 releases every slot that is idle
+    (the tasks machine names those with `ReleaseSlots`). `version` may be "" for any.
+    `estimate_us` is the expected duration of one task, 0 where nobody knows.
+    """
+
+    skill: str
+    version: str
+    units: int
+    estimate_us: int
+    trace: str = ""
+    """The trace id of the task that caused it, for events."""
+
+
+class ReleaseSlots(msgspec.Struct, frozen=True):
+    """Issuer: these slots are not needed any more."""
+
+    lot: str
+    peer: bytes
+    slots: int
+
+
+class SetCapacity(msgspec.Struct, frozen=True):
+    """Bidder: this peer hosts the skill with so many slots in all; 0 withdraws it."""
+
+    skill: str
+    version: str
+    slots: int
+
+
+class ObserveWork(msgspec.Struct, frozen=True):
+    """Bidder: how busy a skill is here, so that bids say the truth.
+
+    `queued`: tasks assigned and not finished; `mean_us`: moving mean of one task's duration.
+    """
+
+    skill: str
+    version: str
+    queued: int
+    mean_us: int

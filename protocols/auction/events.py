@@ -1,0 +1,78 @@
+"""What an auction tells the other machines, agents and people."""
+
+import msgspec
+
+
+class BidSummary(msgspec.Struct, frozen=True):
+    """One bid of a cleared lot, as `mesh why` shows it."""
+
+    bidder: bytes
+    units: int
+    first_completion_us: int
+    first_cost: int
+    confidence: int
+    multiplier: int
+    slots_won: int
+    outcome: str
+    """``won``, ``lost``, ``declined: reason``, ``silent`` (no commit) or ``unrevealed``."""
+
+
+class SlotsWon(msgspec.Struct, frozen=True, tag="auction.slots-won"):
+    """Issuer: slots of a lot are this peer's to fill until released or lost."""
+
+    lot: str
+    skill: str
+    version: str
+    bidder: bytes
+    slots: int
+    completion_us: int
+    """The bidder's claimed completion of one task, microseconds."""
+
+
+class SlotsLost(msgspec.Struct, frozen=True, tag="auction.slots-lost"):
+    """Issuer: slots are gone (forfeited, bidder gone, lease not renewed)."""
+
+    lot: str
+    skill: str
+    version: str
+    bidder: bytes
+    slots: int
+    reason: str
+
+
+class LotCleared(msgspec.Struct, frozen=True, tag="auction.lot-cleared"):
+    """Issuer: the whole story of a lot, for events and `mesh why`."""
+
+    lot: str
+    skill: str
+    version: str
+    units: int
+    awarded: int
+    bids: tuple[BidSummary, ...]
+    opened_wall_ns: int
+    cleared_wall_ns: int
+    trace: str = ""
+
+
+class LotFailed(msgspec.Struct, frozen=True, tag="auction.lot-failed"):
+    """Issuer: nobody took anything; the auction tries again by itself after `retry_ns`."""
+
+    lot: str
+    skill: str
+    version: str
+    reason: str
+    """``no-candidate``, ``no-bid`` or ``no-capacity``."""
+    retry_ns: int
+
+
+class SlotsGranted(msgspec.Struct, frozen=True, tag="auction.slots-granted"):
+    """Bidder: this issuer may assign to so many slots of the lot. The count is absolute.
+
+    `slots` 0 ends the grant (released, lease expired, issuer gone).
+    """
+
+    lot: str
+    issuer: bytes
+    skill: str
+    version: str
+    slots: int

@@ -1,0 +1,142 @@
+"""What clients, workers and the other machines tell the tasks machine."""
+
+import msgspec
+
+from protocols.tasks.messages import Outcome
+from protocols.tasks.skills import SkillSpec
+
+
+class TaskSpec(msgspec.Struct, frozen=True):
+    """What a client asks for: the envelope without what the custodian fills in.
+
+    Durations in milliseconds, 0 for none. `retries` -1 takes the skill's own.
+    `to` (strategy ``direct``) is a peer id, or an empty string of bytes.
+    """
+
+    skill: str
+    input: msgspec.Raw
+    version: str = ""
+    """"" takes the newest version that anyone hosts."""
+    key: str = ""
+    """Idempotency key; the task id is then H(space, key)."""
+    strategy: str = "auction"
+    to: bytes = b""
+    timeout_ms: int = 0
+    deadline_ms: int = 0
+    retries: int = -1
+    priority: int = 0
+    weight_us: int = 0
+    """The caller's estimate of the duration, for longest first; 0 where unknown."""
+    budget: int = 0
+    traceparent: str = ""
+    parent: str = ""
+    depth: int = 0
+    space: str = "default"
+    principal: str = ""
+
+
+class SubmitTasks(msgspec.Struct, frozen=True):
+    """Accept these tasks, all or none. Answered by `TasksAccepted` with the same `request`.
+
+    Raises `Refused`: UnknownSkill, InvalidInput, TooLarge, Busy (with a retry time),
+    UnknownStrategy, UnknownPeer, TooDeep, KeyConflict. A failing element is named by its index.
+    """
+
+    request: int
+    tasks: tuple[TaskSpec, ...]
+
+
+class CancelTasks(msgspec.Struct, frozen=True):
+    """Stop these tasks wherever they run; `request` is answered by `CancelAnswered`."""
+
+    request: int
+    task: str
+    reason: str = "cancelled by the caller"
+
+
+class LookUpTask(msgspec.Struct, frozen=True):
+    """Find a task here or at any member; answered by `TaskLookedUp`."""
+
+    request: int
+    task: str
+
+
+class HostSkills(msgspec.Struct, frozen=True):
+    """Every skill that this peer hosts now, with its slots: replaces what was said before."""
+
+    skills: tuple[tuple[SkillSpec, int], ...]
+
+
+class JobsEnded(msgspec.Struct, frozen=True):
+    """Attempts that this peer's workers ended; `custodian` tells whose."""
+
+    ends: tuple[tuple[bytes, Outcome], ...]
+
+
+class JobParked(msgspec.Struct, frozen=True):
+    """A running attempt here awaits a child (`waiting`), or wants to go on."""
+
+    custodian: bytes
+    task: str
+    attempt: int
+    waiting: bool
+
+
+class JobProgress(msgspec.Struct, frozen=True):
+    """A running attempt here says how far it is; fraction in millionths."""
+
+    custodian: bytes
+    task: str
+    attempt: int
+    fraction: int
+    text: str
+
+
+class SlotsHeld(msgspec.Struct, frozen=True):
+    """From the auction (issuer side): slots won, to be filled with tasks."""
+
+    lot: str
+    skill: str
+    version: str
+    peer: bytes
+    slots: int
+    completion_us: int
+
+
+class SlotsGone(msgspec.Struct, frozen=True):
+    """From the auction (issuer side): slots lost; what ran there is retried only if its peer died."""
+
+    lot: str
+    peer: bytes
+    slots: int
+    reason: str
+
+
+class SlotsLent(msgspec.Struct, frozen=True):
+    """From the auction (bidder side): an issuer may assign so many at once; absolute, 0 ends it."""
+
+    lot: str
+    issuer: bytes
+    skill: str
+    version: str
+    slots: int
+
+
+class PeerUp(msgspec.Struct, frozen=True):
+    """From gossip: a member, its boot number and the (name, version, digest) of its skills."""
+
+    peer: bytes
+    name: str
+    boot: int
+    skills: tuple[tuple[str, str, bytes], ...]
+
+
+class PeerDown(msgspec.Struct, frozen=True):
+    """From gossip or the links: this member is gone, or its process is."""
+
+    peer: bytes
+    reason: str
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Take no new work: refuse submissions and assignments, finish what runs."""

@@ -1,0 +1,197 @@
+"""What the tasks machine tells clients, people and the other machines. Batches on hot paths."""
+
+import msgspec
+
+from protocols.tasks.messages import JobKey
+
+
+class TasksAccepted(msgspec.Struct, frozen=True, tag="tasks.accepted"):
+    """The tasks of one request are on disk here; ids in the order of the request."""
+
+    request: int
+    tasks: tuple[str, ...]
+    skill: str
+    trace: str
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A task came to its end.
+
+    `state`: done | failed | cancelled | expired | dead. `value` is the encoded result,
+    empty unless done. `attempts` counts 1 + retries.
+    """
+
+    task: str
+    state: str
+    value: msgspec.Raw
+    error_kind: str
+    error_message: str
+    attempts: int
+    incomplete: bool
+    producer: bytes
+    """The peer that ran it; empty where none did."""
+    confidence: int
+    elapsed_us: int
+
+
+class TasksSettled(msgspec.Struct, frozen=True, tag="tasks.settled"):
+    """Tasks that ended, results on disk."""
+
+    settled: tuple[Settled, ...]
+
+
+class AttemptsFailed(msgspec.Struct, frozen=True, tag="tasks.attempts-failed"):
+    """Attempts that ended without a result; `retried` says whether each goes on elsewhere."""
+
+    peer: bytes
+    attempts: tuple[tuple[str, int, str, str, bool], ...]
+    """(task, attempt, status, message, retried)."""
+
+
+class AttemptsStarted(msgspec.Struct, frozen=True, tag="tasks.attempts-started"):
+    """Attempts sent to a peer in one batch."""
+
+    peer: bytes
+    lot: str
+    skill: str
+    attempts: tuple[JobKey, ...]
+
+
+class TaskProgressed(msgspec.Struct, frozen=True, tag="tasks.progressed"):
+    """A running handler said how far it is."""
+
+    task: str
+    attempt: int
+    fraction: int
+    text: str
+
+
+class AttemptView(msgspec.Struct, frozen=True):
+    """One attempt, as `mesh why` shows it. Wall clock nanoseconds; 0 where not known."""
+
+    attempt: int
+    lot: str
+    peer: bytes
+    started_wall_ns: int
+    ended_wall_ns: int
+    status: str
+    message: str
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """All that its custodian knows of a task."""
+
+    task: str
+    state: str
+    skill: str
+    version: str
+    space: str
+    principal: str
+    key: str
+    strategy: str
+    parent: str
+    traceparent: str
+    custodian: bytes
+    accepted_wall_ns: int
+    settled_wall_ns: int
+    value: msgspec.Raw
+    error_kind: str
+    error_message: str
+    attempts: int
+    incomplete: bool
+    producer: bytes
+    history: tuple[AttemptView, ...]
+    children: tuple[str, ...] = ()
+    progress: str = ""
+    confidence: int = -1
+
+
+class TaskLookedUp(msgspec.Struct, frozen=True, tag="tasks.looked-up"):
+    """The answer to `LookUpTask`; None where no member knows it."""
+
+    request: int
+    view: TaskView | None
+
+
+class CancelAnswered(msgspec.Struct, frozen=True, tag="tasks.cancel-answered"):
+    """The answer to `CancelTasks`: the task's state now, or "" where nobody knows it."""
+
+    request: int
+    task: str
+    state: str
+
+
+class SlotsWanted(msgspec.Struct, frozen=True, tag="tasks.slots-wanted"):
+    """To the auction: slots wanted in all for a skill (see auction's `Seek`)."""
+
+    skill: str
+    version: str
+    units: int
+    estimate_us: int
+    trace: str = ""
+
+
+class SlotsReturned(msgspec.Struct, frozen=True, tag="tasks.slots-returned"):
+    """To the auction: slots given back."""
+
+    lot: str
+    peer: bytes
+    slots: int
+
+
+class WorkObserved(msgspec.Struct, frozen=True, tag="tasks.work-observed"):
+    """To the auction (bidder side): how busy a skill is here."""
+
+    skill: str
+    version: str
+    queued: int
+    mean_us: int
+
+
+class CapacityChanged(msgspec.Struct, frozen=True, tag="tasks.capacity-changed"):
+    """To the auction (bidder side): slots that this peer hosts for a skill."""
+
+    skill: str
+    version: str
+    slots: int
+
+
+class RunJob(msgspec.Struct, frozen=True):
+    """One attempt to run here. Milliseconds remaining; 0 for none."""
+
+    custodian: bytes
+    task: str
+    term: int
+    attempt: int
+    skill: str
+    version: str
+    input: msgspec.Raw
+    timeout_ms: int
+    deadline_ms: int
+    depth: int
+    traceparent: str
+    parent: str
+    space: str
+    principal: str
+
+
+class RunJobs(msgspec.Struct, frozen=True, tag="tasks.run-jobs"):
+    """A `Perform`: hand these to the workers of this peer. Their ends come as `JobsEnded`."""
+
+    jobs: tuple[RunJob, ...]
+
+
+class StopJobs(msgspec.Struct, frozen=True, tag="tasks.stop-jobs"):
+    """A `Perform`: stop these attempts: (custodian, task, attempt), and why.
+
+    `reason` is ``cancelled`` or ``timeout``; the worker side answers with `JobsEnded`.
+    """
+
+    jobs: tuple[tuple[bytes, str, int], ...]
+    reason: str
+
+
+class ResumeJobs(msgspec.Struct, frozen=True, tag="tasks.resume-jobs"):
+    """A `Perform`: these parked attempts have a slot again: (custodian, task, attempt)."""
+
+    jobs: tuple[tuple[bytes, str, int], ...]

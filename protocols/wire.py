@@ -1,0 +1,148 @@
+"""The wire codec: typed messages, size caps before decoding, signatures over received bytes.
+
+A *message* is a frozen `msgspec.Struct`, array-like, tagged ``protocol.kind``.
+A *frame* is what travels between two peers: link epoch, sequence number, and
+the encoded messages. Sizes are checked before anything is decoded, and every
+bounded field states its bound in its type.
+
+A `Signed` message is an envelope around the encoded body. Its bytes are kept
+and relayed as they were received, never re-encoded.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from protocols.errors import Malformed
+from protocols.identity import Keyring
+
+FRAME_LIMIT = 1024 * 1024
+"""Bytes in one frame; a longer one is dropped unread, and its link closed by the socket."""
+MESSAGES_PER_FRAME_LIMIT = 4096
+MESSAGE_LIMIT = 64 * 1024
+"""Bytes in one message that travels whole; a longer one goes in chunks."""
+BULK_LIMIT = 16 * 1024 * 1024
+"""Bytes in one message, chunks put together."""
+SIGNED_BODY_LIMIT = 16 * 1024
+
+PeerIdField = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+SignatureField = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+NameField = Annotated[str, msgspec.Meta(max_length=128)]
+TextField = Annotated[str, msgspec.Meta(max_length=4096)]
+CountField = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """The base of all wire messages; subclasses name their tag, ``tag="gossip.ping"``."""
+
+
+class Signed(Message, frozen=True, array_like=True, tag="signed"):
+    """An envelope: `body` is an encoded message whose tag is `domain`."""
+
+    domain: Annotated[str, msgspec.Meta(max_length=64)]
+    author: PeerIdField
+    body: Annotated[bytes, msgspec.Meta(max_length=SIGNED_BODY_LIMIT)]
+    signature: SignatureField
+
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class Verified(msgspec.Struct, Generic[M], frozen=True):
+    """A signed message whose signature was good: the decoded body, and the envelope to relay."""
+
+    message: M
+    envelope: Signed
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """One frame between two peers."""
+
+    epoch: CountField
+    sequence: CountField
+    messages: tuple[msgspec.Raw, ...]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_frame_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+def encode(value: Any) -> bytes:
+    """MessagePack of a message, a record or a plain value."""
+    return _encoder.encode(value)
+
+
+def tag_of(kind: type[msgspec.Struct]) -> str:
+    """The tag of a message type."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str), f"{kind.__name__} has no tag"
+    return tag
+
+
+def seal(keyring: Keyring, message: msgspec.Struct) -> Signed:
+    """Signs a message under its own tag as domain."""
+    domain = tag_of(type(message))
+    body = _encoder.encode(message)
+    return Signed(domain, keyring.peer, body, keyring.sign(domain, body))
+
+
+def encode_frame(epoch: int, sequence: int, messages: Iterable[bytes]) -> bytes:
+    """One frame of messages that are encoded already."""
+    return _encoder.encode(Frame(epoch, sequence, tuple(msgspec.Raw(m) for m in messages)))
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Decodes a frame, not yet its messages.
+
+    Raises:
+        Malformed: too long, too many messages, or not a frame.
+    """
+    if len(data) > FRAME_LIMIT:
+        raise Malformed(f"a frame of {len(data)} bytes is over {FRAME_LIMIT}")
+    try:
+        frame = _frame_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"not a frame: {error}") from None
+    if len(frame.messages) > MESSAGES_PER_FRAME_LIMIT:
+        raise Malformed(f"{len(frame.messages)} messages in a frame")
+    return frame
+
+
+class Codec:
+    """Decodes the messages of a fixed set of types.
+
+    An unknown kind decodes to None, so that a newer neighbour may speak of
+    things this release does not know.
+    """
+
+    def __init__(self, kinds: Iterable[type[msgspec.Struct]]) -> None:
+        """Takes every message type that may be received; tags must be distinct."""
+        self.kinds = {tag_of(kind): kind for kind in kinds}
+        union: Any = None
+        for kind in self.kinds.values():
+            union = kind if union is None else union | kind
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
+
+    def decode(self, data: bytes | msgspec.Raw, limit: int = MESSAGE_LIMIT) -> Any:
+        """Decodes one message of at most `limit` bytes; None when its kind is unknown.
+
+        Raises:
+            Malformed: too long, or not what its kind should hold.
+        """
+        size = memoryview(data).nbytes
+        if size > limit:
+            raise Malformed(f"a message of {size} bytes is over {limit}")
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            if self._is_unknown_kind(data):
+                return None
+            raise Malformed(str(error)) from None
+
+    def _is_unknown_kind(self, data: bytes | msgspec.Raw) -> bool:
+        try:
+            fields = msgspec.msgpack.decode(data, type=tuple[msgspec.Raw, ...])
+            return bool(fields) and msgspec.msgpack.decode(fields[0], type=str) not in self.kinds
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return False
