@@ -1,0 +1,1 @@
+"""One peer without I/O: the machine made of machines, over bytes."""
