@@ -1,0 +1,40 @@
+"""A decentralised mesh of agents: no broker, no head node, no database server.
+
+The names below are loaded when first asked for (PEP 562), so that a client
+never pays for a peer, nor a peer for a client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mesh.agent import Agent as Agent
+    from mesh.agent import Context as Context
+    from mesh.client import AsyncClient as AsyncClient
+    from mesh.client import Client as Client
+    from mesh.client import Refused as Refused
+    from mesh.client import TaskFailed as TaskFailed
+
+_HOMES = {
+    "Agent": "mesh.agent",
+    "AsyncClient": "mesh.client",
+    "Client": "mesh.client",
+    "Context": "mesh.agent",
+    "Refused": "mesh.client",
+    "TaskFailed": "mesh.client",
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *_HOMES})
