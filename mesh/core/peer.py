@@ -1,0 +1,443 @@
+"""One peer without I/O: the machine made of machines, over bytes.
+
+A *step* is one external input: a local command, a frame from a peer, or a
+wake-up. Within it, events of one machine become commands of others
+(`routing.py`) through a bounded queue, never recursively. Everything that a
+step persists is one atomic record; what leaves waits for it (`gate.py`).
+
+A driver, real or simulated, does three things: it feeds inputs in, writes
+`take_records` and confirms with `recorded`, and carries out `take_outward`.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from mesh.core.admission import Admission, Admitted
+from mesh.core.bulk import Chunk, Credit, Incoming, Outgoing
+from mesh.core.commands import Announce, LinkClosed, LinkOpened
+from mesh.core.events import CommandRefused
+from mesh.core.framing import FrameOrder
+from mesh.core.gate import Gate
+from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
+from mesh.core.records import StepRecord, decode_entries, encode_entries
+from mesh.core.routing import (
+    AUCTION,
+    COMMANDS,
+    GOSSIP,
+    INTERNAL,
+    ROUTES,
+    TASKS,
+    Routed,
+    peer_gone,
+)
+from mesh.core.settings import CoreSettings
+from protocols.auction.auction import Auction
+from protocols.auction.commands import CandidateUp
+from protocols.auction.messages import KINDS as AUCTION_KINDS
+from protocols.auction.records import RECORDS as AUCTION_RECORDS
+from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
+from protocols.errors import Malformed, Refused, StorageCorrupt
+from protocols.gossip.commands import Advertise, Contact, LinkLost
+from protocols.gossip.events import MemberDown, MemberUp
+from protocols.gossip.gossip import Gossip
+from protocols.gossip.messages import KINDS as GOSSIP_KINDS
+from protocols.gossip.messages import SkillAdvert
+from protocols.gossip.records import RECORDS as GOSSIP_RECORDS
+from protocols.identity import Keyring
+from protocols.machine import Instant, Machine, Now
+from protocols.tasks.commands import HostSkills
+from protocols.tasks.messages import KINDS as TASK_KINDS
+from protocols.tasks.records import RECORDS as TASK_RECORDS
+from protocols.tasks.tasks import Tasks
+from protocols.wire import MESSAGE_LIMIT, Message, decode_frame, encode
+
+STEP_LIMIT = 100_000
+"""Internal events and commands in one step; more can only be a loop between machines."""
+LINKS_LIMIT = 4096
+"""Peers whose frame order and bulk state are remembered."""
+
+RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    GOSSIP: GOSSIP_RECORDS,
+    AUCTION: AUCTION_RECORDS,
+    TASKS: TASK_RECORDS,
+}
+MACHINE_OF: dict[type[msgspec.Struct], str] = {
+    **dict.fromkeys(GOSSIP_KINDS, GOSSIP),
+    **dict.fromkeys(AUCTION_KINDS, AUCTION),
+    **dict.fromkeys(TASK_KINDS, TASKS),
+}
+
+
+class PeerCore:
+    """One peer: gossip, auction and tasks behind one admission and one release gate.
+
+    Attributes:
+        gossip, auction, tasks: the machines, for queries that change nothing.
+    """
+
+    def __init__(
+        self,
+        settings: CoreSettings,
+        keyring: Keyring,
+        credential: bytes,
+        root: bytes,
+        boot: int,
+        rng: random.Random,
+        entropy: Callable[[int], bytes],
+        compile_schema: Callable[[bytes], Callable[[object], str | None]],
+    ) -> None:
+        """Takes everything that is not pure from outside.
+
+        Args:
+            settings: the machines' parameters.
+            keyring: signs as this peer.
+            credential: this peer's encoded credential chain.
+            root: the mesh's root public key.
+            boot: how often this peer has started; never repeats.
+            rng: the one source of randomness, seeded once and logged.
+            entropy: `entropy(n)` gives n secret bytes.
+            compile_schema: turns a JSON Schema into a check (`schemas.compile_schema`).
+        """
+        self.peer = keyring.peer
+        self.boot = boot
+        self.gossip = Gossip(
+            keyring, credential, boot, settings.gossip, random.Random(rng.getrandbits(64))
+        )
+        self.auction = Auction(
+            self.peer, settings.auction, random.Random(rng.getrandbits(64)), entropy, boot
+        )
+        self.tasks = Tasks(
+            self.peer, boot, settings.tasks, random.Random(rng.getrandbits(64)), compile_schema
+        )
+        self._machines: dict[str, Machine] = {
+            GOSSIP: self.gossip,
+            AUCTION: self.auction,
+            TASKS: self.tasks,
+        }
+        self._admission = Admission(root, keyring)
+        self._gate = Gate()
+        self._queue: deque[tuple[str, bool, Any]] = deque()
+        self._name = ""
+        self._door = ""
+        self._skills: tuple[SkillAdvert, ...] = ()
+        self._orders: dict[bytes, FrameOrder] = {}
+        self._outgoing: dict[bytes, Outgoing] = {}
+        self._incoming: dict[bytes, Incoming] = {}
+        self._bulk_due: dict[bytes, None] = {}
+        self._up: dict[bytes, MemberUp] = {}
+        self._unreachable: dict[bytes, None] = {}
+        self._now = Now(0, 0)
+
+    # Restart.
+
+    def restore(self, records: Iterable[bytes], now: Now) -> None:
+        """Rebuilds the machines from the journal; once, before anything else.
+
+        Raises:
+            StorageCorrupt: a record does not decode.
+        """
+        self._now = now
+        decoders = {
+            name: msgspec.msgpack.Decoder(_union(kinds)) for name, kinds in RECORD_KINDS.items()
+        }
+        restored: dict[str, list[msgspec.Struct]] = {name: [] for name in self._machines}
+        for data in records:
+            for entry in decode_entries(data):
+                if entry.machine not in decoders:
+                    raise StorageCorrupt(f"the journal names an unknown machine {entry.machine!r}")
+                try:
+                    restored[entry.machine].append(decoders[entry.machine].decode(entry.record))
+                except msgspec.MsgspecError as error:
+                    raise StorageCorrupt(
+                        f"a record of {entry.machine} does not decode: {error}"
+                    ) from None
+        for name, machine in self._machines.items():
+            machine.restore(restored[name], now)
+
+    def snapshot(self) -> Iterator[bytes]:
+        """The durable state as records that replace all records so far."""
+        assert not self._gate.has_pending_records, "a snapshot while records are pending"
+        for name, machine in self._machines.items():
+            for record in machine.snapshot():
+                yield encode_entries(((name, record),))
+
+    # Steps.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> None:
+        """Takes a local command.
+
+        Raises:
+            Refused: by the machine that takes it; nothing has changed.
+        """
+        self._now = now
+        match command:
+            case Announce():
+                self._name, self._door = command.name, command.door
+                self._advertise()
+            case HostSkills():
+                self._host(command)
+            case LinkOpened():
+                self._link_opened(command.peer)
+            case LinkClosed():
+                self._link_closed(command)
+            case _:
+                name = COMMANDS[type(command)]
+                effects = self._machines[name].submit(command, now)
+                self._gate.touch(name)
+                self._absorb(name, effects)
+        self._end_step(now)
+
+    def receive(self, link: bytes, frame: bytes, now: Now) -> None:
+        """Takes a frame from an authenticated peer. Never raises, whatever it holds."""
+        self._now = now
+        if link == self.peer or self._admission.is_isolated(link):
+            return
+        try:
+            decoded = decode_frame(frame)
+        except Malformed as error:
+            self._blame(link, f"malformed frame: {error}")
+            self._end_step(now)
+            return
+        order = self._orders.get(link)
+        if order is None:
+            if len(self._orders) >= LINKS_LIMIT:
+                return
+            order = self._orders[link] = FrameOrder()
+        if not order.is_new(decoded):
+            return
+        for data in decoded.messages:
+            self._receive_message(link, data, now, bulk=False)
+        self._end_step(now)
+
+    def wake(self, now: Now) -> None:
+        """Does all that is due at `now`."""
+        self._now = now
+        for name, machine in self._machines.items():
+            due = machine.deadline()
+            if due is not None and due <= now.monotonic_ns:
+                self._gate.touch(name)
+                self._absorb(name, machine.wake(now))
+        for peer, outgoing in self._outgoing.items():
+            if outgoing.stalls_at is not None and outgoing.stalls_at <= now.monotonic_ns:
+                outgoing.stall()
+                self._bulk_due[peer] = None
+        self._end_step(now)
+
+    def deadline(self) -> Instant | None:
+        """When `wake` is wanted: the least deadline of all machines."""
+        least: Instant | None = None
+        for machine in self._machines.values():
+            due = machine.deadline()
+            if due is not None and (least is None or due < least):
+                least = due
+        for outgoing in self._outgoing.values():
+            due = outgoing.stalls_at
+            if due is not None and (least is None or due < least):
+                least = due
+        return least
+
+    # What the driver takes out.
+
+    def take_records(self) -> tuple[StepRecord, ...]:
+        """The records to write, in order; confirm them with `recorded`."""
+        return self._gate.take_records()
+
+    def recorded(self, number: int) -> None:
+        """All records up to `number` are durable."""
+        self._gate.recorded(number)
+
+    def take_outward(self) -> list[Outward]:
+        """What may leave now: transmissions first, then the rest in order."""
+        frames: dict[bytes, list[bytes]] = {}
+        rest: list[Outward] = []
+        for effect in self._gate.take_ready():
+            match effect:
+                case Send():
+                    self._queue_bytes(frames, effect.to, encode(effect.message))
+                case Broadcast():
+                    data = encode(effect.message)
+                    for peer in self.gossip.alive():
+                        self._queue_bytes(frames, peer, data)
+                case Emit():
+                    rest.append(Notify(effect.event))
+                case Perform():
+                    rest.append(Execute(effect.job))
+                case Blame():
+                    rest.append(Accuse(effect.peer, effect.offence, effect.evidence))
+        for peer in [p for p in self._bulk_due if p in self._outgoing]:
+            chunks = self._outgoing[peer].chunks(self._now.monotonic_ns)
+            if chunks:
+                frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
+        self._bulk_due.clear()
+        sent: list[Outward] = [Transmit(to, tuple(messages)) for to, messages in frames.items()]
+        return sent + rest
+
+    # Queries.
+
+    def contact(self, peer: bytes) -> Contact | None:
+        """Where a peer can be met, as far as gossip knows."""
+        return self.gossip.contact(peer)
+
+    def check(self) -> None:
+        """Asserts the invariants of all machines."""
+        for machine in self._machines.values():
+            machine.check()
+
+    # Inside a step.
+
+    def _receive_message(
+        self, link: bytes, data: bytes | msgspec.Raw, now: Now, bulk: bool
+    ) -> None:
+        try:
+            admitted = self._admission.admit(link, data, now, bulk)
+        except Malformed as error:
+            self._blame(link, f"malformed message: {error}")
+            return
+        if admitted is None or self._admission.is_isolated(link):
+            return
+        match admitted.message:
+            case Chunk() as chunk:
+                if not bulk:
+                    self._receive_chunk(link, chunk, now)
+            case Credit() as credit:
+                outgoing = self._outgoing.get(link)
+                if outgoing is not None:
+                    outgoing.credit(credit, now.monotonic_ns)
+                    self._bulk_due[link] = None
+            case _:
+                self._deliver(link, admitted, now)
+
+    def _receive_chunk(self, link: bytes, chunk: Chunk, now: Now) -> None:
+        incoming = self._incoming.get(link)
+        if incoming is None:
+            incoming = self._incoming[link] = Incoming()
+        whole, credit = incoming.take(chunk)
+        if credit is not None:
+            self._gate.touch("core")
+            self._gate.add("core", Send(link, credit, prompt=True), prompt=True)
+        if whole is not None:
+            self._receive_message(link, whole, now, bulk=True)
+
+    def _deliver(self, link: bytes, admitted: Admitted, now: Now) -> None:
+        name = MACHINE_OF[admitted.kind]
+        self._gate.touch(name)
+        try:
+            effects = self._machines[name].receive(link, admitted.author, admitted.message, now)
+            self._absorb(name, effects)
+            self._drain(now)
+        except AssertionError as error:
+            # An invariant that a remote message can break is our bug; replaying the
+            # message must not become a crash loop, so its sender is not heard again.
+            self._queue.clear()
+            self._admission.isolate(link, str(error))
+            self._blame(link, f"isolated: {admitted.kind.__name__} broke an invariant: {error}")
+
+    def _absorb(self, name: str, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Emit():
+                    event = effect.event
+                    self._observe(event)
+                    route = ROUTES.get(type(event))
+                    if route is not None:
+                        self._enqueue(route(event))
+                    if type(event) not in INTERNAL:
+                        self._gate.add(name, effect, prompt=False)
+                case Send() if effect.to == self.peer:
+                    self._queue.append((MACHINE_OF[type(effect.message)], True, effect.message))
+                case Send() | Broadcast():
+                    self._gate.add(name, effect, effect.prompt)
+                case Persist() | Blame() | Perform():
+                    self._gate.add(name, effect, prompt=False)
+
+    def _enqueue(self, routed: Iterable[Routed]) -> None:
+        for name, command in routed:
+            self._queue.append((name, False, command))
+
+    def _drain(self, now: Now) -> None:
+        taken = 0
+        while self._queue:
+            taken += 1
+            assert taken <= STEP_LIMIT, "machines answer each other without end"
+            name, is_message, payload = self._queue.popleft()
+            self._gate.touch(name)
+            machine = self._machines[name]
+            if is_message:
+                self._absorb(name, machine.receive(self.peer, self.peer, payload, now))
+                continue
+            try:
+                self._absorb(name, machine.submit(payload, now))
+            except Refused as refusal:
+                kind = type(payload).__name__
+                self._absorb(name, (Emit(CommandRefused(name, kind, refusal.message)),))
+
+    def _end_step(self, now: Now) -> None:
+        self._drain(now)
+        self._gate.end_step()
+
+    def _blame(self, peer: bytes, offence: str) -> None:
+        self._gate.touch("core")
+        self._gate.add("core", Blame(peer, offence), prompt=True)
+
+    # Links and bulk.
+
+    def _queue_bytes(self, frames: dict[bytes, list[bytes]], to: bytes, data: bytes) -> None:
+        if len(data) <= MESSAGE_LIMIT:
+            frames.setdefault(to, []).append(data)
+            return
+        outgoing = self._outgoing.get(to)
+        if outgoing is None:
+            # Sessions must grow over restarts, so that a receiver knows old chunks from new.
+            outgoing = self._outgoing[to] = Outgoing(self.boot << 24)
+        outgoing.offer(data)
+        self._bulk_due[to] = None
+
+    def _link_opened(self, peer: bytes) -> None:
+        outgoing = self._outgoing.get(peer)
+        if outgoing is not None:
+            outgoing.restart()
+            self._bulk_due[peer] = None
+        if peer in self._unreachable:
+            del self._unreachable[peer]
+            if peer in self._up:
+                self._enqueue(ROUTES[MemberUp](self._up[peer]))
+
+    def _link_closed(self, command: LinkClosed) -> None:
+        self._enqueue([(GOSSIP, LinkLost(command.peer, command.refused))])
+        if command.refused:
+            self._unreachable[command.peer] = None
+            self._enqueue(peer_gone(command.peer, "its process is gone"))
+
+    # What this peer says of itself.
+
+    def _host(self, command: HostSkills) -> None:
+        self._skills = tuple(
+            SkillAdvert(spec.name, spec.version, spec.digest()) for spec, _ in command.skills
+        )
+        hosted = tuple((spec.name, spec.version) for spec, _ in command.skills)
+        self._enqueue([(TASKS, command), (AUCTION, CandidateUp(self.peer, self.boot, hosted))])
+        self._advertise()
+
+    def _advertise(self) -> None:
+        if self._door:
+            self._enqueue([(GOSSIP, Advertise(self._name, self._door, self._skills))])
+
+    def _observe(self, event: msgspec.Struct) -> None:
+        if isinstance(event, MemberUp):
+            self._up[event.peer] = event
+        elif isinstance(event, MemberDown):
+            self._up.pop(event.peer, None)
+            self._unreachable.pop(event.peer, None)
+            self._outgoing.pop(event.peer, None)
+            self._incoming.pop(event.peer, None)
+
+
+def _union(kinds: tuple[type[msgspec.Struct], ...]) -> Any:
+    union: Any = Message
+    for index, kind in enumerate(kinds):
+        union = kind if index == 0 else union | kind
+    return union

@@ -1,0 +1,125 @@
+"""Which machine's event is which other machine's command.
+
+The protocols know nothing of each other; this table is all that joins them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from protocols.auction import commands as auction_commands
+from protocols.auction import events as auction_events
+from protocols.gossip import commands as gossip_commands
+from protocols.gossip import events as gossip_events
+from protocols.tasks import commands as task_commands
+from protocols.tasks import events as task_events
+
+Routed = tuple[str, msgspec.Struct]
+
+GOSSIP, AUCTION, TASKS = "gossip", "auction", "tasks"
+
+
+def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
+    skills = tuple((skill.name, skill.version) for skill in event.skills)
+    advertised = tuple((skill.name, skill.version, skill.digest) for skill in event.skills)
+    return [
+        (TASKS, task_commands.PeerUp(event.peer, event.name, event.boot, advertised)),
+        (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills)),
+    ]
+
+
+def _member_down(event: gossip_events.MemberDown) -> list[Routed]:
+    return peer_gone(event.peer, event.reason)
+
+
+def _load_changed(event: gossip_events.LoadChanged) -> list[Routed]:
+    return [(AUCTION, auction_commands.CandidateLoad(event.peer, event.load))]
+
+
+def _slots_won(event: auction_events.SlotsWon) -> list[Routed]:
+    held = task_commands.SlotsHeld(
+        event.lot, event.skill, event.version, event.bidder, event.slots, event.completion_us
+    )
+    return [(TASKS, held)]
+
+
+def _slots_lost(event: auction_events.SlotsLost) -> list[Routed]:
+    return [(TASKS, task_commands.SlotsGone(event.lot, event.bidder, event.slots, event.reason))]
+
+
+def _slots_granted(event: auction_events.SlotsGranted) -> list[Routed]:
+    lent = task_commands.SlotsLent(
+        event.lot, event.issuer, event.skill, event.version, event.slots
+    )
+    return [(TASKS, lent)]
+
+
+def _slots_wanted(event: task_events.SlotsWanted) -> list[Routed]:
+    seek = auction_commands.Seek(
+        event.skill, event.version, event.units, event.estimate_us, event.trace
+    )
+    return [(AUCTION, seek)]
+
+
+def _slots_returned(event: task_events.SlotsReturned) -> list[Routed]:
+    return [(AUCTION, auction_commands.ReleaseSlots(event.lot, event.peer, event.slots))]
+
+
+def _work_observed(event: task_events.WorkObserved) -> list[Routed]:
+    work = auction_commands.ObserveWork(event.skill, event.version, event.queued, event.mean_us)
+    return [(AUCTION, work)]
+
+
+def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
+    return [(AUCTION, auction_commands.SetCapacity(event.skill, event.version, event.slots))]
+
+
+ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
+    gossip_events.MemberUp: _member_up,
+    gossip_events.MemberDown: _member_down,
+    gossip_events.LoadChanged: _load_changed,
+    auction_events.SlotsWon: _slots_won,
+    auction_events.SlotsLost: _slots_lost,
+    auction_events.SlotsGranted: _slots_granted,
+    task_events.SlotsWanted: _slots_wanted,
+    task_events.SlotsReturned: _slots_returned,
+    task_events.WorkObserved: _work_observed,
+    task_events.CapacityChanged: _capacity_changed,
+}
+
+INTERNAL = frozenset(
+    (
+        gossip_events.LoadChanged,
+        task_events.SlotsWanted,
+        task_events.SlotsReturned,
+        task_events.WorkObserved,
+        task_events.CapacityChanged,
+    )
+)
+"""Events that are plumbing between machines and of no interest outside."""
+
+
+def peer_gone(peer: bytes, reason: str) -> list[Routed]:
+    """What the other machines must hear when a member, or its process, is gone."""
+    return [
+        (AUCTION, auction_commands.CandidateDown(peer, reason)),
+        (TASKS, task_commands.PeerDown(peer, reason)),
+    ]
+
+
+COMMANDS: dict[type[msgspec.Struct], str] = {
+    gossip_commands.Join: GOSSIP,
+    gossip_commands.Advertise: GOSSIP,
+    gossip_commands.SetLoad: GOSSIP,
+    gossip_commands.Leave: GOSSIP,
+    gossip_commands.LinkLost: GOSSIP,
+    **{
+        kind: TASKS
+        for kind in vars(task_commands).values()
+        if isinstance(kind, type)
+        and issubclass(kind, msgspec.Struct)
+        and kind.__module__ == task_commands.__name__
+    },
+}
+"""Which machine takes a command that comes from outside the core."""
