@@ -1,0 +1,1 @@
+"""One peer for real: sockets, clock, workers."""

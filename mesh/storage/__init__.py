@@ -1,0 +1,1 @@
+"""The peer's disk: journal, checkpoint, flight recorder."""
