@@ -1,0 +1,63 @@
+# `make` lists the targets. Everything happens in .venv, made from requirements.lock.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+STAMP := .venv/.ready
+PYTEST_WORKERS ?= 2
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+
+# pip's settings from the environment may say where packages come from, but not
+# where they go or which are taken; and nothing may shadow what .venv holds.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIRE_VIRTUALENV
+unexport PIP_REQUIRE_HASHES PIP_REQUIREMENT PIP_CONSTRAINT PIP_EDITABLE PIP_NO_DEPS PIP_DRY_RUN
+unexport PIP_NO_BINARY PIP_ONLY_BINARY PIP_IGNORE_INSTALLED PIP_FORCE_REINSTALL PIP_UPGRADE
+unexport PIP_NO_BUILD_ISOLATION PIP_BUILD_CONSTRAINT PIP_PRE PIP_SRC PIP_CONFIG_SETTINGS
+unexport PIP_PLATFORM PIP_PYTHON_VERSION PIP_IMPLEMENTATION PIP_ABI PIP_REPORT
+unexport PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONSAFEPATH VIRTUAL_ENV
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(STAMP) ## five agents review code together, and one of them is killed
+	$(BIN)/mesh demo $(DEMO_ARGS)
+
+.PHONY: test
+test: lint ## lint, then every test that is not slow
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: check
+check: lint ## lint, then every test, slow ones too
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## style, types and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: bench
+bench: $(STAMP) ## measure; compare figures of one machine only
+	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+.PHONY: lock
+lock: $(STAMP) ## pin every dependency again, with the hashes of all its files
+	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet \
+		--upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
+		--extra demo --extra dev --output-file requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## remove .venv and everything that was generated
+	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache
+	find mesh protocols simulations tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An interrupted run leaves no stamp, and the next one starts .venv anew.
+$(STAMP): requirements.lock pyproject.toml .ci/venv
+	@.ci/venv $(STAMP)
