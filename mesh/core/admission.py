@@ -86,9 +86,7 @@ class Admission:
         keyring = self._keyring
         if envelope.domain not in self._signed_codec.kinds:
             return None
-        if not keyring.verify(
-            envelope.domain, envelope.author, envelope.body, envelope.signature
-        ):
+        if not keyring.verify(envelope.domain, envelope.author, envelope.body, envelope.signature):
             raise Malformed(f"a wrong signature on {envelope.domain}")
         body = self._signed_codec.decode(envelope.body)
         if body is None or tag_of(type(body)) != envelope.domain:
@@ -101,9 +99,7 @@ class Admission:
         known = self._credentials.get(record.credential)
         if known is None or now.wall_ns // SECOND_NS > known[1]:
             try:
-                credential = verify_chain(
-                    record.credential, self._root, now.wall_ns, self._keyring
-                )
+                credential = verify_chain(record.credential, self._root, now.wall_ns, self._keyring)
             except CredentialRefused as error:
                 raise Malformed(f"a member record's credential: {error}") from None
             if len(self._credentials) >= CREDENTIALS_REMEMBERED_LIMIT:

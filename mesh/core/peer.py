@@ -282,6 +282,10 @@ class PeerCore:
         """Where a peer can be met, as far as gossip knows."""
         return self.gossip.contact(peer)
 
+    def hosted_skills(self) -> list[str]:
+        """The skills of this peer's own agents, as ``name@version``."""
+        return [f"{skill.name}@{skill.version}" for skill in self._skills]
+
     def check(self) -> None:
         """Asserts the invariants of all machines."""
         for machine in self._machines.values():

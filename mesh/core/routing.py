@@ -49,9 +49,7 @@ def _slots_lost(event: auction_events.SlotsLost) -> list[Routed]:
 
 
 def _slots_granted(event: auction_events.SlotsGranted) -> list[Routed]:
-    lent = task_commands.SlotsLent(
-        event.lot, event.issuer, event.skill, event.version, event.slots
-    )
+    lent = task_commands.SlotsLent(event.lot, event.issuer, event.skill, event.version, event.slots)
     return [(TASKS, lent)]
 
 

@@ -1,0 +1,153 @@
+"""What a core knows, as plain values for clients: ids become text, instants seconds.
+
+These dictionaries are a public interface (`docs/reference/cli.md`): keys may be
+added, and none is ever renamed.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mesh.core.peer import PeerCore
+from protocols.auction.events import LotCleared
+from protocols.identity import text_id
+from protocols.machine import SECOND_NS
+from protocols.tasks.events import AttemptView, TaskView
+
+PEER_STATES = ("alive", "suspect", "dead", "left")
+
+
+def decoded(value: msgspec.Raw) -> Any:
+    """An encoded value; None where it is empty."""
+    return msgspec.msgpack.decode(value) if memoryview(value).nbytes else None
+
+
+def seconds(wall_ns: int) -> float | None:
+    """Wall-clock nanoseconds as seconds since 1970; None for 0, which means unknown."""
+    return round(wall_ns / SECOND_NS, 6) if wall_ns else None
+
+
+class Views:
+    """Answers questions about one peer from its core."""
+
+    def __init__(self, core: PeerCore, name: str, door: str, pid: int) -> None:
+        """Takes the core, which is only read, and what the core does not know of its process."""
+        self._core = core
+        self._name = name
+        self._door = door
+        self._pid = pid
+
+    def name_of(self, peer: bytes) -> str:
+        """A peer's short name where it is known, else its text id; "" for no peer."""
+        if not peer:
+            return ""
+        if peer == self._core.peer:
+            return self._name
+        for member in self._core.gossip.members():
+            if member.peer == peer:
+                return member.name
+        return text_id(peer)
+
+    def status(self) -> dict[str, Any]:
+        """What this peer says of itself and of every member it knows."""
+        mine = self._core.hosted_skills()
+        members = self.members()
+        alive = sum(1 for member in members if member["state"] in ("alive", "suspect"))
+        return {
+            "name": self._name,
+            "id": text_id(self._core.peer),
+            "address": self._door,
+            "pid": self._pid,
+            "state": "alive",
+            "alive": alive + 1,
+            "skills": mine,
+            "boot": self._core.boot,
+            "members": members,
+        }
+
+    def members(self) -> list[dict[str, Any]]:
+        """Every other member, by name."""
+        rows = [
+            {
+                "name": member.name,
+                "id": text_id(member.peer),
+                "address": member.door,
+                "state": PEER_STATES[member.state],
+                "incarnation": member.incarnation,
+                "skills": [f"{skill.name}@{skill.version}" for skill in member.skills],
+                "load_ms": member.load,
+            }
+            for member in self._core.gossip.members()
+        ]
+        return sorted(rows, key=lambda row: str(row["name"]))
+
+    def task(self, view: TaskView) -> dict[str, Any]:
+        """A task as `mesh task` prints it."""
+        failed = view.error_kind or view.error_message
+        return {
+            "task": view.task,
+            "state": view.state,
+            "result": decoded(view.value),
+            "error": {"kind": view.error_kind, "message": view.error_message} if failed else None,
+            "attempts": view.attempts,
+            "incomplete": view.incomplete,
+            "producer": self.name_of(view.producer) or None,
+            "skill": f"{view.skill}@{view.version}",
+            "custodian": self.name_of(view.custodian),
+            "parent": view.parent or None,
+            "trace": view.traceparent or None,
+            "key": view.key or None,
+            "strategy": view.strategy,
+            "progress": view.progress or None,
+            "confidence": view.confidence / 1_000_000 if view.confidence >= 0 else None,
+            "accepted": seconds(view.accepted_wall_ns),
+            "settled": seconds(view.settled_wall_ns),
+        }
+
+    def why(self, view: TaskView) -> dict[str, Any]:
+        """A task's story: its attempts, and the lots in which their slots were won."""
+        lots: dict[str, dict[str, Any]] = {}
+        for attempt in view.history:
+            story = self._core.auction.lot_story(attempt.lot) if attempt.lot else None
+            if story is not None:
+                lots[attempt.lot] = self._lot(story)
+        return {
+            **self.task(view),
+            "history": [self._attempt(attempt) for attempt in view.history],
+            "lots": list(lots.values()),
+            "children": list(view.children),
+        }
+
+    def _attempt(self, attempt: AttemptView) -> dict[str, Any]:
+        return {
+            "attempt": attempt.attempt,
+            "lot": attempt.lot or None,
+            "peer": self.name_of(attempt.peer),
+            "started": seconds(attempt.started_wall_ns),
+            "ended": seconds(attempt.ended_wall_ns),
+            "status": attempt.status,
+            "message": attempt.message,
+        }
+
+    def _lot(self, story: LotCleared) -> dict[str, Any]:
+        return {
+            "lot": story.lot,
+            "skill": f"{story.skill}@{story.version}",
+            "units": story.units,
+            "awarded": story.awarded,
+            "opened": seconds(story.opened_wall_ns),
+            "cleared": seconds(story.cleared_wall_ns),
+            "bids": [
+                {
+                    "bidder": self.name_of(bid.bidder),
+                    "units": bid.units,
+                    "completion_ms": bid.first_completion_us / 1000,
+                    "cost": bid.first_cost / 1_000_000,
+                    "confidence": bid.confidence / 1_000_000,
+                    "multiplier": bid.multiplier / 1_000_000,
+                    "slots": bid.slots_won,
+                    "outcome": bid.outcome,
+                }
+                for bid in story.bids
+            ],
+        }
