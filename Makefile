@@ -24,7 +24,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(STAMP) ## five agents review code together, and one of them is killed
+demo: $(STAMP) ## see a mesh work, and survive a kill
 	$(BIN)/mesh demo $(DEMO_ARGS)
 
 .PHONY: test

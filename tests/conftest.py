@@ -1,0 +1,73 @@
+"""The run's seed, and what every test relies on.
+
+The seed is `MESH_SEED` where that is set (a number), otherwise it comes from
+the commit, so that each commit tries something new and can be tried again.
+"""
+
+import hashlib
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED_LIMIT = 2**32
+
+if not __debug__:
+    raise pytest.UsageError("the tests rest on assertions: run them without -O")
+
+settings.register_profile(
+    "mesh",
+    deadline=None,  # a busy machine is not a bug
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("mesh")
+
+
+def _commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
+
+
+def _seed() -> int:
+    given = os.environ.get("MESH_SEED", "")
+    if given:
+        return int(given) % SEED_LIMIT
+    digest = hashlib.sha256(_commit().encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+RUN_SEED = _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis follows the run's seed unless it was given one of its own."""
+    if getattr(config.option, "hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(RUN_SEED)
+
+
+def pytest_report_header() -> str:
+    """Shows how to run the same again."""
+    return f"seed: {RUN_SEED} (again with MESH_SEED={RUN_SEED})"
+
+
+@pytest.fixture(scope="session")
+def run_seed() -> int:
+    """The seed of this run."""
+    return RUN_SEED
+
+
+@pytest.fixture
+def rng(run_seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """A generator of the test's own, the same in every run with this seed."""
+    return random.Random(f"{run_seed}/{request.node.nodeid}")
