@@ -49,4 +49,6 @@ def print_table(rows: list[dict[str, Any]], columns: list[str]) -> None:
     ]
     heading = [column.upper() for column in columns]
     for line in [heading, *cells]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )

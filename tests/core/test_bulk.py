@@ -1,0 +1,115 @@
+"""Long messages in chunks: whole or not at all, whatever the network does to the chunks."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.core.bulk import (
+    CHUNK_BYTES,
+    OUTGOING_LIMIT,
+    STALLED_SESSIONS_LIMIT,
+    WINDOW,
+    Chunk,
+    Incoming,
+    Outgoing,
+)
+from protocols.wire import BULK_LIMIT
+
+
+def carry(outgoing: Outgoing, incoming: Incoming, drop: set[int] | None = None) -> list[bytes]:
+    """Carries chunks and credits to and fro until nothing moves; drops the numbered chunks."""
+    whole: list[bytes] = []
+    count = 0
+    while chunks := outgoing.chunks(0):
+        for chunk in chunks:
+            count += 1
+            if drop and count in drop:
+                continue
+            message, credit = incoming.take(chunk)
+            if message is not None:
+                whole.append(message)
+            if credit is not None:
+                outgoing.credit(credit, 0)
+    return whole
+
+
+def test_long_messages_arrive_whole_and_in_order() -> None:
+    outgoing, incoming = Outgoing(1), Incoming()
+    messages = [random.Random(n).randbytes(n * 300_000 + 1) for n in range(1, 6)]
+    for message in messages:
+        assert outgoing.offer(message)
+    assert carry(outgoing, incoming) == messages
+
+
+def test_no_more_than_a_window_leaves_without_credit() -> None:
+    outgoing = Outgoing(1)
+    outgoing.offer(bytes(4 * WINDOW))
+    sent = sum(len(chunk.data) for chunk in outgoing.chunks(0))
+    assert WINDOW <= sent < WINDOW + CHUNK_BYTES
+    assert outgoing.chunks(0) == []
+
+
+def test_a_message_that_lost_a_chunk_is_dropped_and_the_next_one_arrives() -> None:
+    outgoing, incoming = Outgoing(1), Incoming()
+    outgoing.offer(bytes(200_000))
+    outgoing.offer(b"x" * 200_000)
+    assert carry(outgoing, incoming, drop={2}) == [b"x" * 200_000]
+
+
+def test_a_new_session_sends_the_message_under_way_again() -> None:
+    outgoing, incoming = Outgoing(1), Incoming()
+    outgoing.offer(bytes(3 * WINDOW))
+    for chunk in outgoing.chunks(0):
+        incoming.take(chunk)
+    outgoing.restart()
+    assert carry(outgoing, incoming) == [bytes(3 * WINDOW)]
+
+
+def test_chunks_of_an_old_session_are_ignored() -> None:
+    incoming = Incoming()
+    incoming.take(Chunk(5, 0, 0, 0, b"new"))
+    assert incoming.take(Chunk(4, 0, 0, 0, b"old")) == (None, None)
+
+
+def test_a_queue_that_nobody_takes_is_dropped_in_the_end() -> None:
+    outgoing = Outgoing(1)
+    outgoing.offer(bytes(3 * WINDOW))
+    for _ in range(STALLED_SESSIONS_LIMIT):
+        assert outgoing.chunks(0)
+        assert outgoing.stalls_at is not None
+        outgoing.stall()
+    assert outgoing.chunks(0) == []
+    assert outgoing.stalls_at is None
+
+
+def test_what_waits_for_one_peer_is_bounded() -> None:
+    outgoing = Outgoing(1)
+    message = bytes(BULK_LIMIT)
+    taken = 0
+    while outgoing.offer(message):
+        taken += 1
+    assert taken == OUTGOING_LIMIT // BULK_LIMIT
+
+
+def test_a_message_over_the_limit_is_not_put_together() -> None:
+    incoming = Incoming()
+    whole, _ = incoming.take(Chunk(1, 0, 0, BULK_LIMIT, b"x"))
+    assert whole is None
+    whole, _ = incoming.take(Chunk(1, 1, 1, 0, b"y"))
+    assert whole is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 400_000), min_size=1, max_size=6),
+    drop=st.sets(st.integers(1, 30), max_size=4),
+)
+def test_what_arrives_was_sent_whole_in_order(sizes: list[int], drop: set[int]) -> None:
+    outgoing, incoming = Outgoing(1), Incoming()
+    messages = [random.Random(n).randbytes(size) for n, size in enumerate(sizes)]
+    for message in messages:
+        outgoing.offer(message)
+    arrived = carry(outgoing, incoming, drop)
+    remaining = iter(messages)
+    assert all(any(message == sent for sent in remaining) for message in arrived)
