@@ -1,0 +1,1 @@
+"""Benchmarks: what the mesh costs. `make bench`, or `python -m tests.benchmarks NAME...`."""
