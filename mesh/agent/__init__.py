@@ -1,1 +1,21 @@
 """What agent authors import."""
+
+from mesh.agent.agent import Agent, Skill
+from mesh.agent.context import ChildHandle, Context
+from mesh.agent.outcome import Cancelled, Missing, NoRetry, Partial, Result
+from mesh.local.errors import MeshError, Refused, TaskFailed
+
+__all__ = [
+    "Agent",
+    "Cancelled",
+    "ChildHandle",
+    "Context",
+    "MeshError",
+    "Missing",
+    "NoRetry",
+    "Partial",
+    "Refused",
+    "Result",
+    "Skill",
+    "TaskFailed",
+]

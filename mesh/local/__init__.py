@@ -1,1 +1,4 @@
-"""The local protocol: what clients and workers speak with their peer. See docs/reference/local-protocol.md."""
+"""The local protocol: what clients and workers speak with their peer.
+
+See docs/reference/local-protocol.md.
+"""

@@ -21,9 +21,7 @@ INPUT_LIMIT = 8 * 1024 * 1024
 NIL = msgspec.Raw(b"\xc0")
 
 
-class LocalMessage(
-    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True
-):
+class LocalMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True):
     """The base of all local messages."""
 
 
@@ -141,8 +139,10 @@ class Cancel(LocalMessage, frozen=True, tag="cancel"):
 
 
 class Ask(LocalMessage, frozen=True, tag="ask"):
-    """A question. `verb`: ``status``, ``peers``, ``task``, ``tasks``, ``why``, ``skills``,
-    ``drain``, ``stop``. Answered by `Answer`."""
+    """A question, answered by `Answer`.
+
+    `verb`: ``status``, ``peers``, ``task``, ``tasks``, ``why``, ``skills``, ``drain``, ``stop``.
+    """
 
     request: int
     verb: str
@@ -171,7 +171,7 @@ class EventSeen(LocalMessage, frozen=True, tag="event"):
 
 
 class Ping(LocalMessage, frozen=True, tag="ping"):
-    """Is the peer's loop alive? (A stopped process keeps its socket open.)"""
+    """Is the peer's loop alive? A stopped process keeps its socket open."""
 
     request: int
 
@@ -196,6 +196,8 @@ class SkillDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
     timeout_ms: int = 0
     retries: int = 2
     description: str = ""
+    inline: bool = False
+    """The peer may run it in its own process."""
 
 
 class Register(LocalMessage, frozen=True, tag="register"):

@@ -1,0 +1,166 @@
+"""Agents and their skills, as agent authors declare them."""
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal, TypeVar, overload
+
+from mesh.agent.context import Context
+from mesh.agent.signature import Signature, compile_signature
+from mesh.local.messages import SkillDeclaration
+from mesh.local.options import milliseconds
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Loop = Literal["asyncio", "trio"]
+
+
+class Skill:
+    """One skill of an agent: its handler, its limits, and what its signature compiles to.
+
+    Attributes:
+        function: the handler as it was written.
+        is_async: whether it is a coroutine function; others run in threads.
+        timeout: the longest that one attempt may run, in seconds; None for no limit.
+        retries: attempts after the first.
+        slots: how many attempts may run at once.
+        inline: whether it runs in the peer's own loop.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        version: str,
+        timeout: float | None,
+        retries: int,
+        slots: int,
+        inline: bool,
+        description: str,
+    ) -> None:
+        if not name or "@" in name:
+            raise ValueError(f"{name!r} cannot name a skill")
+        if slots < 1:
+            raise ValueError(f"skill {name}: slots must be at least 1")
+        if retries < 0:
+            raise ValueError(f"skill {name}: retries must not be below zero")
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"skill {name}: timeout must be above zero, or None")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"skill {name}: a handler returns its result, it does not yield")
+        self.function = function
+        self.name = name
+        self.version = version
+        self.timeout = timeout
+        self.retries = retries
+        self.slots = slots
+        self.inline = inline
+        self.description = description
+        self.is_async = inspect.iscoroutinefunction(function)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """Compiled at first use, when every name that the hints mention is defined."""
+        return compile_signature(self.function, Context)
+
+    def declaration(self) -> SkillDeclaration:
+        """What a peer is told about this skill."""
+        return SkillDeclaration(
+            name=self.name,
+            version=self.version,
+            input_schema=self.signature.input_schema,
+            output_schema=self.signature.output_schema,
+            slots=self.slots,
+            timeout_ms=milliseconds(self.timeout or 0),
+            retries=self.retries,
+            description=self.description,
+            inline=self.inline,
+        )
+
+
+class Agent:
+    """A named set of skills, which one worker process runs.
+
+    Args:
+        name: for people, and for calls that name an agent.
+        loop: the event loop that its coroutines expect.
+    """
+
+    def __init__(self, name: str, *, loop: Loop = "asyncio") -> None:
+        if not name:
+            raise ValueError("an agent needs a name")
+        if loop not in ("asyncio", "trio"):
+            raise ValueError(f"loop is 'asyncio' or 'trio', not {loop!r}")
+        self.name = name
+        self.loop: Loop = loop
+        self.skills: dict[tuple[str, str], Skill] = {}
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r}, skills={[name for name, _ in self.skills]})"
+
+    @overload
+    def skill(self, function: F, /) -> F: ...
+
+    @overload
+    def skill(
+        self,
+        /,
+        *,
+        version: str = "1",
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+        slots: int = 1,
+        inline: bool = False,
+        description: str | None = None,
+    ) -> Callable[[F], F]: ...
+
+    def skill(
+        self,
+        function: Any = None,
+        /,
+        *,
+        version: str = "1",
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+        slots: int = 1,
+        inline: bool = False,
+        description: str | None = None,
+    ) -> Any:
+        """Makes a function a skill; the function itself stays as it is.
+
+        Args:
+            function: the handler, where the decorator is used without parentheses.
+            version: raise it when inputs or outputs change.
+            name: the function's name by default.
+            timeout: seconds that one attempt may run.
+            retries: attempts after the first, should one fail.
+            slots: how many attempts one worker runs at once.
+            inline: run in the peer's own loop; for short trio or plain handlers you trust.
+            description: the docstring's first paragraph by default.
+
+        Raises:
+            ValueError: a name that is taken, or limits that make no sense.
+        """
+
+        def declare(handler: F) -> F:
+            doc = (inspect.getdoc(handler) or "").partition("\n\n")[0].replace("\n", " ")
+            skill = Skill(
+                handler,
+                name=name or handler.__name__,
+                version=version,
+                timeout=timeout,
+                retries=retries,
+                slots=slots,
+                inline=inline,
+                description=doc if description is None else description,
+            )
+            if (skill.name, skill.version) in self.skills:
+                raise ValueError(f"agent {self.name} has a skill {skill.name}@{version} already")
+            self.skills[skill.name, skill.version] = skill
+            handler.__mesh_skill__ = skill  # type: ignore[attr-defined]  # a mark for callers
+            return handler
+
+        return declare if function is None else declare(function)

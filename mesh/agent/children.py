@@ -1,0 +1,170 @@
+"""The tasks that handlers of this process submitted, and their ends.
+
+Confined to one event loop: the connection hands its messages over to it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from mesh.local.errors import Refused, TaskFailed
+from mesh.local.messages import (
+    Accepted,
+    Cancel,
+    LocalMessage,
+    Settled,
+    SettledTask,
+    Submit,
+)
+from mesh.local.messages import Refused as RefusedMessage
+from mesh.local.values import decode_value
+
+SUBMIT_CHUNK = 256
+"""Inputs in one submission of a handler's `map`."""
+SUBMIT_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class Child:
+    """One task that a handler submitted."""
+
+    __slots__ = ("_ended", "_outcome", "id", "skill")
+
+    def __init__(self, task: str, skill: str) -> None:
+        self.id = task
+        self.skill = skill
+        self._ended = anyio.Event()
+        self._outcome: SettledTask | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has come to its end."""
+        return self._outcome is not None
+
+    def settle(self, outcome: SettledTask) -> None:
+        """Takes the end of the task; a second one is ignored."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._ended.set()
+
+    async def wait(self) -> None:
+        """Waits for its end."""
+        await self._ended.wait()
+
+    def value(self) -> Any:
+        """The result of a settled child.
+
+        Raises:
+            TaskFailed: it ended without one.
+        """
+        outcome = self._outcome
+        assert outcome is not None, "the child has not ended"
+        if outcome.state == "done":
+            return decode_value(outcome.value)
+        raise TaskFailed(
+            outcome.task,
+            outcome.state,
+            outcome.error_kind,
+            outcome.error_message,
+            outcome.attempts,
+        )
+
+
+class _Request:
+    """A submission without its answer."""
+
+    __slots__ = ("answer", "answered", "skill")
+
+    def __init__(self, skill: str) -> None:
+        self.skill = skill
+        self.answered = anyio.Event()
+        self.answer: list[Child] | RefusedMessage | None = None
+
+
+class Children:
+    """Matches the peer's answers to what handlers of this process submitted."""
+
+    def __init__(self, send: Callable[[LocalMessage], None]) -> None:
+        self._send = send
+        self._number = 0
+        self._requests: dict[int, _Request] = {}
+        self._tasks: dict[str, list[Child]] = {}
+
+    async def submit(self, template: Submit, inputs: list[msgspec.Raw]) -> list[Child]:
+        """Submits one task per input, in chunks, waiting as long as the peer asks to.
+
+        Args:
+            template: everything but the request number and the inputs; keys as for all inputs.
+            inputs: the encoded inputs.
+
+        Raises:
+            Refused: the peer refused them for good. Chunks accepted before run on.
+        """
+        children: list[Child] = []
+        start = 0
+        while start < len(inputs):
+            end = _chunk_end(inputs, start)
+            chunk = msgspec.structs.replace(
+                template,
+                inputs=inputs[start:end],
+                keys=template.keys[start:end],
+                weights_us=template.weights_us[start:end],
+            )
+            children += await self._submit_chunk(chunk, start)
+            start = end
+        return children
+
+    async def _submit_chunk(self, chunk: Submit, offset: int) -> list[Child]:
+        while True:
+            self._number += 1
+            request = self._requests[self._number] = _Request(chunk.skill)
+            try:
+                self._send(msgspec.structs.replace(chunk, request=self._number))
+                await request.answered.wait()
+            finally:
+                self._requests.pop(self._number, None)
+            answer = request.answer
+            if isinstance(answer, list):
+                return answer
+            assert answer is not None, "answered without an answer"
+            if answer.retry_after_ms < 0:
+                index = answer.index + offset if answer.index >= 0 else -1
+                raise Refused(answer.kind, answer.message, index)
+            await anyio.sleep(answer.retry_after_ms / 1000)
+
+    def cancel(self, child: Child, reason: str) -> None:
+        """Asks for a child to be stopped, where it has not ended."""
+        if not child.is_settled:
+            self._number += 1
+            self._send(Cancel(request=self._number, task=child.id, reason=reason))
+
+    def receive(self, message: Accepted | RefusedMessage | Settled) -> None:
+        """Takes a message of the peer about children."""
+        if isinstance(message, Settled):
+            for outcome in message.tasks:
+                for child in self._tasks.pop(outcome.task, ()):
+                    child.settle(outcome)
+            return
+        request = self._requests.get(message.request)
+        if isinstance(message, Accepted):
+            skill = "" if request is None else request.skill
+            children = [Child(task, skill) for task in message.tasks]
+            for child in children:
+                self._tasks.setdefault(child.id, []).append(child)
+            if request is not None:
+                request.answer = children
+                request.answered.set()
+        elif request is not None:
+            request.answer = message
+            request.answered.set()
+
+
+def _chunk_end(inputs: list[msgspec.Raw], start: int) -> int:
+    size = 0
+    limit = min(start + SUBMIT_CHUNK, len(inputs))
+    for index in range(start, limit):
+        size += memoryview(inputs[index]).nbytes
+        if size > SUBMIT_CHUNK_BYTES and index > start:
+            return index
+    return limit

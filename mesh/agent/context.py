@@ -1,0 +1,301 @@
+"""What a handler is given to know its task, and to call other skills.
+
+Coroutine handlers use `call`, `submit`, `map` and `gather`; plain handlers run
+in threads and use `call_sync` and `map_sync`. `progress` and `log` are plain
+calls in both. While a handler awaits children its slot is free for others.
+"""
+
+import copy
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+
+from mesh.agent.outcome import Missing, Partial
+from mesh.local.errors import TaskFailed
+from mesh.local.messages import NIL, LocalJob, LocalMessage, Log, Progress, Submit
+from mesh.local.options import (
+    Options,
+    SkillLike,
+    milliseconds,
+    remaining_ms,
+    skill_named,
+)
+from mesh.local.values import encode_inputs, encode_plain
+
+if TYPE_CHECKING:
+    from mesh.agent.children import Child, Children
+    from mesh.agent.parking import Parking
+
+T = TypeVar("T")
+
+TRACEPARENT_LIMIT = 64
+
+
+class Port(Protocol):
+    """What a context needs of the process that runs its handler."""
+
+    def send(self, message: LocalMessage) -> None:
+        """Sends a message to the peer; callable from any thread."""
+
+    @property
+    def children(self) -> "Children":
+        """The children of this process."""
+
+    def parking(self, job: int) -> "Parking":
+        """Where a job stands with its slot; the same object for the same job."""
+
+    def run_on_loop(self, job: int, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Runs a coroutine of a job on the loop, from the job's thread, and waits for it."""
+
+
+class ChildHandle:
+    """A submitted child: await it, or its `result()`."""
+
+    def __init__(self, context: "Context", child: "Child") -> None:
+        self._context = context
+        self._child = child
+
+    @property
+    def id(self) -> str:
+        """The child's task id."""
+        return self._child.id
+
+    def __await__(self) -> Any:
+        return self.result().__await__()
+
+    async def result(self) -> Any:
+        """Waits for the child's value.
+
+        Raises:
+            TaskFailed: it ended without one.
+        """
+        (value,) = await self._context.wait_for([self._child])
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def cancel(self) -> None:
+        """Asks for the child to be stopped."""
+        self._context.cancel_child(self._child)
+
+
+class Context:
+    """One attempt at one task, as its handler sees it.
+
+    Attributes:
+        task: the task's id.
+        attempt: the number of this attempt, from 1.
+        skill: the skill's name.
+        traceparent: the W3C trace context to pass downstream.
+        parent: the id of the task whose handler submitted this one, or "".
+    """
+
+    def __init__(self, job: LocalJob, port: Port, *, options: Options | None = None) -> None:
+        self._job = job
+        self._port = port
+        self._options = options or Options()
+        self._deadline = time.monotonic() + job.deadline_ms / 1000 if job.deadline_ms else None
+        self._ends_at = _earliest(
+            self._deadline, time.monotonic() + job.timeout_ms / 1000 if job.timeout_ms else None
+        )
+        self._stops: list[str] = []
+        self.missing: list[str] = []
+        self.task = job.task
+        self.attempt = job.attempt
+        self.skill = job.skill
+        self.traceparent = job.traceparent
+        self.parent = job.parent
+
+    # What it knows.
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt at this task: pass it to services that take one."""
+        return self.task
+
+    @property
+    def deadline(self) -> float | None:
+        """The `time.monotonic()` at which this attempt's time is up; None for no limit."""
+        return self._ends_at
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, not below 0; None for no limit."""
+        return None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job is to stop; plain handlers look at it and return."""
+        return bool(self._stops)
+
+    def stop(self, reason: str) -> None:
+        """For the worker: the job is to stop."""
+        self._stops.append(reason)
+
+    # What it tells.
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Says how far the handler is: a fraction from 0 to 1, and a text for people."""
+        fraction = min(1.0, max(0.0, float(fraction)))
+        self._port.send(Progress(job=self._job.job, fraction=fraction, text=text[:4096]))
+
+    def log(self, text: str, level: str = "info", **fields: Any) -> None:
+        """Writes a structured log line, which is shown with the task."""
+        encoded = encode_plain(fields) if fields else NIL
+        self._port.send(Log(job=self._job.job, level=level, text=text[:4096], fields=encoded))
+
+    # Other skills.
+
+    def options(self, **changes: Any) -> "Context":
+        """A view of this context whose calls have these `Options`."""
+        view = copy.copy(self)
+        vars(view)["_options"] = self._options.changed(changes)
+        return view
+
+    async def call(self, skill: SkillLike, /, **inputs: Any) -> Any:
+        """Calls a skill anywhere in the mesh and returns its value.
+
+        Raises:
+            TaskFailed: the child ended without a value.
+            Refused: it was not accepted.
+        """
+        (value,) = await self.wait_for(await self._submit(skill, [inputs]))
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    async def submit(self, skill: SkillLike, /, **inputs: Any) -> ChildHandle:
+        """Submits a child and goes on; await the handle for its value."""
+        (child,) = await self._submit(skill, [inputs])
+        return ChildHandle(self, child)
+
+    async def map(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """Calls a skill once per object of inputs; values in the order of the inputs.
+
+        Raises:
+            TaskFailed: one of them ended without a value, unless `return_exceptions`.
+        """
+        values = await self.wait_for(await self._submit(skill, list(inputs)))
+        if not return_exceptions:
+            for value in values:
+                if isinstance(value, Exception):
+                    raise value
+        return values
+
+    async def gather(self, *awaitables: Awaitable[Any], allow_partial: bool = False) -> Partial:
+        """Awaits several calls at once; values in order.
+
+        With `allow_partial`, a call that fails leaves None and an entry in
+        `Partial.missing`, and this task's result is marked incomplete.
+
+        Raises:
+            Exception: the first error in order, unless `allow_partial`.
+        """
+        import anyio  # only where children are awaited
+
+        values: list[Any] = [None] * len(awaitables)
+        missing: list[Missing] = []
+
+        async def run(index: int, awaitable: Awaitable[Any]) -> None:
+            try:
+                values[index] = await awaitable
+            except Exception as error:  # noqa: BLE001  # reported to the caller below, never lost
+                missing.append(Missing(index, error))
+
+        async with anyio.create_task_group() as group:
+            for index, awaitable in enumerate(awaitables):
+                group.start_soon(run, index, awaitable)
+        missing.sort(key=lambda gap: gap.index)
+        if missing and not allow_partial:
+            raise missing[0].error
+        self.missing.extend(f"{gap.index}: {gap.error}" for gap in missing)
+        return Partial(values, missing)
+
+    def call_sync(self, skill: SkillLike, /, **inputs: Any) -> Any:
+        """`call`, for plain handlers.
+
+        Raises:
+            TaskFailed: the child ended without a value.
+            Cancelled: this job was stopped meanwhile.
+        """
+        return self._port.run_on_loop(self._job.job, lambda: self.call(skill, **inputs))
+
+    def map_sync(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """`map`, for plain handlers."""
+        return self._port.run_on_loop(
+            self._job.job, lambda: self.map(skill, inputs, return_exceptions=return_exceptions)
+        )
+
+    # Inside.
+
+    async def _submit(self, skill: SkillLike, inputs: list[Mapping[str, Any]]) -> list["Child"]:
+        name, version = skill_named(skill)
+        options = self._options
+        asked = time.monotonic() + options.deadline if options.deadline else None
+        key = options.key
+        many = len(inputs) != 1
+        template = Submit(
+            request=0,
+            skill=name,
+            version=version,
+            inputs=[],
+            keys=[f"{key}/{i}" if many else key for i in range(len(inputs))] if key else [],
+            deadline_ms=remaining_ms(_earliest(asked, self._deadline)),
+            traceparent=self.traceparent[:TRACEPARENT_LIMIT],
+            parent=self.task,
+            depth=self._job.depth + 1,
+            space=self._job.space,
+            principal=self._job.principal,
+            **options.fields(),
+        )
+        if options.weight:
+            weight_us = milliseconds(options.weight) * 1000
+            template = msgspec.structs.replace(template, weights_us=[weight_us] * len(inputs))
+        return await self._port.children.submit(template, [encode_inputs(i) for i in inputs])
+
+    async def wait_for(self, children: list["Child"]) -> list[Any]:
+        """The ends of children, values or exceptions, the slot given back meanwhile."""
+        if not all(child.is_settled for child in children):
+            parking = self._port.parking(self._job.job)
+            parking.begin_wait()
+            try:
+                for child in children:
+                    await child.wait()
+            except BaseException:
+                parking.abandon_wait()
+                for child in children:
+                    self.cancel_child(child)
+                raise
+            await parking.end_wait()
+        return [_value_or_error(child) for child in children]
+
+    def cancel_child(self, child: "Child") -> None:
+        """Asks for a child to be stopped."""
+        self._port.children.cancel(child, "the task that called it was stopped")
+
+
+def _value_or_error(child: "Child") -> Any:
+    try:
+        return child.value()
+    except TaskFailed as error:
+        return error
+
+
+def _earliest(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -1,0 +1,89 @@
+"""How a skill is called, apart from its inputs; and which skill is meant."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of calls. Durations in seconds; 0 means none.
+
+    Attributes:
+        timeout: the longest that one attempt may run.
+        deadline: the longest that the whole task may take, from submission.
+        to: a peer's name or id; implies the strategy ``direct``.
+        strategy: ``auction``, ``direct`` or another that the mesh knows; "" for the usual one.
+        key: idempotency key; the same key is the same task.
+        retries: attempts after the first; -1 takes the skill's own.
+        weight: an estimate of the duration, so that the longest start first.
+        priority: higher goes first.
+    """
+
+    timeout: float = 0
+    deadline: float = 0
+    to: str = ""
+    strategy: str = ""
+    key: str = ""
+    retries: int = -1
+    weight: float = 0
+    priority: int = 0
+
+    def changed(self, changes: dict[str, Any]) -> "Options":
+        """These options with some of them changed; None leaves one as it is.
+
+        Raises:
+            TypeError: there is no such option.
+            ValueError: a duration below zero.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        unknown = [name for name in given if name not in self.__struct_fields__]
+        if unknown:
+            raise TypeError(f"there is no option {unknown[0]!r}")
+        for name in ("timeout", "deadline", "weight"):
+            if given.get(name, 0) < 0:
+                raise ValueError(f"{name} must not be below zero")
+        return msgspec.structs.replace(self, **given)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `Submit` that follow from these options, `deadline_ms` and keys aside."""
+        fields: dict[str, Any] = {
+            "strategy": self.strategy or ("direct" if self.to else "auction"),
+            "to": self.to,
+            "timeout_ms": milliseconds(self.timeout),
+            "retries": self.retries,
+            "priority": self.priority,
+        }
+        return fields
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole milliseconds, rounded up so that a wish for a short time is not a wish for none."""
+    return -int(-seconds * 1000 // 1)
+
+
+def remaining_ms(deadline: float | None) -> int:
+    """Milliseconds until a monotonic time; 0 for None, and at least 1 otherwise."""
+    if deadline is None:
+        return 0
+    return max(1, milliseconds(deadline - time.monotonic()))
+
+
+SkillLike = str | Callable[..., Any]
+"""A skill's name, perhaps as ``name@version``, or the decorated function itself."""
+
+
+def skill_named(skill: SkillLike) -> tuple[str, str]:
+    """The name and the version ("" for the newest) of what a caller gave as a skill.
+
+    Raises:
+        TypeError: neither text nor a function decorated with ``@agent.skill``.
+    """
+    if isinstance(skill, str):
+        name, _, version = skill.partition("@")
+        return name, version
+    declared = getattr(skill, "__mesh_skill__", None)
+    if declared is None:
+        raise TypeError(f"{skill!r} is not a skill: give its name, or a function with @agent.skill")
+    return declared.name, declared.version
