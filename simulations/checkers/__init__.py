@@ -1,0 +1,1 @@
+"""Checkers: one invariant a file, each named in docs/invariants.md. They see only events."""
