@@ -46,7 +46,7 @@ from protocols.gossip.events import MemberDown, MemberUp
 from protocols.gossip.gossip import Gossip
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
 from protocols.gossip.messages import SkillAdvert
-from protocols.gossip.records import RECORDS as GOSSIP_RECORDS
+from protocols.gossip.records import KINDS as GOSSIP_RECORDS
 from protocols.identity import Keyring
 from protocols.machine import Instant, Machine, Now
 from protocols.tasks.commands import HostSkills

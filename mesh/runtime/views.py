@@ -14,8 +14,6 @@ from protocols.identity import text_id
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import AttemptView, TaskView
 
-PEER_STATES = ("alive", "suspect", "dead", "left")
-
 
 def decoded(value: msgspec.Raw) -> Any:
     """An encoded value; None where it is empty."""
@@ -72,7 +70,7 @@ class Views:
                 "name": member.name,
                 "id": text_id(member.peer),
                 "address": member.door,
-                "state": PEER_STATES[member.state],
+                "state": member.state,
                 "incarnation": member.incarnation,
                 "skills": [f"{skill.name}@{skill.version}" for skill in member.skills],
                 "load_ms": member.load,

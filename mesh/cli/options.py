@@ -1,0 +1,16 @@
+"""Options that many verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir", metavar="FOLDER", help="The mesh folder; else $MESH_DIR, then the nearest .mesh."
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, one object per line, for scripts.")
+]

@@ -1,0 +1,159 @@
+"""The verbs that look at tasks: tasks, task, cancel, why."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.output import FAILED, fail, print_json, print_table, print_value
+from mesh.cli.work import say_failure
+
+TaskArgument = Annotated[str, typer.Argument(help="The task's id.")]
+
+
+def tasks(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only tasks in this state; may repeat.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="At most so many, newest first.")
+    ] = 50,
+    dir_: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tasks that the mesh's local peers have accepted, newest first."""
+    from mesh.client import Client
+
+    with Client(dir=dir_) as client:
+        rows = client.tasks(states=state or [], limit=limit)
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    for row in rows:
+        row["age"] = _age(row.get("accepted"))
+    print_table(rows, ["task", "state", "skill", "attempts", "producer", "age"])
+
+
+def task(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Show one task: its state and, when it is done, its result."""
+    from mesh.client import Client
+
+    with Client(dir=dir_) as client:
+        row = client.task(task_id)
+    if as_json:
+        print_json(row)
+    elif row["state"] == "done":
+        print_value(row["result"])
+    elif row["error"]:
+        say_failure(row)
+    else:
+        print(f"{row['state']}, attempt {row['attempts']}{_progress(row)}")
+    if row["state"] in ("failed", "dead", "cancelled", "expired"):
+        raise SystemExit(FAILED)
+
+
+def cancel(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Stop a task wherever it runs."""
+    from mesh.client import Client
+
+    with Client(dir=dir_) as client:
+        state = client.cancel(task_id)
+        if as_json:
+            print_json(client.task(task_id))
+        elif state == "cancelled":
+            print("cancelled")
+    if state != "cancelled":
+        fail(f"task {task_id} was {state} already: nothing to cancel")
+
+
+def why(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Tell a task's story: lots, bids, attempts, failures, result."""
+    from mesh.client import Client
+
+    with Client(dir=dir_) as client:
+        story = client.why(task_id)
+    if as_json:
+        print_json(story)
+        return
+    for line in tell(story):
+        print(line)
+
+
+def tell(story: dict[str, Any]) -> list[str]:
+    """A task's story in lines, times relative to when it was accepted."""
+    begin = story["accepted"]
+    lines = [
+        f"task {story['task']}: {story['skill']}, {story['state']}",
+        f"  +0.000 s  accepted by {story['custodian']}"
+        + (f" for task {story['parent']}" if story["parent"] else ""),
+    ]
+    lots = {lot["lot"]: lot for lot in story["lots"]}
+    told: list[str] = []
+    for attempt in story["history"]:
+        lot = lots.get(attempt["lot"])
+        if lot is not None and lot["lot"] not in told:
+            told.append(lot["lot"])
+            lines += _lot_lines(lot, begin)
+        lines += _attempt_lines(attempt, begin)
+    if story["settled"]:
+        lines.append(f"  {_since(begin, story['settled'])}  {story['state']}{_ending(story)}")
+    else:
+        lines.append(f"  so far: {story['state']}{_progress(story)}")
+    if story["children"]:
+        lines.append(f"  children: {', '.join(story['children'])}")
+    return lines
+
+
+def _lot_lines(lot: dict[str, Any], begin: float) -> list[str]:
+    lines = [
+        f"  {_since(begin, lot['opened'])}  lot {lot['lot']} opened for {lot['units']} slots; "
+        f"{lot['awarded']} awarded at {_since(begin, lot['cleared']).strip()}"
+    ]
+    for bid in lot["bids"]:
+        offer = (
+            f"offered {bid['units']} slots, first done in {bid['completion_ms']:.1f} ms"
+            if bid["units"]
+            else "no offer"
+        )
+        won = f", won {bid['slots']}" if bid["slots"] else ""
+        lines.append(f"             {bid['bidder']}: {offer}: {bid['outcome']}{won}")
+    return lines
+
+
+def _attempt_lines(attempt: dict[str, Any], begin: float) -> list[str]:
+    number, peer = attempt["attempt"], attempt["peer"]
+    lines = [f"  {_since(begin, attempt['started'])}  attempt {number} at {peer}"]
+    if attempt["ended"]:
+        message = attempt["message"].partition("\n")[0]
+        told = f": {message}" if message else ""
+        lines.append(
+            f"  {_since(begin, attempt['ended'])}  attempt {number} {attempt['status']}{told}"
+        )
+    return lines
+
+
+def _ending(story: dict[str, Any]) -> str:
+    if story["state"] == "done":
+        return f" by {story['producer']}" + (" (incomplete)" if story["incomplete"] else "")
+    error = story["error"]
+    return f": {error['kind']}: {error['message'].partition(chr(10))[0]}" if error else ""
+
+
+def _since(begin: float, instant: float | None) -> str:
+    return f"{instant - begin:+7.3f} s" if instant else "        ?"
+
+
+def _progress(row: dict[str, Any]) -> str:
+    return f", {row['progress']}" if row.get("progress") else ""
+
+
+def _age(accepted: float | None) -> str:
+    if accepted is None:
+        return ""
+    seconds = max(0, time.time() - accepted)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

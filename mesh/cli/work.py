@@ -1,0 +1,191 @@
+"""The verbs that give work: call, submit, map."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from mesh.cli.inputs import parse_inputs
+from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_value, say
+from mesh.cli.progress import Progress
+
+SkillArgument = Annotated[str, typer.Argument(help="The skill's name, or name@version.")]
+InputsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=TEXT | KEY:=JSON]...", help="Keyword inputs.")
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", min=0, help="Seconds that one attempt may run.")
+]
+DeadlineOption = Annotated[
+    float | None, typer.Option("--deadline", min=0, help="Seconds that the whole task may take.")
+]
+ToOption = Annotated[str | None, typer.Option("--to", help="Run it on this peer, by name or id.")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="Idempotency key: the same key is the same task.")
+]
+RetriesOption = Annotated[
+    int | None, typer.Option("--retries", min=0, help="Attempts after the first.")
+]
+WaitOption = Annotated[
+    float | None, typer.Option("--wait", min=0, help="Seconds to wait before giving up waiting.")
+]
+
+
+def call(
+    skill: SkillArgument,
+    inputs: InputsArgument = None,
+    timeout: TimeoutOption = None,
+    deadline: DeadlineOption = None,
+    to: ToOption = None,
+    key: KeyOption = None,
+    retries: RetriesOption = None,
+    wait: WaitOption = None,
+    dir_: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call a skill and wait for its result.
+
+    Exit status 1 where the task failed, 4 where --wait ran out (the task goes on).
+    """
+    from mesh.client import Client
+
+    values = parse_inputs(inputs or [])
+    with Client(dir=dir_) as client:
+        view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
+        handle = view.submit(skill, **values)
+        try:
+            outcome = handle.outcome(timeout=wait)
+        except TimeoutError:
+            if as_json:
+                print_json(client.task(handle.id))
+            fail(
+                f"task {handle.id} has not ended within {wait:g} s and goes on: "
+                f"`mesh task {handle.id}` shows it, `mesh cancel {handle.id}` stops it",
+                TIMED_OUT,
+            )
+    line = outcome_line(outcome)
+    if as_json:
+        print_json(line)
+    elif line["state"] == "done":
+        print_value(line["result"])
+    if line["state"] != "done":
+        if not as_json:
+            say_failure(line)
+        raise SystemExit(FAILED)
+
+
+def submit(
+    skill: SkillArgument,
+    inputs: InputsArgument = None,
+    timeout: TimeoutOption = None,
+    deadline: DeadlineOption = None,
+    to: ToOption = None,
+    key: KeyOption = None,
+    retries: RetriesOption = None,
+    dir_: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a task and print its id; do not wait for it."""
+    from mesh.client import Client
+
+    values = parse_inputs(inputs or [])
+    with Client(dir=dir_) as client:
+        view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
+        handle = view.submit(skill, **values)
+        if as_json:
+            print_json(client.task(handle.id))
+        else:
+            print(handle.id)
+
+
+def map_inputs(
+    skill: SkillArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON lines, one object of inputs each; - reads stdin.", dir_okay=False
+        ),
+    ],
+    timeout: TimeoutOption = None,
+    deadline: DeadlineOption = None,
+    to: ToOption = None,
+    retries: RetriesOption = None,
+    dir_: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call a skill once per line of a file; print each outcome as it comes.
+
+    Each line carries the index of its input. Exit status 1 where any task failed.
+    """
+    from mesh.client import Client
+
+    failed = done = 0
+    with Client(dir=dir_) as client, Progress("tasks") as progress:
+        view = client.options(timeout=timeout, deadline=deadline, to=to, retries=retries)
+        for index, outcome in view.outcomes(skill, read_lines(file)):
+            line = outcome_line(outcome)
+            print_json({"index": index, **line})
+            done += 1
+            failed += line["state"] != "done"
+            progress.advance(failed=failed)
+    if not as_json:
+        say(f"{done} tasks, {failed} failed")
+    if failed:
+        raise SystemExit(FAILED)
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The inputs of a JSON lines file, lazily; blank lines are passed over.
+
+    Raises:
+        SystemExit: a line is not a JSON object; says which.
+    """
+    with open_lines(file) as lines:
+        for number, text in enumerate(lines, 1):
+            if not text.strip():
+                continue
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                fail(f"{file}, line {number}: not JSON: {error}", USAGE)
+            if not isinstance(value, dict):
+                fail(f"{file}, line {number}: not an object of keyword inputs", USAGE)
+            yield value
+
+
+def open_lines(file: Path) -> TextIO:
+    """A file to read lines from; ``-`` is stdin."""
+    if str(file) == "-":
+        return sys.stdin
+    try:
+        return file.open(encoding="utf-8")
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", USAGE)
+
+
+def outcome_line(outcome: Any) -> dict[str, Any]:
+    """An outcome with the stable keys of `call`, `task` and `map`."""
+    error = None
+    if outcome.state != "done":
+        error = {"kind": outcome.kind, "message": outcome.message}
+    return {
+        "task": outcome.task,
+        "state": outcome.state,
+        "result": outcome.value,
+        "error": error,
+        "attempts": outcome.attempts,
+        "incomplete": outcome.incomplete,
+        "producer": outcome.producer or None,
+    }
+
+
+def say_failure(line: dict[str, Any]) -> None:
+    """Why a task has no result, for people."""
+    error = line["error"] or {"kind": line["state"], "message": ""}
+    say(f"mesh: task {line['task']} {line['state']} after {line['attempts']} attempts")
+    say(f"{error['kind']}: {error['message']}".rstrip(": "))
+    say(f"`mesh why {line['task']}` tells the whole story")
