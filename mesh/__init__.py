@@ -9,19 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mesh.agent import Agent as Agent
+    from mesh.agent import Cancelled as Cancelled
     from mesh.agent import Context as Context
+    from mesh.agent import Missing as Missing
+    from mesh.agent import NoRetry as NoRetry
+    from mesh.agent import Partial as Partial
+    from mesh.agent import Result as Result
     from mesh.client import AsyncClient as AsyncClient
     from mesh.client import Client as Client
-    from mesh.client import Refused as Refused
-    from mesh.client import TaskFailed as TaskFailed
+    from mesh.local.errors import MeshError as MeshError
+    from mesh.local.errors import NoPeer as NoPeer
+    from mesh.local.errors import Refused as Refused
+    from mesh.local.errors import TaskFailed as TaskFailed
 
 _HOMES = {
     "Agent": "mesh.agent",
     "AsyncClient": "mesh.client",
+    "Cancelled": "mesh.agent",
     "Client": "mesh.client",
     "Context": "mesh.agent",
-    "Refused": "mesh.client",
-    "TaskFailed": "mesh.client",
+    "MeshError": "mesh.local.errors",
+    "Missing": "mesh.agent",
+    "NoPeer": "mesh.local.errors",
+    "NoRetry": "mesh.agent",
+    "Partial": "mesh.agent",
+    "Refused": "mesh.local.errors",
+    "Result": "mesh.agent",
+    "TaskFailed": "mesh.local.errors",
 }
 """Where each public name lives."""
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.tidy.tree import ROOT, name_of, tracked
+from tests.tidy.tree import PACKAGES, ROOT, modules, name_of, tracked
 
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -49,6 +49,16 @@ def test_every_link_leads_somewhere() -> None:
         for path in documents()
         for target in links(path)
         if broken(path, target)
+    ]
+    assert found == []
+
+
+def test_every_page_that_a_module_points_to_exists() -> None:
+    found = [
+        f"{name}: {page}"
+        for name, text in modules(*PACKAGES, "tests")
+        for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", text)
+        if not (ROOT / page).exists()
     ]
     assert found == []
 
