@@ -7,7 +7,6 @@ import pytest
 
 import mesh
 
-
 NAMES = [
     "Agent", "AsyncClient", "Cancelled", "Client", "Context", "MeshError", "Missing", "NoPeer",
     "NoRetry", "Partial", "Refused", "Result", "TaskFailed",
