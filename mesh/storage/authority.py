@@ -1,0 +1,203 @@
+"""Founding a mesh and enrolling its peers: keys made, credentials signed, files in place.
+
+Every step keeps what an interrupted run left and makes the rest, so that
+`mesh up` may simply run again. `mesh.json` comes last.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from mesh.storage.files import make_private_folder, write_atomically
+from mesh.storage.folder import PEERS, MeshFolder
+from mesh.storage.keys import (
+    PeerKeys,
+    create_key,
+    load_key,
+    load_or_create,
+    load_peer_keys,
+    public_of,
+)
+from protocols.credentials import (
+    NO_CURVE,
+    ROLE_ISSUER,
+    ROLE_PEER,
+    Credential,
+    CredentialRefused,
+    SignedCredential,
+    encode_chain,
+    issue,
+    verify_chain,
+)
+from protocols.errors import ConfigurationError
+from protocols.identity import Ed25519Keyring, text_id
+from protocols.wire import encode
+
+DAY_S = 24 * 3600
+ISSUER_LIFE_S = 10 * 365 * DAY_S
+PEER_LIFE_S = 365 * DAY_S
+DEFAULT_SPACES = ("default",)
+SERIAL_BYTES = 7
+
+
+class PeerMaterial(msgspec.Struct, frozen=True):
+    """What a peer process needs to be somebody: its keys, its credential chain, the mesh's id."""
+
+    keys: PeerKeys
+    credential: bytes
+    root: bytes
+
+
+def create_mesh(path: Path, name: str) -> MeshFolder:
+    """Founds a mesh in a folder: root key, issuer and its credential, `mesh.json`.
+
+    Raises:
+        ConfigurationError: a mesh is there already, or the folder cannot be used.
+    """
+    folder = MeshFolder(path)
+    make_private_folder(folder.path)
+    make_private_folder(folder.path / PEERS)
+    now_s = int(time.time())
+    with folder.locked():
+        root_seed = load_or_create(folder.root_key, "root-key", lambda: os.urandom(32))
+        root = public_of(root_seed)
+        if not folder.root_public.exists():
+            create_key(folder.root_public, "root-public", root)
+        if load_key(folder.root_public, "root-public") != root:
+            raise ConfigurationError(
+                f"{folder.root_public} is not the public half of {folder.root_key}: one of them "
+                "comes from another mesh; choose another folder by --dir"
+            )
+        issuer_seed = load_or_create(folder.issuer_key, "issuer-key", lambda: os.urandom(32))
+        if not folder.exists():
+            credential = Credential(
+                mesh=root,
+                subject=public_of(issuer_seed),
+                curve=NO_CURVE,
+                roles=(ROLE_ISSUER,),
+                spaces=(),
+                not_before_s=now_s,
+                not_after_s=now_s + ISSUER_LIFE_S,
+                serial=_serial(),
+            )
+            signed = issue(Ed25519Keyring(root_seed, root), credential)
+            write_atomically(folder.issuer_credential, encode(signed))
+    return MeshFolder.create(folder.path, text_id(root), name, now_s)
+
+
+def enrol(
+    folder: MeshFolder,
+    peer_name: str,
+    roles: Sequence[str] = (ROLE_PEER,),
+    door: str = "",
+    agents: Sequence[str] = (),
+) -> PeerMaterial:
+    """Makes a local peer: its keys, its credential signed by the issuer, its entry.
+
+    Args:
+        folder: the mesh's folder, which must hold the issuer's key.
+        peer_name: unique in the folder.
+        roles: what the credential allows; a peer needs at least ``peer``.
+        door: where other peers dial it, if known already.
+        agents: the files of agents that it runs.
+
+    Raises:
+        ConfigurationError: the name is taken or not allowed, or the folder cannot be used.
+    """
+    place = folder.peer_folder(peer_name)
+    if any(entry.name == peer_name for entry in folder.peers()):
+        raise ConfigurationError(f"{folder.path} has a peer {peer_name!r} already")
+    make_private_folder(place.path)
+    load_or_create(place.key, "peer-key", _make_peer_key)
+    material = renew(folder, peer_name, roles)
+    folder.add_peer(
+        peer_name, text_id(material.keys.peer), material.keys.curve_public, door, agents
+    )
+    return material
+
+
+def renew(folder: MeshFolder, peer_name: str, roles: Sequence[str] = (ROLE_PEER,)) -> PeerMaterial:
+    """Signs a new credential for a peer's existing keys.
+
+    Raises:
+        ConfigurationError: the issuer's or the peer's files cannot be used.
+    """
+    place = folder.peer_folder(peer_name)
+    keys = load_peer_keys(place.key)
+    root = load_key(folder.root_public, "root-public")
+    issuer_seed = load_key(folder.issuer_key, "issuer-key")
+    now_s = int(time.time())
+    credential = Credential(
+        mesh=root,
+        subject=keys.peer,
+        curve=keys.curve_public,
+        roles=tuple(roles),
+        spaces=DEFAULT_SPACES,
+        not_before_s=now_s,
+        not_after_s=now_s + PEER_LIFE_S,
+        serial=_serial(),
+    )
+    signed = issue(Ed25519Keyring(issuer_seed, root), credential)
+    write_atomically(place.credential, encode_chain(_issuer_credential(folder), signed))
+    return load_peer(folder, peer_name)
+
+
+def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
+    """What a peer starts from, checked as its neighbours will check it.
+
+    Raises:
+        ConfigurationError: missing, damaged, expired, or not this peer's.
+    """
+    place = folder.peer_folder(peer_name)
+    keys = load_peer_keys(place.key)
+    root = load_key(folder.root_public, "root-public")
+    try:
+        encoded = place.credential.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the credential {place.credential}: {error.strerror}; let an issuer of "
+            "the mesh sign a new one"
+        ) from None
+    try:
+        credential = verify_chain(encoded, root, time.time_ns(), Ed25519Keyring(keys.seed, root))
+    except CredentialRefused as error:
+        raise ConfigurationError(
+            f"the credential {place.credential} admits nobody: {error.message}; let an issuer of "
+            "the mesh sign a new one"
+        ) from None
+    if credential.subject != keys.peer or credential.curve != keys.curve_public:
+        raise ConfigurationError(
+            f"the credential {place.credential} was issued to other keys than {place.key}: "
+            "restore both from one backup"
+        )
+    return PeerMaterial(keys, encoded, root)
+
+
+def renewal_due(material: PeerMaterial) -> bool:
+    """Whether two thirds of the credential's life are over, and it is time for `renew`."""
+    keyring = Ed25519Keyring(material.keys.seed, material.root)
+    now_ns = time.time_ns()
+    credential = verify_chain(material.credential, material.root, now_ns, keyring)
+    life_s = credential.not_after_s - credential.not_before_s
+    return now_ns // 10**9 >= credential.not_before_s + life_s * 2 // 3
+
+
+def _issuer_credential(folder: MeshFolder) -> SignedCredential:
+    try:
+        return msgspec.msgpack.decode(folder.issuer_credential.read_bytes(), type=SignedCredential)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"cannot read {folder.issuer_credential}: {error}; restore it from a backup"
+        ) from None
+
+
+def _make_peer_key() -> bytes:
+    return os.urandom(32) + X25519PrivateKey.generate().private_bytes_raw()
+
+
+def _serial() -> int:
+    return int.from_bytes(os.urandom(SERIAL_BYTES), "big")
