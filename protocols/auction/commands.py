@@ -67,3 +67,15 @@ class ObserveWork(msgspec.Struct, frozen=True):
     version: str
     queued: int
     mean_us: int
+    cost: int = 0
+    """What one task costs here, millionths of the unit of account."""
+    confidence: int = 1_000_000
+    """How likely a task is to succeed here, millionths."""
+
+
+class ObserveCompletion(msgspec.Struct, frozen=True):
+    """Issuer: a task took `actual_us` in a slot whose bid had claimed `claimed_us`."""
+
+    peer: bytes
+    claimed_us: int
+    actual_us: int

@@ -18,7 +18,10 @@ class BidSummary(msgspec.Struct, frozen=True):
 
 
 class SlotsWon(msgspec.Struct, frozen=True, tag="auction.slots-won"):
-    """Issuer: slots of a lot are this peer's to fill until released or lost."""
+    """Issuer: slots of a lot are this peer's to fill until released or lost.
+
+    `slots` come on top of what the same lot gave before (forfeits of others pass slots on).
+    """
 
     lot: str
     skill: str
@@ -68,7 +71,8 @@ class LotFailed(msgspec.Struct, frozen=True, tag="auction.lot-failed"):
 class SlotsGranted(msgspec.Struct, frozen=True, tag="auction.slots-granted"):
     """Bidder: this issuer may assign to so many slots of the lot. The count is absolute.
 
-    `slots` 0 ends the grant (released, lease expired, issuer gone).
+    `slots` 0 ends the grant (released, lease expired, issuer gone). `version` is what
+    is hosted here, also where the lot asked for any.
     """
 
     lot: str

@@ -62,6 +62,8 @@ class Decline(Message, frozen=True, array_like=True, tag="auction.decline"):
 
     lot: LotId
     reason: Annotated[str, msgspec.Meta(max_length=REASON_LIMIT)]
+    retry_us: CountField = 0
+    """When asking again may help, microseconds from now; 0 where the bidder cannot tell."""
 
 
 class Sealed(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +110,8 @@ class Award(Message, frozen=True, array_like=True, tag="auction.award"):
     sealed: Annotated[tuple[Sealed, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)]
     opened: Annotated[tuple[Opened, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)]
     winners: Annotated[tuple[Winner, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)]
+    limits: Annotated[tuple[Winner, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)] = ()
+    """Bidders that forfeited slots: no more units of their schedules count than these."""
 
 
 class Accept(Message, frozen=True, array_like=True, tag="auction.accept"):
@@ -122,6 +126,8 @@ class Forfeit(Message, frozen=True, array_like=True, tag="auction.forfeit"):
     lot: LotId
     slots: CountField
     reason: Annotated[str, msgspec.Meta(max_length=REASON_LIMIT)]
+    kept: CountField = 0
+    """How many slots of the lot the bidder still provides: absolute, so repetition is harmless."""
 
 
 class Renew(Message, frozen=True, array_like=True, tag="auction.renew"):
@@ -132,10 +138,32 @@ class Renew(Message, frozen=True, array_like=True, tag="auction.renew"):
 
 
 class Release(Message, frozen=True, array_like=True, tag="auction.release"):
-    """The issuer gives slots back."""
+    """The issuer gives slots back, or does not need a bid."""
 
     lot: LotId
     slots: CountField
+    kept: CountField = 0
+    """How many slots of the lot the issuer still holds: absolute, so repetition is harmless."""
 
 
-KINDS = (Invite, Commit, Decline, Book, Reveal, Award, Accept, Forfeit, Renew, Release)
+class Vacancy(Message, frozen=True, array_like=True, tag="auction.vacancy"):
+    """A bidder that declined this issuer for want of room has room again."""
+
+    skill: NameField
+    version: Annotated[str, msgspec.Meta(max_length=32)]
+    slots: CountField
+
+
+KINDS = (
+    Invite,
+    Commit,
+    Decline,
+    Book,
+    Reveal,
+    Award,
+    Accept,
+    Forfeit,
+    Renew,
+    Release,
+    Vacancy,
+)

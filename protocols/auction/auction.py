@@ -1,0 +1,216 @@
+"""The auction of one peer: issuer of its own lots, bidder in everybody's, its own included.
+
+Driven by local commands (demand, capacity, who is there), remote messages and
+time. The issuer's half and the bidder's half share nothing but this face and
+the list of effects; they speak to each other as they do to other peers, by
+messages to oneself.
+
+Invariants, checked by `check`: no slot is promised twice; held slots add up;
+at most one open lot per demand; every table is bounded (docs/invariants.md).
+Source: a sealed-bid multi-unit uniform auction by commit and reveal; the rules
+are on docs/protocols/auction.md.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from protocols.auction import commands, messages
+from protocols.auction.bidder import Bidder
+from protocols.auction.candidates import Candidates
+from protocols.auction.events import LotCleared
+from protocols.auction.issuer import Issuer
+from protocols.auction.parameters import AuctionParameters
+from protocols.auction.records import LotRecord
+from protocols.auction.standing import Standing
+from protocols.effects import Effect
+from protocols.machine import Instant, Now
+
+
+class Auction:
+    """One peer's auction machine."""
+
+    def __init__(
+        self,
+        me: bytes,
+        parameters: AuctionParameters,
+        rng: random.Random,
+        entropy: Callable[[int], bytes],
+        boot: int,
+    ) -> None:
+        """Starts with nothing sought, hosted, held or granted.
+
+        Args:
+            me: this peer's id.
+            parameters: windows, leases and pauses.
+            rng: chooses whom to invite.
+            entropy: secret bytes, for nonces and tie-break seeds.
+            boot: how often this peer has started; makes names of lots unique.
+        """
+        self._me = me
+        self._effects: list[Effect] = []
+        self._candidates = Candidates(rng)
+        self._bidder = Bidder(me, entropy, self._effects)
+        self._issuer = Issuer(
+            me,
+            boot,
+            parameters,
+            self._candidates,
+            entropy,
+            self._bidder.supply.hosts,
+            self._effects,
+        )
+
+    # The interface of a machine.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
+        """Takes local intent: demand, release, capacity, observations, who is there.
+
+        Raises:
+            Refused: a number is negative, or too many skills are sought.
+        """
+        match command:
+            case commands.Seek():
+                self._issuer.seek(command, now)
+            case commands.ReleaseSlots():
+                self._issuer.release(command, now)
+            case commands.SetCapacity():
+                self._set_capacity(command, now)
+            case commands.ObserveWork():
+                self._bidder.observe(command)
+            case commands.ObserveCompletion():
+                self._issuer.standings.observe(command.peer, command.claimed_us, command.actual_us)
+            case commands.CandidateUp():
+                self._candidate_up(command, now)
+            case commands.CandidateDown():
+                self._candidate_down(command, now)
+            case commands.CandidateLoad():
+                self._candidates.loaded(command.peer, command.load)
+            case _:
+                raise AssertionError(f"no auction command: {type(command).__name__}")
+        return self._take_effects()
+
+    def receive(
+        self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
+    ) -> tuple[Effect, ...]:
+        """Takes a remote message; what does not fit is dropped."""
+        match message:
+            case messages.Invite():
+                self._bidder.on_invite(link, message, now)
+            case messages.Commit():
+                self._issuer.on_commit(link, message, now)
+            case messages.Decline():
+                self._issuer.on_decline(link, message, now)
+            case messages.Book():
+                self._bidder.on_book(link, message)
+            case messages.Reveal():
+                self._bidder.on_reveal(link, message)
+                self._issuer.on_reveal(link, message, now)
+            case messages.Award():
+                self._bidder.on_award(link, message, now)
+            case messages.Accept():
+                self._issuer.on_accept(link, message)
+            case messages.Forfeit():
+                self._issuer.on_forfeit(link, message, now)
+            case messages.Renew():
+                self._bidder.on_renew(link, message, now)
+            case messages.Release():
+                self._bidder.on_release(link, message)
+            case messages.Vacancy():
+                self._issuer.on_vacancy(link, message, now)
+            case _:
+                pass
+        return self._take_effects()
+
+    def wake(self, now: Now) -> tuple[Effect, ...]:
+        """Closes windows, renews leases, tries again: whatever is due."""
+        self._issuer.wake(now)
+        self._bidder.wake(now)
+        return self._take_effects()
+
+    def deadline(self) -> Instant | None:
+        """The least instant of both halves; None when nothing is sought, held or granted."""
+        issuer, bidder = self._issuer.deadline(), self._bidder.deadline()
+        if issuer is None or bidder is None:
+            return bidder if issuer is None else issuer
+        return min(issuer, bidder)
+
+    def snapshot(self) -> Iterator[msgspec.Struct]:
+        """The stories of awarded lots; slots do not survive a restart."""
+        return (LotRecord(story) for story in self._issuer.awards.history.awarded())
+
+    def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
+        """Takes the stories back."""
+        for record in records:
+            assert isinstance(record, LotRecord), "an auction records lots only"
+            self._issuer.awards.history.put(record.story)
+
+    def check(self) -> None:
+        """Asserts the invariants of both halves."""
+        assert not self._effects, "every step hands out all its effects"
+        self._issuer.check()
+        self._bidder.check()
+
+    # Queries.
+
+    def lot_story(self, lot: str) -> LotCleared | None:
+        """What happened in a lot of this peer, for `mesh why`; None if it is forgotten."""
+        return self._issuer.awards.history.get(lot)
+
+    def stories(self) -> Iterator[LotCleared]:
+        """The stories that are kept, lots without award first, each kind oldest first."""
+        return self._issuer.awards.history.recent()
+
+    def standing(self, peer: bytes) -> Standing:
+        """What this peer, as issuer, remembers of a bidder."""
+        return self._issuer.standings.of(peer)
+
+    def issuer_standing(self, peer: bytes) -> Standing:
+        """What this peer, as bidder, remembers of an issuer."""
+        return self._bidder.standings.of(peer)
+
+    def held(self, skill: str, version: str) -> int:
+        """How many slots are held for a demand."""
+        return self._issuer.awards.holdings.sum((skill, version))
+
+    def granted(self, skill: str, version: str) -> int:
+        """How many slots of a skill hosted here are granted."""
+        host = self._bidder.supply.exact(skill, version)
+        return 0 if host is None else host.granted
+
+    # Who is there.
+
+    def _set_capacity(self, command: commands.SetCapacity, now: Now) -> None:
+        self._bidder.set_capacity(command)
+        if command.slots:
+            self._issuer.retry(now, ((command.skill, command.version),))
+
+    def _candidate_up(self, command: commands.CandidateUp, now: Now) -> None:
+        peer = command.peer
+        if peer == self._me:
+            return
+        boot = self._candidates.boot(peer)
+        if boot is not None and command.boot < boot:
+            return
+        known = self._candidates.skills(peer)
+        if boot is not None and command.boot > boot:
+            self._candidates.remove(peer)
+            self._issuer.standings.renew(peer)
+            self._bidder.standings.renew(peer)
+            self._issuer.gone(peer, "it has restarted", is_back=True, now=now)
+            self._bidder.gone(peer, command.boot)
+            known = ()
+        if self._candidates.put(peer, command.boot, command.skills):
+            new = tuple(skill for skill in command.skills if skill not in known)
+            self._issuer.retry(now, new)
+
+    def _candidate_down(self, command: commands.CandidateDown, now: Now) -> None:
+        self._candidates.remove(command.peer)
+        self._issuer.gone(command.peer, command.reason, is_back=False, now=now)
+        self._bidder.gone(command.peer, None)
+
+    def _take_effects(self) -> tuple[Effect, ...]:
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects

@@ -1,0 +1,104 @@
+"""Whom an issuer may invite, and whom it does."""
+
+import random
+
+from protocols.auction.parameters import CANDIDATES_LIMIT
+from protocols.auction.standing import Standings
+from protocols.machine import Instant
+
+
+class Member:
+    """One candidate: its boot, its skills, and a hint of its load in milliseconds."""
+
+    __slots__ = ("boot", "load", "skills")
+
+    def __init__(self, boot: int, skills: tuple[tuple[str, str], ...]) -> None:
+        self.boot = boot
+        self.skills = skills
+        self.load = 0
+
+
+class Candidates:
+    """The members that host skills, found by (skill, version) and by (skill, "")."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._members: dict[bytes, Member] = {}
+        self._hosts: dict[tuple[str, str], dict[bytes, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def boot(self, peer: bytes) -> int | None:
+        """The boot under which the peer is known, or None."""
+        member = self._members.get(peer)
+        return None if member is None else member.boot
+
+    def skills(self, peer: bytes) -> tuple[tuple[str, str], ...]:
+        """What the peer is known to host."""
+        member = self._members.get(peer)
+        return () if member is None else member.skills
+
+    def put(self, peer: bytes, boot: int, skills: tuple[tuple[str, str], ...]) -> bool:
+        """Adds or replaces a member; False if the table is full."""
+        known = self._members.get(peer)
+        if known is None and len(self._members) >= CANDIDATES_LIMIT:
+            return False
+        load = 0 if known is None else known.load
+        self.remove(peer)
+        member = self._members[peer] = Member(boot, skills)
+        member.load = load
+        for skill, version in skills:
+            self._hosts.setdefault((skill, version), {})[peer] = None
+            self._hosts.setdefault((skill, ""), {})[peer] = None
+        return True
+
+    def remove(self, peer: bytes) -> None:
+        """Forgets a member."""
+        member = self._members.pop(peer, None)
+        if member is None:
+            return
+        for skill, version in member.skills:
+            for key in ((skill, version), (skill, "")):
+                hosts = self._hosts.get(key)
+                if hosts is not None:
+                    hosts.pop(peer, None)
+                    if not hosts:
+                        del self._hosts[key]
+
+    def loaded(self, peer: bytes, load: int) -> None:
+        """Takes a hint of how loaded a member is."""
+        member = self._members.get(peer)
+        if member is not None:
+            member.load = load
+
+    def hosts(self, key: tuple[str, str], peer: bytes) -> bool:
+        """Whether the peer is known to host the skill."""
+        return peer in self._hosts.get(key, ())
+
+    def choose(
+        self, key: tuple[str, str], count: int, standings: Standings, now: Instant
+    ) -> list[bytes]:
+        """At most `count` hosts of the skill, the less loaded ones more likely.
+
+        All of them if they are few; else the less loaded of two at random, again and
+        again (power of two choices). Shunned peers only where nobody else is left.
+        """
+        known = self._hosts.get(key, {})
+        pool = [peer for peer in known if not standings.of(peer).shunned(now)]
+        if not pool:
+            pool = list(known)
+        if len(pool) <= count:
+            return pool
+        chosen = []
+        for _ in range(count):
+            first, second = self._rng.sample(range(len(pool)), 2)
+            if self._weight(pool[second], standings) < self._weight(pool[first], standings):
+                first = second
+            chosen.append(pool[first])
+            pool[first] = pool[-1]
+            pool.pop()
+        return chosen
+
+    def _weight(self, peer: bytes, standings: Standings) -> tuple[int, int]:
+        return standings.of(peer).lapses, self._members[peer].load

@@ -1,0 +1,103 @@
+"""What a bidder has to give: the slots of each skill hosted here, granted, reserved or free.
+
+Invariant, of every host at all times: granted + reserved <= slots.
+"""
+
+from collections.abc import Iterator
+
+from protocols.auction.messages import UNITS_PER_BID_LIMIT, Invite, Unit
+from protocols.auction.pricing import schedule
+
+
+class Host:
+    """One skill hosted here.
+
+    Attributes:
+        slots: in all.
+        granted: promised to issuers under leases.
+        reserved: offered in bids that are not decided.
+        queued, mean_us, cost, confidence: what bids are made from (`ObserveWork`).
+    """
+
+    __slots__ = (
+        "confidence",
+        "cost",
+        "granted",
+        "mean_us",
+        "queued",
+        "reserved",
+        "skill",
+        "slots",
+        "version",
+    )
+
+    def __init__(self, skill: str, version: str) -> None:
+        self.skill = skill
+        self.version = version
+        self.slots = 0
+        self.granted = 0
+        self.reserved = 0
+        self.queued = 0
+        self.mean_us = 0
+        self.cost = 0
+        self.confidence = 1_000_000
+
+    @property
+    def free(self) -> int:
+        """Slots neither granted nor reserved."""
+        return self.slots - self.granted - self.reserved
+
+    def offer(self, invite: Invite) -> tuple[Unit, ...]:
+        """The schedule for an invitation; empty where nothing is free."""
+        offered = min(invite.units, self.free, UNITS_PER_BID_LIMIT)
+        if offered <= 0:
+            return ()
+        return schedule(
+            offered,
+            self.slots,
+            self.queued,
+            self.mean_us,
+            invite.estimate_us,
+            self.cost,
+            self.confidence,
+        )
+
+
+class Supply:
+    """All skills hosted here, found by name and version, or by name alone."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, dict[str, Host]] = {}
+
+    def __iter__(self) -> Iterator[Host]:
+        for versions in self._hosts.values():
+            yield from versions.values()
+
+    def exact(self, skill: str, version: str) -> Host | None:
+        """The host of exactly this version."""
+        return self._hosts.get(skill, {}).get(version)
+
+    def add(self, skill: str, version: str) -> Host:
+        """The host of exactly this version, made where there was none."""
+        return self._hosts.setdefault(skill, {}).setdefault(version, Host(skill, version))
+
+    def withdraw(self, host: Host) -> None:
+        """Forgets a host that has nothing granted or reserved."""
+        assert host.granted + host.reserved == 0, "a host is withdrawn when nobody uses it"
+        versions = self._hosts[host.skill]
+        del versions[host.version]
+        if not versions:
+            del self._hosts[host.skill]
+
+    def find(self, skill: str, version: str) -> Host | None:
+        """The host for a lot; for version "" the one with most room, the latest of equals."""
+        versions = self._hosts.get(skill)
+        if versions is None:
+            return None
+        if version:
+            return versions.get(version)
+        return max(versions.values(), key=lambda host: (host.free, host.version))
+
+    def hosts(self, skill: str, version: str) -> bool:
+        """Whether there is a host for such a lot."""
+        return self.find(skill, version) is not None
