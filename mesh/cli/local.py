@@ -1,0 +1,211 @@
+"""The verbs for peers on this machine: up, down, peers, kill, pause, resume."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
+
+PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
+CONVERGE_S = 60.0
+SILENT_S = 1.0
+ID_SHOWN = 8
+
+
+def up(
+    count: Annotated[
+        int | None, typer.Option("-n", "--peers", min=1, help="How many peers; 3 for a new mesh.")
+    ] = None,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agents",
+            metavar="FILE[@PEER,…]",
+            help="An agent file, for all peers or the named ones; may repeat. Without any, the "
+            "built-in agent `probe` runs: echo, sleep, fail, hang, crash.",
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
+    ] = False,
+    dir_: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start peers on this machine, or those of an existing folder that are missing."""
+    from mesh.runtime import launcher
+
+    begin = time.monotonic()
+    path = dir_ or Path(os.environ.get("MESH_DIR") or ".mesh")
+    folder = launcher.prepare(path, count, agents or [])
+    runs = launcher.running(folder)
+    missing = [entry.name for entry in folder.peers() if entry.name not in runs]
+    if missing:
+        launcher.start(folder, missing)
+    convergence = launcher.wait_converged(folder, CONVERGE_S)
+    seconds = time.monotonic() - begin
+    summary = launcher.summary(folder, convergence, seconds)
+    if as_json:
+        print_json(summary)
+    else:
+        _say_up(summary)
+    if not convergence.converged:
+        fail(
+            f"not converged after {CONVERGE_S:g} s, still waiting for {convergence.waiting_for}; "
+            f"the peers go on, their logs are in {folder.path}/peers",
+            TIMED_OUT,
+        )
+    if not detach:
+        _stay(folder, quiet=as_json)
+
+
+def _say_up(summary: dict[str, Any]) -> None:
+    count, tolerates = len(summary["peers"]), summary["tolerates"]
+    for peer in summary["peers"]:
+        print(f"  {peer['name']:10} {peer['id'][:ID_SHOWN]}  {peer['address']}  pid {peer['pid']}")
+    print(f"{count} peers see each other after {summary['seconds']:.2f} s in {summary['dir']}")
+    if tolerates:
+        print(f"f={tolerates}: up to {tolerates} lying or failed peers cannot bend a vote")
+    else:
+        print("f=0: fewer than four peers outvote no liar; use -n 4 or more where it matters")
+    shown = _shell_dir(Path(summary["dir"]))
+    print(f"try:  mesh call echo greeting=hello{shown}")
+
+
+def _shell_dir(path: Path) -> str:
+    return "" if path == Path(".mesh").absolute() else f" --dir {path}"
+
+
+def _stay(folder: Any, quiet: bool) -> None:
+    from mesh.runtime import launcher
+
+    if not quiet:
+        print("Ctrl-C stops them (--detach leaves them running)", flush=True)
+    try:
+        while launcher.running(folder):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        say("draining…")
+        killed = launcher.stop(folder, list(launcher.running(folder)))
+        for name in killed:
+            say(f"{name} did not stop in time and was killed")
+        return
+    say("all peers have ended")
+
+
+def down(dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Stop all peers of the folder: they drain, say goodbye and end; paused ones too."""
+    from mesh.runtime import launcher
+
+    folder = _open(dir_)
+    names = list(launcher.running(folder))
+    killed = launcher.stop(folder, names)
+    if as_json:
+        print_json({"stopped": names, "killed": killed})
+    elif not names:
+        print("no peer runs")
+    else:
+        print(f"stopped {', '.join(names)}")
+        for name in killed:
+            say(f"{name} did not stop in time and was killed")
+
+
+def peers(dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Show each peer: address, process, state, how many it sees alive, skills."""
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+
+    folder = _open(dir_)
+    rows: list[dict[str, Any]] = []
+    answered = False
+    others: dict[str, dict[str, Any]] = {}
+    for entry in folder.peers():
+        pid = folder.peer_folder(entry.name).running_pid()
+        row = {
+            "name": entry.name,
+            "id": entry.id,
+            "address": entry.door,
+            "pid": pid,
+            "state": "down" if pid is None else "silent",
+            "alive": None,
+            "skills": [],
+        }
+        if pid is not None:
+            try:
+                status = ask(Path(entry.socket), "status", timeout_s=SILENT_S)
+            except (NoAnswer, QuestionRefused):
+                row["state"] = "paused" if pid and _is_stopped(pid) else "silent"
+            else:
+                answered = True
+                row.update((key, status[key]) for key in row)
+                others.update((member["id"], member) for member in status["members"])
+        rows.append(row)
+    local = {row["id"] for row in rows}
+    rows += [
+        {**dict.fromkeys(rows[0]), **{k: m[k] for k in m if k in rows[0]}}
+        for peer_id, m in sorted(others.items())
+        if peer_id not in local
+    ]
+    if as_json:
+        for row in rows:
+            print_json(row)
+    else:
+        shown = [_for_people(row) for row in rows]
+        print_table(shown, ["name", "id", "address", "pid", "state", "alive", "skills"])
+    if not answered:
+        fail("no peer answers: `mesh up` starts them again", NO_PEER)
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    texts = {key: "" if value is None else value for key, value in row.items()}
+    return {**texts, "id": str(row["id"])[:ID_SHOWN], "skills": " ".join(row["skills"] or [])}
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal (SIGSTOP), as far as the system tells."""
+    import subprocess
+
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout.strip().startswith(("T", "t"))
+
+
+def kill(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Kill a peer at once (SIGKILL), as a crash would."""
+    _send(peer, signal.SIGKILL, "killed", dir_, as_json)
+
+
+def pause(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Stop a peer's process without ending it (SIGSTOP)."""
+    _send(peer, signal.SIGSTOP, "paused", dir_, as_json)
+
+
+def resume(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+    """Let a paused peer go on (SIGCONT)."""
+    _send(peer, signal.SIGCONT, "resumed", dir_, as_json)
+
+
+def _send(peer: str, number: signal.Signals, done: str, dir_: Path | None, as_json: bool) -> None:
+    from mesh.runtime import launcher
+    from protocols.errors import ConfigurationError
+
+    folder = _open(dir_)
+    folder.peer(peer)
+    try:
+        pid = launcher.send_signal(folder, peer, number)
+    except ConfigurationError as error:
+        fail(str(error), FAILED)
+    if as_json:
+        print_json({"name": peer, "pid": pid, "signal": number.name})
+    else:
+        print(f"{done} {peer} (pid {pid})")
+
+
+def _open(dir_: Path | None) -> Any:
+    from mesh.local.discovery import find_folder
+    from mesh.storage.folder import MeshFolder
+
+    return MeshFolder.open(find_folder(dir_))

@@ -1,0 +1,269 @@
+"""Starting, watching and stopping the peers of a mesh folder on this machine.
+
+The launcher coordinates nothing: it makes keys where they are missing, starts
+processes, and asks each peer what it sees. When it is gone the peers go on.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mesh.local.ask import NoAnswer, QuestionRefused, ask
+from mesh.local.discovery import PeerEntry
+from mesh.storage.authority import create_mesh, enrol
+from mesh.storage.folder import MeshFolder
+from protocols.errors import ConfigurationError
+from protocols.quorum import tolerated
+
+PROBE = "probe"
+"""The agent that peers run when none is named."""
+LOOPBACK = "127.0.0.1"
+POLL_S = 0.02
+STOP_S = 15.0
+"""How long a peer may take to drain and leave before it is killed."""
+PEERS_LIMIT = 256
+LOG_TAIL_LINES = 6
+
+Status = dict[str, Any]
+
+
+class Convergence(msgspec.Struct, frozen=True):
+    """What `wait_converged` found: each peer's own status, by name, and who is missing what."""
+
+    converged: bool
+    statuses: dict[str, Status]
+    waiting_for: str
+
+
+def prepare(path: Path, count: int | None, agents: Sequence[str], name: str = "") -> MeshFolder:
+    """Makes a mesh folder, or opens it, and enrols peers until there are `count`.
+
+    Args:
+        path: the mesh folder itself.
+        count: how many peers there shall be; None takes those there are, or three.
+        agents: agent files, each perhaps ``FILE@peer-1,peer-2``; empty leaves what each
+            peer runs, or gives new ones the built-in probe.
+        name: the mesh's name, for people.
+
+    Raises:
+        ConfigurationError: with what to try.
+    """
+    exists = MeshFolder(path).exists()
+    folder = MeshFolder.open(path) if exists else create_mesh(path, name or path.parent.name)
+    present = folder.peers()
+    wanted = count if count is not None else len(present) or 3
+    if not 1 <= wanted <= PEERS_LIMIT:
+        raise ConfigurationError(f"between 1 and {PEERS_LIMIT} peers, not {wanted}")
+    if wanted < len(present) and count is not None:
+        raise ConfigurationError(
+            f"{folder.path} has {len(present)} peers already; use another --dir for a smaller mesh"
+        )
+    names = {entry.name for entry in present}
+    fresh = [peer for peer in (f"peer-{n}" for n in range(1, wanted + 1)) if peer not in names]
+    fresh = fresh[: wanted - len(present)]
+    placed = place_agents(agents, [*(entry.name for entry in present), *fresh])
+    for entry in present:
+        if agents:
+            folder.update_peer(entry.name, agents=placed[entry.name])
+    for peer in fresh:
+        enrol(folder, peer, agents=placed[peer] if agents else [PROBE])
+    return folder
+
+
+def place_agents(agents: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Which peer runs which agent files: ``FILE`` everywhere, ``FILE@NAME,NAME`` there.
+
+    Raises:
+        ConfigurationError: no such file, or no such peer.
+    """
+    placed: dict[str, list[str]] = {name: [] for name in names}
+    for text in agents:
+        file, at, where = text.rpartition("@")
+        if not at or os.sep in where or where.endswith(".py"):
+            file, where = text, ""
+        path = Path(file).absolute()
+        if not path.is_file():
+            raise ConfigurationError(f"there is no agent file {file}")
+        for name in where.split(",") if where else names:
+            if name not in placed:
+                raise ConfigurationError(
+                    f"--agents {text}: no peer is named {name!r}; there are {', '.join(names)}"
+                )
+            placed[name].append(str(path))
+    return placed
+
+
+def running(folder: MeshFolder) -> dict[str, int]:
+    """The pids of the folder's peers that run, paused ones included, by name."""
+    pids = {entry.name: folder.peer_folder(entry.name).running_pid() for entry in folder.peers()}
+    return {name: pid for name, pid in pids.items() if pid}
+
+
+def start(folder: MeshFolder, names: Sequence[str]) -> dict[str, int]:
+    """Starts these peers as processes of their own, and gives their pids.
+
+    Raises:
+        ConfigurationError: they could not even be forked.
+    """
+    _reserve_doors(folder, names)
+    command = [sys.executable, "-P", "-m", "mesh.runtime.nursery", str(folder.path), *names]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise ConfigurationError(f"cannot start peers: {ended.stderr.strip()[-2000:]}")
+    pids: dict[str, int] = json.loads(ended.stdout)
+    return pids
+
+
+def _reserve_doors(folder: MeshFolder, names: Sequence[str]) -> None:
+    """Gives new peers a port that is free now, so that all know each other's doors at once.
+
+    One that is taken by the time its peer binds it costs that peer a new port,
+    which gossip spreads.
+    """
+    entries = {entry.name: entry for entry in folder.peers()}
+    held: list[socket.socket] = []
+    try:
+        for name in names:
+            if entries[name].door:
+                continue
+            probe = socket.socket()
+            held.append(probe)
+            probe.bind((LOOPBACK, 0))
+            folder.update_peer(name, door=f"tcp://{LOOPBACK}:{probe.getsockname()[1]}")
+    finally:
+        for probe in held:
+            probe.close()
+
+
+def wait_converged(
+    folder: MeshFolder,
+    timeout_s: float,
+    progress: Callable[[str], None] | None = None,
+) -> Convergence:
+    """Waits until every running peer sees all of them alive, with all their skills.
+
+    Raises:
+        ConfigurationError: a peer ended; says what it logged last.
+    """
+    ends = time.monotonic() + timeout_s
+    entries = folder.peers()
+    started = set(running(folder))
+    while True:
+        statuses = _statuses(entries)
+        waiting_for = _not_yet(statuses, started)
+        if not waiting_for:
+            return Convergence(True, statuses, "")
+        if time.monotonic() > ends:
+            return Convergence(False, statuses, waiting_for)
+        alive = set(running(folder))
+        for name in sorted(started - alive):
+            raise ConfigurationError(f"{name} ended: {log_tail(folder, name)}")
+        started = alive
+        if progress is not None:
+            progress(waiting_for)
+        time.sleep(POLL_S)
+
+
+def log_tail(folder: MeshFolder, name: str) -> str:
+    """The last lines of a peer's log."""
+    log = folder.peer_folder(name).log
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"its log {log} cannot be read: {error.strerror}"
+    return "\n".join(lines[-LOG_TAIL_LINES:]) or f"it logged nothing in {log}"
+
+
+def _statuses(entries: Sequence[PeerEntry]) -> dict[str, Status]:
+    statuses: dict[str, Status] = {}
+    for entry in entries:
+        try:
+            statuses[entry.name] = ask(Path(entry.socket), "status", timeout_s=1.0)
+        except (NoAnswer, QuestionRefused):
+            continue
+    return statuses
+
+
+def _not_yet(statuses: dict[str, Status], started: set[str]) -> str:
+    silent = sorted(started - set(statuses))
+    if silent or not statuses:
+        return f"{', '.join(silent) or 'the peers'} to start"
+    skills = {status["id"]: status["skills"] for status in statuses.values()}
+    for name, status in statuses.items():
+        if not status["ready"]:
+            return f"the agents of {name}"
+        if status["alive"] < len(started):
+            return f"{name} to see all ({status['alive']} of {len(started)})"
+        for member in status["members"]:
+            if member["id"] in skills and member["skills"] != skills[member["id"]]:
+                return f"{name} to learn the skills of {member['name']}"
+    return ""
+
+
+def summary(folder: MeshFolder, convergence: Convergence, seconds: float) -> dict[str, Any]:
+    """What `mesh up --json` prints."""
+    peers = [
+        {key: status[key] for key in ("name", "id", "address", "pid")}
+        for status in convergence.statuses.values()
+    ]
+    return {
+        "peers": peers,
+        "converged": convergence.converged,
+        "seconds": round(seconds, 3),
+        "dir": str(folder.path),
+        "tolerates": tolerated(max(1, len(peers))),
+    }
+
+
+def send_signal(folder: MeshFolder, name: str, number: signal.Signals) -> int:
+    """Sends a signal to a running peer's process and gives its pid.
+
+    Raises:
+        ConfigurationError: no such peer, or it does not run.
+    """
+    entry = folder.peer(name)
+    pid = folder.peer_folder(entry.name).running_pid()
+    if not pid:
+        raise ConfigurationError(f"{name} does not run")
+    os.kill(pid, number)
+    return pid
+
+
+def stop(folder: MeshFolder, names: Sequence[str], timeout_s: float = STOP_S) -> list[str]:
+    """Stops these peers: each drains and leaves; one that does not in time is killed.
+
+    Returns:
+        The names of those that had to be killed.
+    """
+    for name in names:
+        pid = folder.peer_folder(name).running_pid()
+        if pid:
+            _signal(pid, signal.SIGTERM)
+            _signal(pid, signal.SIGCONT)
+    ends = time.monotonic() + timeout_s
+    left = list(names)
+    while left and time.monotonic() < ends:
+        left = [name for name in left if folder.peer_folder(name).running_pid() is not None]
+        if left:
+            time.sleep(POLL_S)
+    for name in left:
+        pid = folder.peer_folder(name).running_pid()
+        if pid:
+            _signal(pid, signal.SIGKILL)
+    return left
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
