@@ -20,15 +20,13 @@ transaction. Ours cover what SQLite's do not: rot in the main file.
 
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from mesh.core.records import StepRecord
 from mesh.storage.errors import StorageFailed
+from mesh.storage.framing import decode_row, encode_row
 from mesh.storage.schema import INTEGRITY_ADVICE, migrate, read_meta
 from mesh.storage.watchdog import Watchdog
 from protocols.errors import ConfigurationError, StorageCorrupt
@@ -44,7 +42,6 @@ WAL_PAGES = 1000
 WAL_KEEP_BYTES = 16 * 1024 * 1024
 """A longer log file is cut when it starts anew."""
 BUSY_TIMEOUT_S = 1.0
-CHECKSUM_BYTES = 4
 
 _INSERT_GROUP = "INSERT INTO journal VALUES (?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoint VALUES (?, ?)"
@@ -59,32 +56,6 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that this user may write to it",
     sqlite3.SQLITE_BUSY: "another process has the file open: close it, then start the peer again",
 }
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_group = msgspec.msgpack.Decoder(list[bytes]).decode
-
-
-def encode_row(number: int, records: list[bytes]) -> bytes:
-    """One row: a checksum over its number and its body, and the list of records."""
-    body = _encode(records)
-    return zlib.crc32(body, number & 0xFFFFFFFF).to_bytes(CHECKSUM_BYTES, "big") + body
-
-
-def decode_row(number: int, row: object) -> list[bytes]:
-    """The records of a row.
-
-    Raises:
-        ValueError: the row is not what was written under this number; says why.
-    """
-    if not isinstance(row, bytes) or len(row) < CHECKSUM_BYTES:
-        raise ValueError("it holds no framed records")
-    body = row[CHECKSUM_BYTES:]
-    if zlib.crc32(body, number & 0xFFFFFFFF) != int.from_bytes(row[:CHECKSUM_BYTES], "big"):
-        raise ValueError("its checksum is wrong")
-    try:
-        return _decode_group(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValueError(f"it does not decode: {error}") from None
 
 
 class Journal:

@@ -126,8 +126,8 @@ def _read(path: Path, kind: KeyKind) -> bytes:
         ) from None
     except OSError as error:
         raise ConfigurationError(f"cannot read the {kind} {path}: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"the {kind} {path} is not a plain file")
         if kind not in _PUBLIC:
@@ -142,7 +142,9 @@ def _read(path: Path, kind: KeyKind) -> bytes:
                     f"{stat.S_IMODE(status.st_mode):04o}): `chmod 600 {path}`; if others may have "
                     "read it, replace the key"
                 )
-        return file.read(KEY_FILE_LIMIT + 1)
+        return os.read(descriptor, KEY_FILE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(path: Path, kind: KeyKind, data: bytes) -> bytes:

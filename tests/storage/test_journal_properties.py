@@ -1,5 +1,6 @@
 """The journal against arbitrary contents, torn tails and rot."""
 
+import operator
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from mesh.core.records import StepRecord
 from mesh.storage.errors import StorageFailed
-from mesh.storage.journal import Journal, decode_row, encode_row
+from mesh.storage.framing import decode_row, encode_row
+from mesh.storage.journal import Journal
 from protocols.errors import ConfigurationError, StorageCorrupt
 
 MESH = b"m" * 32
@@ -33,7 +35,8 @@ def number_groups(contents: list[list[bytes]]) -> Iterator[list[StepRecord]]:
 
 def prefixes(contents: list[list[bytes]]) -> list[list[bytes]]:
     """What a reader may find: the first n groups, for every n."""
-    return list(accumulate(contents, lambda sofar, group: sofar + group, initial=[]))
+    flat: list[bytes] = []
+    return list(accumulate(contents, operator.add, initial=flat))
 
 
 def reread(folder: Path) -> list[bytes]:
