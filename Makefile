@@ -24,7 +24,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(STAMP) ## see a mesh work, and survive a kill
+demo: $(STAMP) ## agents audit a source tree together, and lose a peer half-way
 	$(BIN)/mesh demo $(DEMO_ARGS)
 
 .PHONY: test
