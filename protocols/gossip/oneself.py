@@ -1,0 +1,153 @@
+"""What this peer says of itself: its record, its refutations, its goodbye."""
+
+from protocols.errors import Refused
+from protocols.gossip.awareness import LocalHealth
+from protocols.gossip.commands import Advertise
+from protocols.gossip.incarnations import Incarnations
+from protocols.gossip.messages import SKILLS_PER_PEER_LIMIT, MemberRecord
+from protocols.gossip.outbox import Outbox
+from protocols.gossip.parameters import GossipParameters
+from protocols.identity import Keyring
+from protocols.machine import Instant
+from protocols.wire import SIGNED_BODY_LIMIT, Signed, encode, seal
+
+NAME_LIMIT = 128
+DOOR_LIMIT = 256
+
+
+class Oneself:
+    """The newest record of this peer, signed; None before it advertises."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        credential: bytes,
+        boot: int,
+        parameters: GossipParameters,
+        health: LocalHealth,
+        outbox: Outbox,
+    ) -> None:
+        self._keyring = keyring
+        self._credential = credential
+        self._boot = boot
+        self._parameters = parameters
+        self._health = health
+        self._outbox = outbox
+        self.incarnations = Incarnations(parameters.incarnation_block)
+        self.record: MemberRecord | None = None
+        self.envelope: Signed | None = None
+        self.left = False
+        self._refuted_at: Instant | None = None
+        self._refute_at: Instant | None = None
+        self._refute_above = 0
+
+    def refuse_unfit(self, command: Advertise) -> None:
+        """Checks a description without taking it.
+
+        Raises:
+            Refused: this peer has left, or the description is too large.
+        """
+        if self.left:
+            raise Refused("Left", "this peer has left the mesh; start it again to rejoin")
+        if (
+            len(command.name) > NAME_LIMIT
+            or len(command.door) > DOOR_LIMIT
+            or len(command.skills) > SKILLS_PER_PEER_LIMIT
+            or len(encode(self._draft(command, incarnation=2**62))) > SIGNED_BODY_LIMIT
+        ):
+            raise Refused(
+                "TooLarge",
+                f"what a peer says of itself must fit {SIGNED_BODY_LIMIT} bytes and"
+                f" {SKILLS_PER_PEER_LIMIT} skills; host fewer skills here",
+            )
+
+    def advertise(self, command: Advertise) -> bool:
+        """Announces a description that fits; False when nothing changed."""
+        old = self.record
+        said = (command.name, command.door, command.skills)
+        if old is not None and (old.name, old.door, old.skills) == said:
+            return False
+        self._announce(self._draft(command, self.incarnations.raise_above(0, self._outbox)))
+        return True
+
+    def _draft(self, command: Advertise, incarnation: int) -> MemberRecord:
+        return MemberRecord(
+            peer=self._keyring.peer,
+            incarnation=incarnation,
+            leaving=False,
+            name=command.name,
+            door=command.door,
+            boot=self._boot,
+            skills=command.skills,
+            credential=self._credential,
+        )
+
+    def _announce(self, record: MemberRecord) -> None:
+        self.record = record
+        self.envelope = seal(self._keyring, record)
+
+    def _renew(self, seen: int, leaving: bool) -> None:
+        old = self.record
+        assert old is not None, "only an announced record is renewed"
+        incarnation = self.incarnations.raise_above(seen, self._outbox)
+        self._announce(
+            MemberRecord(
+                peer=old.peer,
+                incarnation=incarnation,
+                leaving=leaving,
+                name=old.name,
+                door=old.door,
+                boot=old.boot,
+                skills=old.skills,
+                credential=old.credential,
+            )
+        )
+
+    def leave(self) -> None:
+        """Says goodbye, once."""
+        self.left = True
+        if self.record is not None:
+            self._renew(0, leaving=True)
+
+    def refute(self, seen: int, now: Instant) -> bool:
+        """Wants a higher incarnation than `seen`; True when it was announced at once.
+
+        At most one refutation per interval, so that liars cannot make this
+        peer flood the mesh; a later one is due at `deadline`.
+        """
+        if self.record is None or self.left or seen < self.record.incarnation:
+            return False
+        self._refute_above = max(self._refute_above, seen)
+        interval = self._parameters.refutation_interval_ns
+        if self._refuted_at is not None and now < self._refuted_at + interval:
+            self._refute_at = self._refuted_at + interval
+            return False
+        self._refute_now(now)
+        return True
+
+    def _refute_now(self, now: Instant) -> None:
+        self._renew(self._refute_above, leaving=False)
+        self._health.apply(1)
+        self._refuted_at, self._refute_at = now, None
+
+    def deadline(self) -> Instant | None:
+        """When a refutation that had to wait is due."""
+        return None if self.left else self._refute_at
+
+    def wake(self, now: Instant) -> bool:
+        """Announces a refutation that had to wait; True when it did."""
+        if self.left or self._refute_at is None or now < self._refute_at:
+            return False
+        assert self.record is not None, "only an announced record is refuted"
+        if self.record.incarnation > self._refute_above:
+            self._refute_at = None
+            return False
+        self._refute_now(now)
+        return True
+
+    def check(self) -> None:
+        """Asserts that nothing was announced that is not reserved on disk."""
+        if self.record is None:
+            return
+        assert self.record.incarnation == self.incarnations.present, "gossip-own-incarnation"
+        assert self.incarnations.present <= self.incarnations.reserved, "gossip-reserved-first"
