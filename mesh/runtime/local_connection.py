@@ -1,0 +1,156 @@
+"""One connection of a client or worker: bytes in batches, writes coalesced, buffers bounded.
+
+Nothing here waits for the other side. What it does not read piles up to a
+limit, and then it is disconnected: a slow client costs the peer a buffer.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from mesh.local.codec import pack
+from mesh.local.messages import LocalMessage
+
+RECEIVE_BYTES = 1 << 18
+OUTGOING_LIMIT = 64 * 1024 * 1024
+"""Unsent bytes at which a connection is closed."""
+
+
+class Link(Protocol):
+    """Where answers go: a connection, or a handler inside this process."""
+
+    closed: bool
+    unanswered: int
+    """Submissions that wait for an answer."""
+    tasks: dict[str, None]
+    """Tasks whose ends it is told."""
+
+    def send(self, message: LocalMessage) -> None:
+        """Sends a message, some time soon."""
+
+
+class InsideLink:
+    """The link of handlers inside this process."""
+
+    def __init__(self, receive: Callable[[LocalMessage], None]) -> None:
+        self.closed = False
+        self.unanswered = 0
+        self.tasks: dict[str, None] = {}
+        self._receive = receive
+
+    def send(self, message: LocalMessage) -> None:
+        """Hands the message over at once."""
+        self._receive(message)
+
+
+class Flusher:
+    """Sends what all connections gathered in one turn of the loop, once per connection."""
+
+    def __init__(self) -> None:
+        self._dirty: list[LocalConnection] = []
+        self._wanted = trio.Event()
+
+    def mark(self, connection: "LocalConnection") -> None:
+        """A connection has something to send."""
+        self._dirty.append(connection)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Flushes for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            dirty, self._dirty = self._dirty, []
+            for connection in dirty:
+                connection.flush()
+
+
+class LocalConnection:
+    """A connected socket, non-blocking, with an outgoing buffer."""
+
+    def __init__(
+        self, sock: socket.socket, flusher: Flusher, outgoing_limit: int = OUTGOING_LIMIT
+    ) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._flusher = flusher
+        self._limit = outgoing_limit
+        self._outgoing = bytearray()
+        self._marked = False
+        self._blocked = trio.Event()
+        self.closed = False
+        # What the server knows of the other side.
+        self.role = ""
+        self.name = ""
+        self.pid = 0
+        self.unanswered = 0
+        self.tasks: dict[str, None] = {}
+
+    def send(self, message: LocalMessage) -> None:
+        """Sends a message in this turn of the loop; dropped when the connection is closed."""
+        if self.closed:
+            return
+        self._outgoing += pack(message)
+        if len(self._outgoing) > self._limit:
+            self.close()
+        elif not self._marked:
+            self._marked = True
+            self._flusher.mark(self)
+
+    def flush(self) -> None:
+        """Hands the buffer to the socket, as far as it takes it."""
+        self._marked = False
+        if self.closed or not self._outgoing:
+            return
+        try:
+            sent = self._sock.send(self._outgoing)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        del self._outgoing[:sent]
+        if self._outgoing:
+            self._blocked.set()
+
+    def close(self) -> None:
+        """Closes the connection; its tasks end."""
+        if self.closed:
+            return
+        self.closed = True
+        self._blocked.set()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+    async def serve(self, received: Callable[[bytes], None]) -> None:
+        """Reads until the other side closes, handing over whatever each read gives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_when_blocked)
+            await self._read(received)
+            self.flush()
+            self.close()
+
+    async def _read(self, received: Callable[[bytes], None]) -> None:
+        while not self.closed:
+            try:
+                await trio.lowlevel.wait_readable(self._sock)
+                data = self._sock.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except (OSError, trio.ClosedResourceError):
+                return
+            if not data:
+                return
+            received(data)
+
+    async def _write_when_blocked(self) -> None:
+        while True:
+            await self._blocked.wait()
+            self._blocked = trio.Event()
+            try:
+                await trio.lowlevel.wait_writable(self._sock)
+            except (OSError, trio.ClosedResourceError):
+                return  # closed meanwhile
+            self.flush()

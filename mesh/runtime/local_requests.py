@@ -1,0 +1,359 @@
+"""Requests about tasks: submitting, attaching, cancelling, looking up.
+
+Each becomes one or more commands under a number of the desk's own; the core's
+events carry that number, or the task ids, and find their way back. A
+connection hears of the end of every task that it submitted or attached to.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from mesh.local.codec import encode_value
+from mesh.local.messages import (
+    NIL,
+    Accepted,
+    Answer,
+    Attach,
+    Attached,
+    Cancel,
+    LocalMessage,
+    Settled,
+    SettledTask,
+    Submit,
+)
+from mesh.local.messages import Refused as RefusedMessage
+from mesh.runtime.local_connection import Link
+from protocols.errors import Refused
+from protocols.identity import PEER_ID_BYTES, text_id
+from protocols.machine import MILLISECOND_NS
+from protocols.tasks import events
+from protocols.tasks.commands import CancelTasks, LookUpTask, SubmitTasks, TaskSpec
+
+UNANSWERED_LIMIT = 4096
+"""Requests of one connection that may wait for an answer."""
+SETTLED_BYTES = 4 * 1024 * 1024
+"""Bytes of results in one message, above which another one begins."""
+BUSY_RETRY_MS = 100
+FINAL_STATES = frozenset({"done", "failed", "cancelled", "expired", "dead"})
+
+
+class Driver(Protocol):
+    """Who carries commands to the core."""
+
+    def submit(self, command: msgspec.Struct) -> object:
+        """Takes a command; its events come later. May raise `Refused`."""
+
+    def flush(self) -> None:
+        """Carries out what the commands given so far have caused."""
+
+
+class _Attaching:
+    """An `Attach` whose look-ups are not all answered yet."""
+
+    def __init__(self, connection: Link, request: int, remaining: int) -> None:
+        self.connection = connection
+        self.request = request
+        self.remaining = remaining
+        self.unknown: list[str] = []
+
+
+Answered = Callable[[Any], None]
+
+
+class TaskDesk:
+    """Knows which connection waits for what."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        peer: str,
+        find_peer: Callable[[str], bytes | None],
+        name_of: Callable[[bytes], str],
+    ) -> None:
+        """Takes the driver, this peer's text id, and how peers are found and named."""
+        self._driver = driver
+        self._peer = peer
+        self._find_peer = find_peer
+        self._name_of = name_of
+        self._number = 0
+        self._submissions: dict[int, tuple[Link, int]] = {}
+        self._questions: dict[int, Answered] = {}
+        self._interested: dict[str, list[Link]] = {}
+
+    # From connections.
+
+    def submit(self, connection: Link, message: Submit) -> None:
+        """Turns a submission into a command; it is answered when the tasks are on disk."""
+        if connection.unanswered >= UNANSWERED_LIMIT:
+            text = f"{UNANSWERED_LIMIT} requests of this connection wait already"
+            self._refuse(connection, message.request, "Busy", text, BUSY_RETRY_MS)
+            return
+        number = self._next()
+        # Known before the command is given: its events may come while it is.
+        self._submissions[number] = (connection, message.request)
+        connection.unanswered += 1
+        try:
+            self._driver.submit(SubmitTasks(number, self._specs(message)))
+        except Refused as error:
+            self._end_submission(number)
+            self._refused(connection, message.request, error)
+
+    def cancel(self, connection: Link, message: Cancel) -> None:
+        """Cancels a task."""
+
+        def answered(event: events.CancelAnswered) -> None:
+            value = {"task": event.task, "state": event.state}
+            connection.send(Answer(request=message.request, value=encode_value(value)))
+
+        number = self._question(answered)
+        command = CancelTasks(number, message.task, message.reason)
+        self._command(connection, message.request, number, command)
+
+    def look_up(
+        self,
+        connection: Link,
+        request: int,
+        task: str,
+        show: Callable[[events.TaskView], Any],
+    ) -> None:
+        """Answers with what `show` makes of a task's view."""
+
+        def answered(event: events.TaskLookedUp) -> None:
+            if event.view is None:
+                text = f"no peer that can be reached knows a task {task!r}"
+                self._refuse(connection, request, "UnknownTask", text)
+            else:
+                value = encode_value(show(event.view))
+                connection.send(Answer(request=request, value=value))
+
+        number = self._question(answered)
+        self._command(connection, request, number, LookUpTask(number, task))
+
+    def attach(self, connection: Link, message: Attach) -> None:
+        """Has the connection told the ends of tasks that it did not submit."""
+        attaching = _Attaching(connection, message.request, len(message.tasks))
+        if not message.tasks:
+            connection.send(Attached(request=message.request))
+        for task in message.tasks:
+            # Before asking, so that no end falls between.
+            self._interest(task, connection)
+            number = self._question(partial(self._looked_up, attaching, task))
+            try:
+                self._driver.submit(LookUpTask(number, task))
+            except Refused:
+                del self._questions[number]
+                self._attached(attaching, task, None)
+
+    def forget(self, connection: Link) -> None:
+        """A connection is closed; its tasks run on."""
+        for task in connection.tasks:
+            others = [c for c in self._interested.get(task, ()) if c is not connection]
+            if others:
+                self._interested[task] = others
+            else:
+                self._interested.pop(task, None)
+        connection.tasks.clear()
+
+    # From the core.
+
+    def notify(self, event: msgspec.Struct) -> None:
+        """Takes an event, and ignores those that nobody here asked for."""
+        match event:
+            case events.TasksSettled():
+                self._settled(event.settled)
+            case events.TasksAccepted():
+                self._accepted(event)
+            case events.TaskLookedUp() | events.CancelAnswered():
+                answered = self._questions.pop(event.request, None)
+                if answered is not None:
+                    answered(event)
+            case _ if type(event).__name__ == "SubmissionRefused":
+                self._submission_refused(event)
+            case _:
+                pass
+
+    def _accepted(self, event: events.TasksAccepted) -> None:
+        submission = self._end_submission(event.request)
+        if submission is None:
+            return
+        connection, request = submission
+        if not connection.closed:
+            for task in event.tasks:
+                self._interest(task, connection)
+        connection.send(Accepted(request=request, tasks=list(event.tasks)))
+
+    def _submission_refused(self, event: Any) -> None:
+        submission = self._end_submission(event.request)
+        if submission is not None:
+            connection, request = submission
+            self._refuse(connection, request, event.kind, event.message)
+
+    def _settled(self, settled: tuple[events.Settled, ...]) -> None:
+        names: dict[bytes, str] = {}
+        batches: dict[Link, list[SettledTask]] = {}
+        for end in settled:
+            connections = self._interested.pop(end.task, None)
+            if connections is None:
+                continue
+            if end.producer not in names:
+                names[end.producer] = self._name_of(end.producer) if end.producer else ""
+            task = _settled_task(end, names[end.producer])
+            for connection in connections:
+                connection.tasks.pop(end.task, None)
+                batches.setdefault(connection, []).append(task)
+        for connection, tasks in batches.items():
+            _send_settled(connection, tasks)
+
+    def _looked_up(self, attaching: _Attaching, task: str, event: events.TaskLookedUp) -> None:
+        self._attached(attaching, task, event.view)
+
+    def _attached(self, attaching: _Attaching, task: str, view: events.TaskView | None) -> None:
+        connection = attaching.connection
+        attaching.remaining -= 1
+        if view is not None and view.state in FINAL_STATES:
+            self._lose_interest(task, connection)
+            producer = self._name_of(view.producer) if view.producer else ""
+            _send_settled(connection, [_settled_task(view, producer)])
+        elif view is None or text_id(view.custodian) != self._peer:
+            self._lose_interest(task, connection)
+            attaching.unknown.append(task)
+        if not attaching.remaining:
+            connection.send(Attached(request=attaching.request, unknown=attaching.unknown))
+
+    # Bookkeeping.
+
+    def _specs(self, message: Submit) -> tuple[TaskSpec, ...]:
+        count = len(message.inputs)
+        if len(message.keys) not in (0, count) or len(message.weights_us) not in (0, count):
+            raise Refused("InvalidSubmission", "keys and weights are empty, or one per input")
+        if not count:
+            raise Refused("InvalidSubmission", "a submission holds at least one input")
+        to = self._peer_id(message.to) if message.to else b""
+        common: dict[str, Any] = {
+            "version": message.version,
+            "strategy": message.strategy,
+            "to": to,
+            "timeout_ms": message.timeout_ms,
+            "deadline_ms": message.deadline_ms,
+            "retries": message.retries,
+            "priority": message.priority,
+            "budget": message.budget,
+            "traceparent": message.traceparent,
+            "parent": message.parent,
+            "depth": message.depth,
+            "space": message.space,
+            "principal": message.principal,
+        }
+        keys = message.keys or [""] * count
+        weights = message.weights_us or [0] * count
+        skill = message.skill
+        return tuple(
+            TaskSpec(skill, input, key=key, weight_us=weight, **common)
+            for input, key, weight in zip(message.inputs, keys, weights, strict=True)
+        )
+
+    def _peer_id(self, text: str) -> bytes:
+        found = self._find_peer(text)
+        if found is not None:
+            return found
+        padding = "=" * (-len(text) % 8)
+        try:
+            peer = base64.b32decode(text.upper() + padding)
+        except (binascii.Error, ValueError):
+            peer = b""
+        if len(peer) != PEER_ID_BYTES:
+            raise Refused("UnknownPeer", f"no peer is named {text!r}; `mesh peers` lists them")
+        return peer
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _question(self, answered: Answered) -> int:
+        number = self._next()
+        self._questions[number] = answered
+        return number
+
+    def _command(
+        self, connection: Link, request: int, number: int, command: msgspec.Struct
+    ) -> None:
+        try:
+            self._driver.submit(command)
+        except Refused as error:
+            self._questions.pop(number, None)
+            self._refused(connection, request, error)
+
+    def _end_submission(self, number: int) -> tuple[Link, int] | None:
+        submission = self._submissions.pop(number, None)
+        if submission is not None:
+            submission[0].unanswered -= 1
+        return submission
+
+    def _interest(self, task: str, connection: Link) -> None:
+        connections = self._interested.setdefault(task, [])
+        if connection not in connections:
+            connections.append(connection)
+            connection.tasks[task] = None
+
+    def _lose_interest(self, task: str, connection: Link) -> None:
+        connection.tasks.pop(task, None)
+        others = [c for c in self._interested.pop(task, ()) if c is not connection]
+        if others:
+            self._interested[task] = others
+
+    def _refused(self, connection: Link, request: int, error: Refused) -> None:
+        retry_ns = error.retry_after_ns
+        retry_ms = -1 if retry_ns is None else max(1, retry_ns // MILLISECOND_NS)
+        index = getattr(error, "index", -1)
+        self._refuse(connection, request, error.kind, error.message, retry_ms, index)
+
+    def _refuse(
+        self,
+        connection: Link,
+        request: int,
+        kind: str,
+        message: str,
+        retry_after_ms: int = -1,
+        index: int = -1,
+    ) -> None:
+        refusal: LocalMessage = RefusedMessage(
+            request=request,
+            kind=kind,
+            message=message,
+            retry_after_ms=retry_after_ms,
+            index=index,
+        )
+        connection.send(refusal)
+
+
+def _settled_task(end: events.Settled | events.TaskView, producer: str) -> SettledTask:
+    return SettledTask(
+        task=end.task,
+        state=end.state,
+        value=end.value if memoryview(end.value).nbytes else NIL,
+        error_kind=end.error_kind,
+        error_message=end.error_message,
+        attempts=end.attempts,
+        incomplete=end.incomplete,
+        producer=producer,
+        confidence=end.confidence,
+        elapsed_us=end.elapsed_us if isinstance(end, events.Settled) else 0,
+    )
+
+
+def _send_settled(connection: Link, tasks: list[SettledTask]) -> None:
+    batch: list[SettledTask] = []
+    size = 0
+    for task in tasks:
+        size += memoryview(task.value).nbytes
+        if batch and size > SETTLED_BYTES:
+            connection.send(Settled(tasks=batch))
+            batch = []
+            size = memoryview(task.value).nbytes
+        batch.append(task)
+    connection.send(Settled(tasks=batch))

@@ -1,0 +1,128 @@
+"""One worker process of this peer: started, restarted with backoff, killed with its group."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import trio
+
+from mesh.agent.loading import split_target
+from mesh.agent.worker import EXIT_BAD_AGENT
+
+BACKOFF_FIRST_S = 0.1
+BACKOFF_LIMIT_S = 10.0
+STEADY_S = 30.0
+"""A worker that lived this long has earned a quick restart."""
+LOG_LIMIT = 16 * 1024 * 1024
+"""Bytes in a worker's log above which it is set aside at the next start."""
+ERROR_TAIL = 2000
+
+State = Literal["asleep", "starting", "ready", "waiting", "failed"]
+
+
+class WorkerProcess:
+    """Runs ``python -m mesh.agent.worker`` for one agent file, as long as it is wanted.
+
+    Attributes:
+        target: ``FILE`` or ``FILE:NAME``, absolute.
+        state: asleep (not wanted yet), starting, ready, waiting (to be restarted), failed.
+        pid: of the process, or 0.
+        restarts: how many times in a row it was restarted without living long.
+        error: what it said when it failed.
+    """
+
+    def __init__(
+        self, target: str, *, socket: Path, logs: Path, python: str = "", lazy: bool = False
+    ) -> None:
+        path, name = split_target(target)
+        self.path = path.resolve()
+        self.target = f"{self.path}:{name}" if name else str(self.path)
+        self.state: State = "asleep"
+        self.pid = 0
+        self.restarts = 0
+        self.error = ""
+        self._command = [python or sys.executable, "-P", "-m", "mesh.agent.worker"]
+        self._command += ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
+        self._log_path = logs / f"worker-{path.stem}{'-' + name if name else ''}.log"
+        self._wanted = trio.Event()
+        self._log = structlog.get_logger("mesh.workers")
+        if not lazy:
+            self._wanted.set()
+
+    def want(self) -> None:
+        """Has it started, if it is not."""
+        self._wanted.set()
+
+    def ready(self) -> None:
+        """It has registered its skills."""
+        self.state = "ready"
+
+    def kill(self) -> None:
+        """Kills the process and all that it started in its group."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def run(self) -> None:
+        """Keeps it running until cancelled, or until it says that it never can."""
+        await self._wanted.wait()
+        try:
+            while self.state != "failed":
+                began = trio.current_time()
+                status = await self._run_once()
+                if status == EXIT_BAD_AGENT:
+                    self._fail()
+                    return
+                if trio.current_time() - began > STEADY_S:
+                    self.restarts = 0
+                self.state = "waiting"
+                pause = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(self.restarts, 10))
+                self.restarts += 1
+                self._log.warning(
+                    "worker-ended", target=self.target, status=status, restart_after_s=pause
+                )
+                await trio.sleep(pause)
+        finally:
+            self.kill()
+
+    async def _run_once(self) -> int:
+        self.state = "starting"
+        process = self._start()
+        self.pid = process.pid
+        try:
+            # A thread of its own: workers live long, and must not use up the shared ones.
+            status = await trio.to_thread.run_sync(
+                process.wait, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+            )
+        finally:
+            # Also what it started and left behind.
+            self.kill()
+            self.pid = 0
+        return status
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
+            self._log_path.replace(self._log_path.with_suffix(".1.log"))
+        log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # Here and not in a thread: the kernel ends a worker with the thread that started it.
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+
+    def _fail(self) -> None:
+        self.state = "failed"
+        text = self._log_path.read_text(errors="replace")
+        self.error = text[-ERROR_TAIL:].strip()
+        self._log.error("worker-failed", target=self.target, error=self.error)

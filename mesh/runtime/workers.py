@@ -1,0 +1,392 @@
+"""The skills of this peer and who runs them: worker processes, or the peer itself.
+
+Jobs come from the core by (custodian, task, attempt) and go to workers under
+numbers. Invariant: every job that was taken ends exactly once, as its worker
+says, as ``crashed`` when its process dies, or as its stop's reason when it was
+killed for not stopping.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from mesh.agent import Agent
+from mesh.local.messages import (
+    Ended,
+    Goodbye,
+    JobEnd,
+    LocalJob,
+    LocalMessage,
+    Log,
+    Park,
+    Progress,
+    Refused,
+    Register,
+    Resume,
+    SkillDeclaration,
+    Stop,
+)
+from mesh.runtime.hosted_skills import HostedSkills, SkillConflict
+from mesh.runtime.inline import InlineHost
+from mesh.runtime.inline_port import InlinePort, inline_skills
+from mesh.runtime.local_connection import LocalConnection
+from mesh.runtime.local_requests import Driver
+from mesh.runtime.worker_jobs import (
+    TEXT_LIMIT,
+    JobId,
+    RunningJob,
+    WorkerLink,
+    log_event,
+    outcome_of,
+    send_jobs,
+    stop_status,
+)
+from mesh.runtime.worker_process import WorkerProcess
+from protocols.tasks.commands import HostSkills, JobParked, JobProgress, JobsEnded
+from protocols.tasks.events import ResumeJobs, RunJob, RunJobs, StopJobs
+
+STOP_GRACE_S = 2.0
+"""How long a stopped job may go on before its process is killed."""
+PROGRESS_INTERVAL_S = 0.05
+
+
+class WorkerHost:
+    """Runs the jobs of one peer.
+
+    Args:
+        driver: takes `HostSkills`, `JobsEnded`, `JobParked` and `JobProgress`.
+        socket: the peer's local socket, where workers connect.
+        logs: the folder for the output of worker processes.
+        show: takes log lines of handlers, as events.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        socket: Path,
+        logs: Path,
+        show: Callable[[dict[str, Any]], None] = lambda event: None,
+        stop_grace_s: float = STOP_GRACE_S,
+    ) -> None:
+        self._driver = driver
+        self._socket = socket
+        self._logs = logs
+        self._show = show
+        self._grace_s = stop_grace_s
+        self._skills: HostedSkills[WorkerLink] = HostedSkills()
+        self._processes: list[WorkerProcess] = []
+        self._links: dict[LocalConnection, WorkerLink] = {}
+        self._number = 0
+        self._jobs: dict[int, RunningJob] = {}
+        self._numbers: dict[JobId, int] = {}
+        self._waiting: list[LocalJob] = []
+        self._overdue: deque[tuple[float, int]] = deque()
+        self._stopping = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._log = structlog.get_logger("mesh.workers")
+        self.port = InlinePort(self._inline_said)
+        self._inline = InlineHost(self._ended_inline, self.port)
+
+    # What there is to run.
+
+    def add_file(self, target: str, *, python: str = "") -> WorkerProcess:
+        """Adds an agent file; its worker starts now, or with `run`."""
+        process = WorkerProcess(target, socket=self._socket, logs=self._logs, python=python)
+        self._add_process(process)
+        return process
+
+    def add_agent(self, agent: Agent, file: str) -> None:
+        """Adds an agent that this process has imported, from `file`.
+
+        Its inline skills run here; a worker for the others starts at their first use.
+        """
+        for skill in self._inline.add(agent):
+            self._skills.add_inline(skill.declaration())
+        others = [skill for skill in agent.skills.values() if not skill.inline]
+        if others:
+            process = WorkerProcess(
+                f"{file}:{agent.name}", socket=self._socket, logs=self._logs, lazy=True
+            )
+            declared = [skill.declaration() for skill in others]
+            self._skills.promise(process, agent.name, declared)
+            self._add_process(process)
+        self._declare()
+
+    @property
+    def processes(self) -> tuple[WorkerProcess, ...]:
+        """The worker processes, also those that failed."""
+        return tuple(self._processes)
+
+    @property
+    def running(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._jobs)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Runs workers and jobs until cancelled; then all processes are killed."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._inline.run)
+            nursery.start_soon(self._kill_overdue)
+            for process in self._processes:
+                nursery.start_soon(self._run_process, process)
+            self._declare()
+            task_status.started()
+
+    def _add_process(self, process: WorkerProcess) -> None:
+        self._processes.append(process)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run_process, process)
+
+    async def _run_process(self, process: WorkerProcess) -> None:
+        await process.run()
+        # It never can: what waits for it ends, and its skills are withdrawn.
+        self._skills.withdraw_promise(process)
+        self._declare()
+        self._place_waiting()
+
+    def _declare(self) -> None:
+        skills = self._skills.changed()
+        if skills is not None and self._nursery is not None:
+            self._driver.submit(HostSkills(skills))
+        elif skills is not None:
+            self._skills.forget_declared()
+
+    # Jobs from the core.
+
+    def execute(self, job: msgspec.Struct) -> None:
+        """Takes a `RunJobs`, `StopJobs` or `ResumeJobs`."""
+        match job:
+            case RunJobs():
+                self._place([self._taken(run) for run in job.jobs])
+            case StopJobs():
+                for job_id in job.jobs:
+                    self._stop(job_id, job.reason)
+            case ResumeJobs():
+                self._resume(job.jobs)
+            case _:
+                raise AssertionError(f"nobody performs {type(job).__name__}")
+
+    def _taken(self, run: RunJob) -> LocalJob:
+        self._number += 1
+        number = self._number
+        job = self._jobs[number] = RunningJob(number, run)
+        self._numbers[job.id] = number
+        return LocalJob(
+            job=number,
+            task=run.task,
+            attempt=run.attempt,
+            skill=run.skill,
+            version=run.version,
+            input=run.input,
+            timeout_ms=run.timeout_ms,
+            deadline_ms=run.deadline_ms,
+            depth=run.depth,
+            traceparent=run.traceparent,
+            parent=run.parent,
+            space=run.space,
+            principal=run.principal,
+        )
+
+    def _place(self, jobs: Iterable[LocalJob]) -> None:
+        inline: list[LocalJob] = []
+        batches: dict[WorkerLink, list[LocalJob]] = {}
+        homeless: list[JobEnd] = []
+        for job in jobs:
+            if self._inline.hosts(job.skill, job.version):
+                inline.append(job)
+                continue
+            links = self._skills.links(job.skill, job.version)
+            if links:
+                link = links[0] if len(links) == 1 else min(links, key=lambda k: len(k.jobs))
+                link.jobs[job.job] = None
+                self._jobs[job.job].link = link
+                batches.setdefault(link, []).append(job)
+            elif self._skills.is_promised(job.skill, job.version):
+                self._waiting.append(job)
+            else:
+                text = f"no worker of this peer has {job.skill}@{job.version} any more"
+                homeless.append(
+                    JobEnd(job=job.job, status="failed", error_kind="NoWorker", error_message=text)
+                )
+        if inline:
+            self._inline.start(inline)
+        for link, batch in batches.items():
+            send_jobs(link.connection, batch)
+        if homeless:
+            self._end(homeless)
+
+    def _place_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._place(job for job in waiting if job.job in self._jobs)
+
+    def _stop(self, job_id: JobId, reason: str) -> None:
+        number = self._numbers.get(job_id)
+        if number is None:
+            return  # its end is on the way already
+        job = self._jobs[number]
+        job.stopped = reason
+        if job.link is not None:
+            job.link.connection.send(Stop(jobs=[number], reason=reason))
+            self._overdue.append((trio.current_time() + self._grace_s, number))
+            self._stopping.set()
+        elif any(waiting.job == number for waiting in self._waiting):
+            self._waiting = [waiting for waiting in self._waiting if waiting.job != number]
+            self._end([JobEnd(job=number, status=stop_status(reason))])
+        else:
+            self._inline.stop(number, reason)
+
+    def _resume(self, jobs: Iterable[JobId]) -> None:
+        for job_id in jobs:
+            number = self._numbers.get(job_id)
+            if number is None:
+                continue
+            link = self._jobs[number].link
+            if link is not None:
+                link.connection.send(Resume(jobs=[number]))
+            else:
+                self.port.resume(number)
+
+    async def _kill_overdue(self) -> None:
+        while True:
+            await self._stopping.wait()
+            self._stopping = trio.Event()
+            while self._overdue:
+                due, number = self._overdue.popleft()
+                await trio.sleep_until(due)
+                job = self._jobs.get(number)
+                if job is not None and job.link is not None:
+                    self._log.warning("worker-killed", task=job.id[1], reason=job.stopped)
+                    if job.link.process is not None:
+                        job.link.process.kill()
+                    job.link.connection.close()
+
+    # From workers.
+
+    def joined(self, link: LocalConnection) -> None:
+        """A worker said hello; its pid tells whether it is one of ours."""
+        process = next((p for p in self._processes if p.pid and p.pid == link.pid), None)
+        self._links[link] = WorkerLink(link, process)
+
+    def received(self, link: LocalConnection, message: LocalMessage) -> None:
+        """A message of a worker."""
+        worker = self._links[link]
+        match message:
+            case Ended():
+                for end in message.ends:
+                    worker.jobs.pop(end.job, None)
+                self._end(end for end in message.ends if self._owns(worker, end.job))
+            case Park() | Progress() | Log():
+                if self._owns(worker, message.job):
+                    self._said(message)
+            case Register():
+                self._register(worker, message)
+            case Goodbye():
+                self._skills.remove(worker)
+                self._declare()
+            case _:
+                self._log.warning("worker-message-ignored", kind=type(message).__name__)
+
+    def left(self, link: LocalConnection) -> None:
+        """A worker is gone; what it ran has crashed."""
+        worker = self._links.pop(link)
+        self._skills.remove(worker)
+        ends = []
+        for number in worker.jobs:
+            stopped = self._jobs[number].stopped
+            ends.append(
+                JobEnd(
+                    job=number,
+                    status=stop_status(stopped) if stopped else "crashed",
+                    error_kind="Killed" if stopped else "WorkerCrashed",
+                    error_message=f"killed: it did not stop ({stopped})"
+                    if stopped
+                    else "the worker process ended",
+                )
+            )
+        worker.jobs.clear()
+        self._end(ends)
+        self._declare()
+
+    def _owns(self, worker: WorkerLink, number: int) -> bool:
+        job = self._jobs.get(number)
+        return job is not None and job.link is worker
+
+    def _register(self, worker: WorkerLink, message: Register) -> None:
+        inline = [skill for skill in message.skills if skill.inline]
+        others = [skill for skill in message.skills if not skill.inline]
+        process = worker.process
+        if inline and process is not None and self._nursery is not None:
+            self._nursery.start_soon(self._take_inline, worker, message.agent, inline)
+        else:
+            others = message.skills
+        self._host(worker, message.agent, others)
+        if process is not None:
+            process.ready()
+
+    def _host(self, worker: WorkerLink, agent: str, skills: list[SkillDeclaration]) -> None:
+        if worker.connection.closed:
+            return
+        try:
+            self._skills.add(worker, worker.process, agent, skills)
+        except SkillConflict as error:
+            self._log.error("skill-conflict", agent=agent, error=str(error))
+            worker.connection.send(Refused(request=0, kind="SkillConflict", message=str(error)))
+            return
+        self._declare()
+        self._place_waiting()
+
+    async def _take_inline(
+        self, worker: WorkerLink, agent: str, skills: list[SkillDeclaration]
+    ) -> None:
+        """Imports an agent's file here for its inline skills; failing that, workers run them."""
+        assert worker.process is not None, "only our own workers have files"
+        found = await inline_skills(worker.process.target, agent, skills)
+        if found is None:
+            self._host(worker, agent, skills)
+            return
+        for skill in self._inline.add(found):
+            self._skills.add_inline(skill.declaration())
+        self._declare()
+
+    # Ends and words of jobs.
+
+    def _ended_inline(self, ends: list[JobEnd]) -> None:
+        self._end(ends)
+        self._driver.flush()
+
+    def _inline_said(self, message: Park | Progress | Log) -> None:
+        if message.job in self._jobs:
+            self._said(message)
+
+    def _said(self, message: Park | Progress | Log) -> None:
+        job = self._jobs[message.job]
+        custodian, task, attempt = job.id
+        match message:
+            case Park():
+                self._driver.submit(JobParked(custodian, task, attempt, message.waiting))
+            case Progress():
+                now = trio.current_time()
+                fraction = round(min(1.0, max(0.0, message.fraction)) * 1_000_000)
+                if now - job.shown_at >= PROGRESS_INTERVAL_S or message.fraction >= 1:
+                    job.shown_at = now
+                    text = message.text[:TEXT_LIMIT]
+                    self._driver.submit(JobProgress(custodian, task, attempt, fraction, text))
+            case Log():
+                self._show(log_event(message, task, attempt))
+
+    def _end(self, ends: Iterable[JobEnd]) -> None:
+        outcomes = []
+        for end in ends:
+            job = self._jobs.pop(end.job)
+            del self._numbers[job.id]
+            self.port.forget(end.job)
+            outcomes.append((job.id[0], outcome_of(job, end)))
+        if outcomes:
+            self._driver.submit(JobsEnded(tuple(outcomes)))
