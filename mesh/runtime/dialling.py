@@ -1,0 +1,217 @@
+"""How a link comes about: knock at the peer's door, then connect to its house.
+
+Every attempt ends in a `Connection` whose CURVE handshake is complete, or in
+`DialFailed` with its `Failure`. *Refused* is said only when the kernel refused a
+TCP connection, which means that no process listens; a stopped process, a lost
+packet or a broken route are *unreachable*.
+"""
+
+import enum
+from collections.abc import Callable
+
+import msgspec
+import trio
+import zmq
+
+from mesh.runtime import door
+from mesh.runtime.monitor import LinkEvent, Monitor
+from mesh.runtime.sockets import (
+    ANY_HOSTS,
+    Address,
+    Socket,
+    Sockets,
+    nobody_listens,
+    resolve,
+    until_readable,
+)
+from protocols.credentials import NO_CURVE, CredentialRefused
+from protocols.gossip.commands import Contact
+
+DIAL_TIMEOUT_S = 3.0
+"""For the door and the house together."""
+HIGH_WATER = 128
+"""Frames that ZeroMQ holds for one peer; more wait in the link's own queue."""
+SOCKET_BUFFER_LIMIT = 4096
+"""Nothing large is ever received on an outgoing socket."""
+
+
+class Failure(enum.Enum):
+    """Why a peer was not reached."""
+
+    UNKNOWN = "no address of it is known"
+    REFUSED = "nobody listens there"
+    UNREACHABLE = "it did not answer"
+    TURNED_AWAY = "it turned this peer away"
+    IMPOSTOR = "another peer answered"
+
+
+class DialFailed(Exception):
+    """An attempt to reach a peer ended; what ended it."""
+
+    def __init__(self, failure: Failure, reason: str = "") -> None:
+        super().__init__(reason or failure.value)
+        self.failure = failure
+        self.reason = reason or failure.value
+
+
+class Connection:
+    """A socket with its monitor; closed together."""
+
+    def __init__(self, sockets: Sockets, server_key: bytes, message_limit: int) -> None:
+        self._sockets = sockets
+        self.socket: Socket = sockets.client(server_key, message_limit, HIGH_WATER)
+        self.monitor = Monitor(sockets, self.socket)
+
+    async def open(self, address: Address) -> None:
+        """Connects and completes the CURVE handshake.
+
+        Raises:
+            DialFailed: it did not come to that.
+        """
+        try:
+            self._sockets.connect(self.socket, address)
+        except zmq.ZMQError as error:
+            raise DialFailed(Failure.UNREACHABLE, f"{address}: {error.strerror}") from None
+        event = await self.monitor.next()
+        if event is LinkEvent.READY:
+            return
+        if event is LinkEvent.DENIED:
+            raise DialFailed(Failure.TURNED_AWAY, f"{address} does not admit this peer's key")
+        raise await why_unreachable(address)
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Closes both; frames handed over have `linger_ms` to leave."""
+        self.monitor.close()
+        self._sockets.close(self.socket, linger_ms)
+
+
+async def why_unreachable(address: Address) -> DialFailed:
+    """Asks the kernel whether anybody listens at a numeric address."""
+    if await nobody_listens(address):
+        return DialFailed(Failure.REFUSED, f"nobody listens at {address}")
+    return DialFailed(Failure.UNREACHABLE, f"no CURVE handshake with {address}")
+
+
+class Dialler:
+    """Opens connections to peers by way of their doors."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        contact: Callable[[bytes], Contact | None],
+        credential: Callable[[], bytes],
+        verify: door.Verify,
+    ) -> None:
+        """Takes where peers are, and what is shown and checked at doors.
+
+        Args:
+            sockets: where sockets are made.
+            contact: a peer's door and CURVE key, as far as known.
+            credential: this peer's own encoded chain, as it is now.
+            verify: checks an encoded chain, or raises CredentialRefused.
+        """
+        self._sockets = sockets
+        self._contact = contact
+        self._credential = credential
+        self._verify = verify
+
+    async def dial(self, peer: bytes) -> Connection:
+        """A fresh connection to a peer's house.
+
+        Raises:
+            DialFailed: with why.
+        """
+        contact = self._contact(peer)
+        if contact is None or contact.curve == NO_CURVE:
+            raise DialFailed(Failure.UNKNOWN)
+        with trio.move_on_after(DIAL_TIMEOUT_S):
+            address = await _numeric(contact.door)
+            accepted = await self._knock(contact, address)
+            self._check_keeper(contact, accepted)
+            return await self._enter(contact, accepted, address)
+        raise DialFailed(Failure.UNREACHABLE, f"no answer within {DIAL_TIMEOUT_S:g} s")
+
+    async def refuse_if_gone(self, peer: bytes) -> None:
+        """Returns at once where somebody may still listen at a peer's door.
+
+        Raises:
+            DialFailed: refused, or its address is not known any more.
+        """
+        contact = self._contact(peer)
+        if contact is None:
+            raise DialFailed(Failure.UNKNOWN)
+        address = await _numeric(contact.door)
+        if await nobody_listens(address):
+            raise DialFailed(Failure.REFUSED, f"nobody listens at {address}")
+
+    async def _knock(self, contact: Contact, address: Address) -> door.Accepted:
+        connection = Connection(self._sockets, contact.curve, door.SOCKET_MESSAGE_LIMIT)
+        try:
+            await connection.open(address)
+            connection.socket.send(door.encode_hello(self._credential()), zmq.NOBLOCK)
+            data = await _answer_or_loss(connection, address)
+        finally:
+            connection.close()
+        try:
+            answer = door.decode_answer(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            raise DialFailed(Failure.IMPOSTOR, f"{address} answered what no door says") from None
+        if isinstance(answer, door.TurnedAway):
+            raise DialFailed(Failure.TURNED_AWAY, f"{answer.kind}: {answer.reason}")
+        return answer
+
+    def _check_keeper(self, contact: Contact, accepted: door.Accepted) -> None:
+        try:
+            keeper = self._verify(accepted.credential)
+        except CredentialRefused as refusal:
+            raise DialFailed(
+                Failure.IMPOSTOR, f"{contact.door} shows a bad credential: {refusal}"
+            ) from None
+        if keeper.subject != contact.peer or keeper.curve != contact.curve:
+            raise DialFailed(Failure.IMPOSTOR, f"{contact.door} is another peer's door")
+
+    async def _enter(
+        self, contact: Contact, accepted: door.Accepted, door_address: Address
+    ) -> Connection:
+        try:
+            house_address = Address.parse(accepted.house)
+        except ValueError as error:
+            raise DialFailed(Failure.IMPOSTOR, str(error)) from None
+        if house_address.host in ANY_HOSTS:
+            house_address = Address(door_address.host, house_address.port)
+        connection = Connection(self._sockets, contact.curve, SOCKET_BUFFER_LIMIT)
+        try:
+            await connection.open(await _numeric(str(house_address)))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+async def _numeric(address: str) -> Address:
+    try:
+        return await resolve(Address.parse(address))
+    except (ValueError, OSError) as error:
+        raise DialFailed(Failure.UNREACHABLE, str(error)) from None
+
+
+async def _answer_or_loss(connection: Connection, address: Address) -> bytes:
+    """The door's answer.
+
+    Raises:
+        DialFailed: the connection broke first.
+    """
+    answers: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+
+        async def until_lost() -> None:
+            await connection.monitor.next()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(until_lost)
+        await until_readable(connection.socket)
+        answers.append(connection.socket.recv(zmq.NOBLOCK))
+        nursery.cancel_scope.cancel()
+    if not answers:
+        raise await why_unreachable(address)
+    return answers[0]

@@ -1,0 +1,239 @@
+"""The door: where a peer shows its credential before it may send anything else.
+
+A small two-way ROUTER. A newcomer says `Hello`; the answer is `Accepted`, with
+the address of the house and the door-keeper's own credential, or `TurnedAway`,
+with the reason. After a refusal its key is not listened to for a while.
+
+What is checked, in this order: the size (by the socket), the types, the
+credential's chain and times, that it was issued for the very CURVE key that the
+connection proved to hold, revocation, and a common version.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import trio
+import zmq
+
+from mesh.runtime.sockets import Socket, Sockets, until_readable
+from mesh.runtime.zap import DOOR_DOMAIN, Guests
+from protocols.credentials import CHAIN_LIMIT, CLOCK_TOLERANCE_S, Credential, CredentialRefused
+from protocols.machine import SECOND_NS, Now
+from protocols.wire import NameField
+
+MESSAGE_LIMIT = 4096
+SOCKET_MESSAGE_LIMIT = MESSAGE_LIMIT + 64
+"""What the socket lets pass: a message and CURVE's envelope around it."""
+HIGH_WATER = 16
+HELLOS_PER_KEY_LIMIT = 32
+"""Hellos of one key that are looked at within `HELLO_WINDOW_NS`."""
+HELLO_WINDOW_NS = 10 * SECOND_NS
+HELLO_KEYS_LIMIT = 4096
+FRAMES_PER_TURN = 64
+
+OLDEST_VERSION = 1
+NEWEST_VERSION = 1
+FEATURES: tuple[str, ...] = ()
+
+VersionField = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+FeaturesField = Annotated[tuple[NameField, ...], msgspec.Meta(max_length=16)]
+CredentialField = Annotated[bytes, msgspec.Meta(max_length=CHAIN_LIMIT)]
+ReasonField = Annotated[str, msgspec.Meta(max_length=512)]
+
+Verify = Callable[[bytes], Credential]
+"""Checks an encoded credential chain; raises CredentialRefused."""
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="door.hello"):
+    """A newcomer's versions, oldest and newest, its features, and its credential."""
+
+    oldest: VersionField
+    newest: VersionField
+    features: FeaturesField
+    credential: CredentialField
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="door.accepted"):
+    """Come in: the house's address, what both will speak, and who says so."""
+
+    house: Annotated[str, msgspec.Meta(max_length=256)]
+    version: VersionField
+    features: FeaturesField
+    credential: CredentialField
+
+
+class TurnedAway(msgspec.Struct, frozen=True, array_like=True, tag="door.refused"):
+    """Stay out, and why. `kind` is a stable word, `reason` is for people."""
+
+    kind: NameField
+    reason: ReasonField
+
+
+_encoder = msgspec.msgpack.Encoder()
+_hello_decoder = msgspec.msgpack.Decoder(Hello)
+_answer_decoder: msgspec.msgpack.Decoder[Accepted | TurnedAway] = msgspec.msgpack.Decoder(
+    Accepted | TurnedAway
+)
+
+
+def encode_hello(credential: bytes) -> bytes:
+    """What this release says at another peer's door."""
+    return _encoder.encode(Hello(OLDEST_VERSION, NEWEST_VERSION, FEATURES, credential))
+
+
+def decode_answer(data: bytes) -> Accepted | TurnedAway:
+    """Reads a door's answer.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+    """
+    return _answer_decoder.decode(data)
+
+
+class DoorCounters(msgspec.Struct):
+    """What came to the door since the start."""
+
+    accepted: int = 0
+    turned_away: int = 0
+    unreadable: int = 0
+    """Frames that were no hello; they get no answer."""
+    ignored: int = 0
+    """Frames of keys that are not listened to."""
+
+
+class Door:
+    """Takes credentials, and opens the house to their CURVE keys."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        guests: Guests,
+        verify: Verify,
+        credential: Callable[[], bytes],
+        now: Callable[[], Now],
+    ) -> None:
+        """Takes what it needs to judge.
+
+        Args:
+            sockets: where its socket is made.
+            guests: the table that a good credential is entered in.
+            verify: checks an encoded chain, or raises CredentialRefused.
+            credential: this peer's own encoded chain, as it is now.
+            now: reads the clock.
+        """
+        self.counters = DoorCounters()
+        self._sockets = sockets
+        self._guests = guests
+        self._verify = verify
+        self._credential = credential
+        self._now = now
+        self._house = ""
+        self._hellos: dict[str, tuple[int, int]] = {}
+        self._socket: Socket = sockets.server(DOOR_DOMAIN, SOCKET_MESSAGE_LIMIT, HIGH_WATER)
+
+    def bind(self, host: str, port: int, house: str) -> int:
+        """Listens, and returns the port.
+
+        Args:
+            host: the address to listen on.
+            port: the port, or 0 for any free one.
+            house: the address that newcomers are sent on to; a host of ``*``
+                stands for the host they reached the door by.
+
+        Raises:
+            ConfigurationError: the port is taken, or the host is not this machine's.
+        """
+        self._house = house
+        return self._sockets.bind(self._socket, "door", host, port)
+
+    async def run(self) -> None:
+        """Answers until cancelled."""
+        while True:
+            await until_readable(self._socket)
+            for _ in range(FRAMES_PER_TURN):
+                try:
+                    # A sender chooses how many parts a message has; two are a hello.
+                    sender = self._socket.recv(zmq.NOBLOCK)
+                    body = self._socket.recv(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    break
+                if await skip_rest(self._socket, body):
+                    self.counters.unreadable += 1
+                    self._guests.turn_away(str(body.get("User-Id")))
+                    continue
+                answer = self._judge(str(body.get("User-Id")), body.bytes)
+                if answer is not None:
+                    self._answer(sender, answer)
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._sockets.close(self._socket)
+
+    def _answer(self, sender: bytes, answer: Accepted | TurnedAway) -> None:
+        try:
+            self._socket.send_multipart([sender, _encoder.encode(answer)], zmq.NOBLOCK)
+        except zmq.Again:
+            self.counters.ignored += 1
+
+    def _judge(self, key: str, data: bytes) -> Accepted | TurnedAway | None:
+        if self._guests.is_turned_away(key) or not self._within_rate(key):
+            self.counters.ignored += 1
+            return None
+        try:
+            hello = _hello_decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            self.counters.unreadable += 1
+            return None
+        try:
+            accepted = self._admit(key, hello)
+        except CredentialRefused as refusal:
+            self.counters.turned_away += 1
+            self._guests.turn_away(key)
+            return TurnedAway(refusal.kind[:128], refusal.message[:512])
+        self.counters.accepted += 1
+        return accepted
+
+    def _admit(self, key: str, hello: Hello) -> Accepted:
+        if not hello.credential:
+            raise CredentialRefused("malformed", "no credential was shown")
+        credential = self._verify(hello.credential)
+        if credential.curve.hex() != key:
+            raise CredentialRefused(
+                "wrong-curve-key", "the credential was issued for another CURVE key"
+            )
+        if self._guests.is_revoked(credential.subject):
+            raise CredentialRefused("revoked", "the credential was revoked")
+        version = min(hello.newest, NEWEST_VERSION)
+        if version < max(hello.oldest, OLDEST_VERSION):
+            raise CredentialRefused(
+                "no-common-version",
+                f"it speaks versions {hello.oldest} to {hello.newest}, "
+                f"this peer {OLDEST_VERSION} to {NEWEST_VERSION}",
+            )
+        ends_ns = (credential.not_after_s + CLOCK_TOLERANCE_S) * SECOND_NS
+        if not self._guests.admit(credential.subject, credential.curve, ends_ns):
+            raise CredentialRefused("full", "this peer has as many neighbours as it can take")
+        common = tuple(feature for feature in FEATURES if feature in hello.features)
+        return Accepted(self._house, version, common, self._credential())
+
+    def _within_rate(self, key: str) -> bool:
+        now = self._now().monotonic_ns
+        begun, count = self._hellos.get(key, (now, 0))
+        if now - begun >= HELLO_WINDOW_NS:
+            begun, count = now, 0
+        if key not in self._hellos and len(self._hellos) >= HELLO_KEYS_LIMIT:
+            self._hellos.pop(next(iter(self._hellos)))
+        self._hellos[key] = (begun, count + 1)
+        return count < HELLOS_PER_KEY_LIMIT
+
+
+async def skip_rest(socket: Socket, frame: zmq.Frame) -> int:
+    """Drops the parts of a message after `frame`; how many there were."""
+    skipped = 0
+    while frame.more:
+        frame = socket.recv(copy=False)
+        skipped += 1
+        if skipped % FRAMES_PER_TURN == 0:
+            await trio.lowlevel.checkpoint()
+    return skipped

@@ -1,0 +1,95 @@
+"""The house: the receiving side of all links from other peers.
+
+One bound ROUTER that only receives. ZAP admits only keys that came through the
+door, and each frame is attributed by the `User-Id` that ZAP gave its connection:
+a frame whose sender has been shown out since then is dropped.
+
+The loop drains until nothing is left, hands over in batches, and lets other
+tasks run after each batch.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import zmq
+
+from mesh.runtime.door import skip_rest
+from mesh.runtime.sockets import Socket, Sockets, until_readable
+from mesh.runtime.zap import HOUSE_DOMAIN, Guests
+from protocols.wire import FRAME_LIMIT
+
+SOCKET_MESSAGE_LIMIT = FRAME_LIMIT + 64
+"""What the socket lets pass: a frame and CURVE's envelope around it."""
+HIGH_WATER = 128
+"""Frames that ZeroMQ holds of one sender; more wait in the sender's own queue."""
+FRAMES_PER_TURN = 256
+
+
+class Receiver(Protocol):
+    """Where frames go: the driver."""
+
+    def receive(self, peer: bytes, frame: bytes) -> None:
+        """Takes one frame of an authenticated peer."""
+
+    def flush(self) -> None:
+        """A batch has ended: release what it caused."""
+
+
+class HouseCounters(msgspec.Struct):
+    """What came into the house since the start."""
+
+    frames: int = 0
+    bytes: int = 0
+    dropped: int = 0
+    """Frames of senders that are not admitted any more, or of a wrong shape."""
+
+
+class House:
+    """Receives the frames of admitted peers."""
+
+    def __init__(self, sockets: Sockets, guests: Guests, receiver: Receiver) -> None:
+        self.counters = HouseCounters()
+        self._sockets = sockets
+        self._guests = guests
+        self._receiver = receiver
+        self._socket: Socket = sockets.server(HOUSE_DOMAIN, SOCKET_MESSAGE_LIMIT, HIGH_WATER)
+
+    def bind(self, host: str, port: int) -> int:
+        """Listens, and returns the port.
+
+        Raises:
+            ConfigurationError: the port is taken, or the host is not this machine's.
+        """
+        return self._sockets.bind(self._socket, "data", host, port)
+
+    async def run(self) -> None:
+        """Receives until cancelled."""
+        while True:
+            await until_readable(self._socket)
+            await self._drain(self._socket.recv, self._guests.peer_of)
+            self._receiver.flush()
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._sockets.close(self._socket)
+
+    async def _drain(
+        self, recv: Callable[..., object], peer_of: Callable[[str], bytes | None]
+    ) -> None:
+        counters = self.counters
+        for _ in range(FRAMES_PER_TURN):
+            try:
+                recv(zmq.NOBLOCK)
+                frame = recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            assert isinstance(frame, zmq.Frame), "recv without a copy gives a frame"
+            peer = peer_of(str(frame.get("User-Id")))
+            if await skip_rest(self._socket, frame) or peer is None:
+                counters.dropped += 1
+                continue
+            data = frame.bytes
+            counters.frames += 1
+            counters.bytes += len(data)
+            self._receiver.receive(peer, data)

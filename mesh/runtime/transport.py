@@ -1,0 +1,156 @@
+"""Everything between this peer and the others: door, house, links, in one piece.
+
+transport = Transport(keys, credential, verify, contact, driver, clock, rng)
+door = transport.bind(host, door_port, data_port)
+driver.carry_with(transport.transmit)
+nursery.start_soon(transport.run)
+...
+await transport.stop()
+"""
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from mesh.runtime.dialling import Dialler
+from mesh.runtime.door import Door, DoorCounters, Verify
+from mesh.runtime.house import House, HouseCounters
+from mesh.runtime.links import LinkCounters, Links
+from mesh.runtime.sockets import ANY_HOSTS, ANY_PORT, Address, CurveKeys, Sockets
+from mesh.runtime.zap import Guests, ZapHandler
+from protocols.gossip.commands import Contact
+from protocols.machine import Now
+
+STOP_PATIENCE_S = 1.0
+SWEEP_EVERY_S = 30.0
+
+
+class Steps(Protocol):
+    """What the transport needs of the driver."""
+
+    def submit(self, command: msgspec.Struct) -> None:
+        """Takes what happens to links."""
+
+    def receive(self, peer: bytes, frame: bytes) -> None:
+        """Takes a frame."""
+
+    def flush(self) -> None:
+        """A batch has ended."""
+
+
+class TransportCounters(msgspec.Struct, frozen=True):
+    """What passed since the start, for `doctor` and exporters."""
+
+    door: DoorCounters
+    house: HouseCounters
+    links: LinkCounters
+
+
+class Transport:
+    """One peer's sockets.
+
+    Attributes:
+        links: the outgoing links, for queries.
+    """
+
+    def __init__(
+        self,
+        keys: CurveKeys,
+        credential: Callable[[], bytes],
+        verify: Verify,
+        contact: Callable[[bytes], Contact | None],
+        steps: Steps,
+        now: Callable[[], Now],
+        rng: random.Random,
+    ) -> None:
+        """Takes who this peer is, and whom it knows.
+
+        Args:
+            keys: the CURVE keys that the credential was issued for.
+            credential: this peer's own encoded chain, as it is now.
+            verify: checks an encoded chain, or raises CredentialRefused.
+            contact: a peer's door and CURVE key, as far as known (`PeerCore.contact`).
+            steps: the driver.
+            now: reads the clock.
+            rng: draws link epochs.
+        """
+        self._sockets = Sockets(keys)
+        self._guests = Guests(now)
+        self._zap = ZapHandler(self._sockets, self._guests)
+        self._door = Door(self._sockets, self._guests, verify, credential, now)
+        self._house = House(self._sockets, self._guests, steps)
+        self.links = Links(
+            Dialler(self._sockets, contact, credential, verify), steps.submit, now, rng
+        )
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._is_running = False
+
+    def bind(
+        self,
+        host: str,
+        door_port: int = ANY_PORT,
+        data_port: int = ANY_PORT,
+        advertised_host: str | None = None,
+    ) -> str:
+        """Listens on two ports; returns the address of the door as others reach it.
+
+        Args:
+            host: the address to listen on; ``0.0.0.0`` for all of this machine's.
+            door_port: the door's port, 0 for any free one.
+            data_port: the house's port, 0 for any free one.
+            advertised_host: the host that others reach this one by, where it is not `host`.
+
+        Raises:
+            ConfigurationError: a port is taken, or the host is not this machine's.
+        """
+        shown = advertised_host or host
+        taken = self._house.bind(host, data_port)
+        # Whoever found the door finds the house on the same host.
+        house = Address("*" if host in ANY_HOSTS else shown, taken)
+        return str(Address(shown, self._door.bind(host, door_port, str(house))))
+
+    def transmit(self, peer: bytes, messages: tuple[bytes, ...]) -> None:
+        """Sends messages to a peer, at most once."""
+        self.links.transmit(peer, messages)
+
+    def revoke(self, peer: bytes) -> None:
+        """Ends all traffic with a peer: its frames are dropped from now on, open links included."""
+        self._guests.revoke(peer)
+        self.links.revoke(peer)
+
+    def counters(self) -> TransportCounters:
+        """What passed so far."""
+        return TransportCounters(self._door.counters, self._house.counters, self.links.counters)
+
+    async def run(self) -> None:
+        """Serves until cancelled or stopped; then every socket is closed."""
+        self._is_running = True
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._zap.run)
+                    nursery.start_soon(self._door.run)
+                    nursery.start_soon(self._house.run)
+                    nursery.start_soon(self.links.run)
+                    nursery.start_soon(self._sweep)
+        finally:
+            await self._sockets.terminate()
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Empties the queues for at most `STOP_PATIENCE_S`, then closes everything."""
+        await self.links.stop(STOP_PATIENCE_S)
+        self._scope.cancel()
+        if self._is_running:
+            await self._ended.wait()
+        else:
+            await self._sockets.terminate()
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_EVERY_S)
+            self._guests.dismiss_expired()
