@@ -9,6 +9,7 @@ PYTEST_WORKERS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+LOCK_ARGS ?=
 
 # pip's settings from the environment may say where packages come from, but not
 # where they go or which are taken; and nothing may shadow what .venv holds.
@@ -47,9 +48,9 @@ bench: $(STAMP) ## measure; compare figures of one machine only
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 .PHONY: lock
-lock: $(STAMP) ## pin every dependency again, with the hashes of all its files
+lock: $(STAMP) ## pin what pyproject.toml asks for, with hashes; LOCK_ARGS=--upgrade for newer
 	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet \
-		--upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
+		$(LOCK_ARGS) --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
 		--extra demo --extra dev --output-file requirements.lock pyproject.toml
 
 .PHONY: clean

@@ -1,11 +1,14 @@
 """The lock names every dependency with the hashes of its files, and no place to get them from."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.tidy.tree import ROOT
+from tests.tidy.tree import PACKAGES, ROOT, modules
 
 ENTRY = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)( ;[^\\]*)? \\$")
 
@@ -36,6 +39,30 @@ def declared() -> list[str]:
     for extra in extras:
         wanted += extra
     return sorted({canonical(re.split(r"[<>=!~\[; ]", each)[0]) for each in wanted})
+
+
+def imported(source: str) -> set[str]:
+    """The top-level names that a module imports, wherever in it."""
+    names: set[str] = set()
+    for each in ast.walk(ast.parse(source)):
+        if isinstance(each, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in each.names}
+        elif isinstance(each, ast.ImportFrom) and each.module:
+            names.add(each.module.split(".")[0])
+    return names
+
+
+def test_what_is_imported_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {canonical(re.split(r"[<>=!~\[; ]", each)[0]) for each in project["dependencies"]}
+    owners = packages_distributions()
+    found = sorted(
+        f"{file}: {name}"
+        for file, text in modules(*PACKAGES)
+        for name in imported(text) - set(sys.stdlib_module_names) - set(PACKAGES)
+        if not wanted & {canonical(owner) for owner in owners.get(name, [])}
+    )
+    assert found == []
 
 
 def test_every_pin_has_hashes() -> None:
