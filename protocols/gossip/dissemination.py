@@ -52,6 +52,7 @@ class Dissemination:
         self._alive = alive
         self._rumours: dict[Key, Rumour] = {}
         self._ring: list[bytes] = []
+        self._ring_of: tuple[bytes, ...] = ()
         self._order = 0
         self._last_at: Instant = -parameters.eager_interval_ns
         self._next_at: Instant | None = None
@@ -116,9 +117,10 @@ class Dissemination:
     def _targets(self) -> Iterator[bytes]:
         """The next few live members of a shuffled ring; so a small mesh is covered soon."""
         alive = self._alive()
+        if alive is not self._ring_of:
+            self._ring_of = alive
+            self._ring.clear()  # a ring without the newest members would leave them out for long
         for _ in range(min(self._parameters.fan_out, len(alive))):
-            while self._ring and self._ring[-1] not in alive:
-                self._ring.pop()
             if not self._ring:
                 self._ring = list(alive)
                 self._rng.shuffle(self._ring)

@@ -58,6 +58,8 @@ class Intake:
         self._watches.end(record.peer)
         self._rumours.add_record(record.peer, envelope, link, at)
         self._prober.start(at)
+        if was not in (State.ALIVE, State.SUSPECT) and not record.leaving:
+            self._prober.add(record.peer)
         if was in (State.DEAD, State.LEFT) and not record.leaving:
             self._anti_entropy.member_returned(record.peer, at)
 

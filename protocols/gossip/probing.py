@@ -65,6 +65,10 @@ class Prober:
         if self._next_at is None:
             self._next_at = now + self._rng.randrange(self._parameters.probe_interval_ns)
 
+    def add(self, peer: bytes) -> None:
+        """A member is new, or back: it takes a random place in the ring (SWIM section 4.3)."""
+        self._ring.insert(self._rng.randrange(len(self._ring) + 1), peer)
+
     def stop(self) -> None:
         """No more probes."""
         self._next_at = None
