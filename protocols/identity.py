@@ -39,6 +39,18 @@ def text_id(peer: bytes) -> str:
     return base64.b32encode(peer).decode().rstrip("=").lower()
 
 
+def peer_of_text(text: str) -> bytes:
+    """The peer id behind a text id.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    peer = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    if len(peer) != PEER_ID_BYTES:
+        raise ValueError(f"a peer id has {PEER_ID_BYTES} bytes, not {len(peer)}")
+    return peer
+
+
 def short_id(peer: bytes) -> str:
     """The first eight characters of a peer's text id; for eyes, never for equality."""
     return text_id(peer[:5])

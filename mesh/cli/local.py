@@ -33,14 +33,14 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
-    dir_: DirOption = None,
+    at: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start peers on this machine, or those of an existing folder that are missing."""
     from mesh.runtime import launcher
 
     begin = time.monotonic()
-    path = dir_ or Path(os.environ.get("MESH_DIR") or ".mesh")
+    path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     folder = launcher.prepare(path, count, agents or [])
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
@@ -97,11 +97,11 @@ def _stay(folder: Any, quiet: bool) -> None:
     say("all peers have ended")
 
 
-def down(dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def down(at: DirOption = None, as_json: JsonOption = False) -> None:
     """Stop all peers of the folder: they drain, say goodbye and end; paused ones too."""
     from mesh.runtime import launcher
 
-    folder = _open(dir_)
+    folder = _open(at)
     names = list(launcher.running(folder))
     killed = launcher.stop(folder, names)
     if as_json:
@@ -114,11 +114,11 @@ def down(dir_: DirOption = None, as_json: JsonOption = False) -> None:
             say(f"{name} did not stop in time and was killed")
 
 
-def peers(dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
     """Show each peer: address, process, state, how many it sees alive, skills."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
 
-    folder = _open(dir_)
+    folder = _open(at)
     rows: list[dict[str, Any]] = []
     answered = False
     others: dict[str, dict[str, Any]] = {}
@@ -173,26 +173,26 @@ def _is_stopped(pid: int) -> bool:
     return ended.stdout.strip().startswith(("T", "t"))
 
 
-def kill(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def kill(peer: PeerArgument, at: DirOption = None, as_json: JsonOption = False) -> None:
     """Kill a peer at once (SIGKILL), as a crash would."""
-    _send(peer, signal.SIGKILL, "killed", dir_, as_json)
+    _send(peer, signal.SIGKILL, "killed", at, as_json)
 
 
-def pause(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def pause(peer: PeerArgument, at: DirOption = None, as_json: JsonOption = False) -> None:
     """Stop a peer's process without ending it (SIGSTOP)."""
-    _send(peer, signal.SIGSTOP, "paused", dir_, as_json)
+    _send(peer, signal.SIGSTOP, "paused", at, as_json)
 
 
-def resume(peer: PeerArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def resume(peer: PeerArgument, at: DirOption = None, as_json: JsonOption = False) -> None:
     """Let a paused peer go on (SIGCONT)."""
-    _send(peer, signal.SIGCONT, "resumed", dir_, as_json)
+    _send(peer, signal.SIGCONT, "resumed", at, as_json)
 
 
-def _send(peer: str, number: signal.Signals, done: str, dir_: Path | None, as_json: bool) -> None:
+def _send(peer: str, number: signal.Signals, done: str, at: Path | None, as_json: bool) -> None:
     from mesh.runtime import launcher
     from protocols.errors import ConfigurationError
 
-    folder = _open(dir_)
+    folder = _open(at)
     folder.peer(peer)
     try:
         pid = launcher.send_signal(folder, peer, number)
@@ -204,8 +204,8 @@ def _send(peer: str, number: signal.Signals, done: str, dir_: Path | None, as_js
         print(f"{done} {peer} (pid {pid})")
 
 
-def _open(dir_: Path | None) -> Any:
+def _open(at: Path | None) -> Any:
     from mesh.local.discovery import find_folder
     from mesh.storage.folder import MeshFolder
 
-    return MeshFolder.open(find_folder(dir_))
+    return MeshFolder.open(find_folder(at))

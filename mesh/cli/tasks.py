@@ -19,14 +19,14 @@ def tasks(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="At most so many, newest first.")
     ] = 50,
-    dir_: DirOption = None,
+    folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the tasks that the mesh's local peers have accepted, newest first."""
     from mesh.client import Client
 
-    with Client(dir=dir_) as client:
-        rows = client.tasks(states=state or [], limit=limit)
+    with Client(dir=folder) as client:
+        rows = client.ask("tasks", {"states": state or [], "limit": limit})
     if as_json:
         for row in rows:
             print_json(row)
@@ -36,11 +36,11 @@ def tasks(
     print_table(rows, ["task", "state", "skill", "attempts", "producer", "age"])
 
 
-def task(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def task(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
     """Show one task: its state and, when it is done, its result."""
     from mesh.client import Client
 
-    with Client(dir=dir_) as client:
+    with Client(dir=folder) as client:
         row = client.task(task_id)
     if as_json:
         print_json(row)
@@ -54,11 +54,11 @@ def task(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = Fa
         raise SystemExit(FAILED)
 
 
-def cancel(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def cancel(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
     """Stop a task wherever it runs."""
     from mesh.client import Client
 
-    with Client(dir=dir_) as client:
+    with Client(dir=folder) as client:
         state = client.cancel(task_id)
         if as_json:
             print_json(client.task(task_id))
@@ -68,11 +68,11 @@ def cancel(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = 
         fail(f"task {task_id} was {state} already: nothing to cancel")
 
 
-def why(task_id: TaskArgument, dir_: DirOption = None, as_json: JsonOption = False) -> None:
+def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
     """Tell a task's story: lots, bids, attempts, failures, result."""
     from mesh.client import Client
 
-    with Client(dir=dir_) as client:
+    with Client(dir=folder) as client:
         story = client.why(task_id)
     if as_json:
         print_json(story)

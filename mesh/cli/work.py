@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -12,6 +12,9 @@ from mesh.cli.inputs import parse_inputs
 from mesh.cli.options import DirOption, JsonOption
 from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_value, say
 from mesh.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from mesh.client.outcome import Outcome
 
 SkillArgument = Annotated[str, typer.Argument(help="The skill's name, or name@version.")]
 InputsArgument = Annotated[
@@ -44,7 +47,7 @@ def call(
     key: KeyOption = None,
     retries: RetriesOption = None,
     wait: WaitOption = None,
-    dir_: DirOption = None,
+    folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Call a skill and wait for its result.
@@ -54,7 +57,7 @@ def call(
     from mesh.client import Client
 
     values = parse_inputs(inputs or [])
-    with Client(dir=dir_) as client:
+    with Client(dir=folder) as client:
         view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
         handle = view.submit(skill, **values)
         try:
@@ -86,14 +89,14 @@ def submit(
     to: ToOption = None,
     key: KeyOption = None,
     retries: RetriesOption = None,
-    dir_: DirOption = None,
+    folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a task and print its id; do not wait for it."""
     from mesh.client import Client
 
     values = parse_inputs(inputs or [])
-    with Client(dir=dir_) as client:
+    with Client(dir=folder) as client:
         view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
         handle = view.submit(skill, **values)
         if as_json:
@@ -114,7 +117,7 @@ def map_inputs(
     deadline: DeadlineOption = None,
     to: ToOption = None,
     retries: RetriesOption = None,
-    dir_: DirOption = None,
+    folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Call a skill once per line of a file; print each outcome as it comes.
@@ -124,9 +127,9 @@ def map_inputs(
     from mesh.client import Client
 
     failed = done = 0
-    with Client(dir=dir_) as client, Progress("tasks") as progress:
+    with Client(dir=folder) as client, Progress("tasks") as progress:
         view = client.options(timeout=timeout, deadline=deadline, to=to, retries=retries)
-        for index, outcome in view.outcomes(skill, read_lines(file)):
+        for index, outcome in view.map_unordered(skill, read_lines(file)):
             line = outcome_line(outcome)
             print_json({"index": index, **line})
             done += 1
@@ -167,16 +170,14 @@ def open_lines(file: Path) -> TextIO:
         fail(f"{file}: {error.strerror}", USAGE)
 
 
-def outcome_line(outcome: Any) -> dict[str, Any]:
+def outcome_line(outcome: "Outcome") -> dict[str, Any]:
     """An outcome with the stable keys of `call`, `task` and `map`."""
-    error = None
-    if outcome.state != "done":
-        error = {"kind": outcome.kind, "message": outcome.message}
+    error = outcome.error
     return {
-        "task": outcome.task,
+        "task": outcome.task or None,
         "state": outcome.state,
         "result": outcome.value,
-        "error": error,
+        "error": None if error is None else {"kind": error.kind, "message": error.message},
         "attempts": outcome.attempts,
         "incomplete": outcome.incomplete,
         "producer": outcome.producer or None,

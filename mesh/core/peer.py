@@ -280,7 +280,10 @@ class PeerCore:
 
     def contact(self, peer: bytes) -> Contact | None:
         """Where a peer can be met, as far as gossip knows."""
-        return self.gossip.contact(peer)
+        known = self.gossip.contact(peer)
+        if known is None or known.curve is None:
+            return None
+        return Contact(known.peer, known.door, known.curve)
 
     def hosted_skills(self) -> list[str]:
         """The skills of this peer's own agents, as ``name@version``."""

@@ -201,6 +201,11 @@ def _not_yet(statuses: dict[str, Status], started: set[str]) -> str:
     for name, status in statuses.items():
         if not status["ready"]:
             return f"the agents of {name}"
+        for agent in status["agents"]:
+            if agent["state"] == "failed":
+                raise ConfigurationError(
+                    f"{name} cannot run {agent['target']}: {agent['error'].strip()}"
+                )
         if status["alive"] < len(started):
             return f"{name} to see all ({status['alive']} of {len(started)})"
         for member in status["members"]:

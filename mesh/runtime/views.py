@@ -63,6 +63,30 @@ class Views:
             "members": members,
         }
 
+    def peers(self) -> list[dict[str, Any]]:
+        """This peer and every other member, as this peer sees them."""
+        mine = self.status()
+        members: list[dict[str, Any]] = mine.pop("members")
+        return [mine, *members]
+
+    def skills(self) -> list[dict[str, Any]]:
+        """Every skill that an alive member hosts, and by whom."""
+        hosts: dict[str, list[str]] = {name: [self._name] for name in self._core.hosted_skills()}
+        for member in self.members():
+            if member["state"] in ("alive", "suspect"):
+                for name in member["skills"]:
+                    hosts.setdefault(name, []).append(member["name"])
+        return [{"skill": name, "peers": peers} for name, peers in sorted(hosts.items())]
+
+    def find_peer(self, text: str) -> bytes | None:
+        """The peer of this name or text id; None where nobody is known by it."""
+        if text == self._name:
+            return self._core.peer
+        for member in self._core.gossip.members():
+            if text in (member.name, text_id(member.peer)):
+                return member.peer
+        return self._core.peer if text == text_id(self._core.peer) else None
+
     def members(self) -> list[dict[str, Any]]:
         """Every other member, by name."""
         rows = [

@@ -1,0 +1,289 @@
+"""One peer as an operating-system process: everything put together.
+
+Start: lock the folder, load keys and credential, open the journal, restore the
+core, bind the sockets, serve. Stop (SIGTERM, SIGINT): refuse new work, let what
+runs finish for a while, say goodbye, close. kill -9 at any moment is a start
+from the journal.
+"""
+
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from mesh.core.commands import Announce
+from mesh.core.outward import Accuse
+from mesh.core.peer import PeerCore
+from mesh.core.schemas import compile_schema
+from mesh.core.settings import CoreSettings
+from mesh.local.discovery import PeerEntry
+from mesh.local.messages import Welcome
+from mesh.runtime import probe
+from mesh.runtime.clock import SystemClock
+from mesh.runtime.driver import Driver
+from mesh.runtime.event_log import EventLog, public
+from mesh.runtime.launcher import LOOPBACK, PROBE
+from mesh.runtime.local_server import LocalServer
+from mesh.runtime.sockets import Address, CurveKeys
+from mesh.runtime.transport import Transport
+from mesh.runtime.views import Views
+from mesh.runtime.workers import WorkerHost
+from mesh.storage.authority import PeerMaterial, load_peer, renew, renewal_due
+from mesh.storage.folder import MeshFolder
+from mesh.storage.journal import Journal
+from mesh.storage.lock import FolderLock
+from protocols.credentials import Credential, verify_chain
+from protocols.errors import ConfigurationError, MeshError
+from protocols.gossip.commands import Contact, Join, Leave
+from protocols.identity import Ed25519Keyring, peer_of_text, text_id
+from protocols.tasks.commands import Drain
+from protocols.tasks.events import Drained
+
+CONTACTS_LIMIT = 8
+DRAIN_S = 5.0
+"""How long running work may take to end when the peer is asked to stop."""
+GOODBYE_S = 0.1
+SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
+CHECKPOINT_EVERY_S = 1.0
+FAILED_STATUS = 1
+
+
+def run_peer(path: Path, name: str) -> int:
+    """Runs one peer until it is stopped; gives the exit status. Errors go to stderr."""
+    if not __debug__:
+        sys.stderr.write("mesh: a peer does not run under python -O: its assertions guard it\n")
+        return FAILED_STATUS
+    try:
+        folder = MeshFolder.open(path)
+        place = folder.peer_folder(name)
+        with FolderLock(place.path):
+            trio.run(PeerProcess(folder, name).serve)
+    except* MeshError as group:
+        for error in _leaves(group):
+            sys.stderr.write(f"mesh: {name} stops: {error}\n")
+        return FAILED_STATUS
+    return 0
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+class PeerProcess:
+    """The parts of one peer, and their order."""
+
+    def __init__(self, folder: MeshFolder, name: str) -> None:
+        """Loads what the peer is from its folder.
+
+        Raises:
+            ConfigurationError: keys, credential or journal cannot be used.
+        """
+        self._folder = folder
+        self._name = name
+        self._entry = folder.peer(name)
+        self._place = folder.peer_folder(name)
+        self._material = _material(folder, name)
+        self._keyring = Ed25519Keyring(self._material.keys.seed, self._material.root)
+        self._log = structlog.get_logger("mesh.peer").bind(peer=name)
+        self._clock = SystemClock()
+        self._journal = Journal(self._place.journal, self._material.root, self._keyring.peer)
+        self._drained = trio.Event()
+
+    async def serve(self) -> None:
+        """Serves until a signal asks to stop.
+
+        Raises:
+            MeshError: the peer cannot go on; says why.
+        """
+        boot = self._journal.next_boot()
+        seed = int.from_bytes(os.urandom(8), "big")
+        self._log.info("starts", boot=boot, seed=seed, pid=os.getpid())
+        rng = random.Random(seed)
+        self._core = PeerCore(
+            CoreSettings(),
+            self._keyring,
+            self._material.credential,
+            self._material.root,
+            boot,
+            rng,
+            os.urandom,
+            compile_schema,
+        )
+        self._core.restore(self._journal.read(), self._clock.now())
+        self._driver = Driver(self._core, self._journal, self._clock)
+        self._events = EventLog(self._place.events, self._name, lambda: self._clock.now().wall_ns)
+        self._transport = self._make_transport(rng)
+        door = self._bind()
+        self._views = Views(self._core, self._name, door, os.getpid())
+        socket = self._folder.socket_path(self._name)
+        self._folder.update_peer(self._name, door=door, socket=socket)
+        self._workers = WorkerHost(
+            self._driver, socket=socket, logs=self._place.path, show=self._show
+        )
+        self._add_agents()
+        self._server = self._make_server(boot)
+        self._driver.attach(self)
+        self._driver.carry_with(self._transport.transmit)
+        await self._run(door, socket)
+
+    def _add_agents(self) -> None:
+        for target in self._entry.agents:
+            if target == PROBE:
+                self._workers.add_agent(probe.agent, probe.__file__)
+            else:
+                self._workers.add_file(target)
+
+    async def _run(self, door: str, socket: Path) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._transport.run)
+                await nursery.start(self._server.serve, socket)
+                await nursery.start(self._workers.run)
+                self._driver.submit(Announce(self._name, door))
+                self._driver.submit(Join(self._contacts()))
+                nursery.start_soon(self._driver.run)
+                nursery.start_soon(self._checkpoints)
+                async for number in signals:
+                    self._log.info("stops", signal=signal.Signals(number).name)
+                    break
+                await self._stop()
+                nursery.cancel_scope.cancel()
+        self._journal.close()
+        self._events.close()
+
+    async def _stop(self) -> None:
+        self._driver.submit(Drain())
+        with trio.move_on_after(DRAIN_S):
+            await self._drained.wait()
+        self._driver.submit(Leave())
+        self._driver.flush()
+        await trio.sleep(GOODBYE_S)
+        await self._transport.stop()
+
+    async def _checkpoints(self) -> None:
+        while True:
+            await trio.sleep(CHECKPOINT_EVERY_S)
+            if self._journal.should_checkpoint():
+                self._driver.flush()
+                self._journal.checkpoint(self._core.snapshot())
+
+    # The host of the driver: what leaves the core for this machine.
+
+    def notify(self, event: msgspec.Struct) -> None:
+        """Takes an event of the core: to the log, to clients, to workers."""
+        if isinstance(event, Drained):
+            self._drained.set()
+        self._events.write(public(event))
+        self._server.notify(event)
+
+    def execute(self, job: msgspec.Struct) -> None:
+        """Takes work for this peer's workers."""
+        self._workers.execute(job)
+
+    def accuse(self, accusation: Accuse) -> None:
+        """Takes note of a peer's misconduct."""
+        event = {
+            "event": "core.blamed",
+            "accused": text_id(accusation.peer),
+            "offence": accusation.offence,
+        }
+        self._log.warning("blamed", **{k: v for k, v in event.items() if k != "event"})
+        self._show(event)
+
+    def _show(self, event: dict[str, Any]) -> None:
+        self._events.write(event)
+        self._server.show(event)
+
+    # Making the parts.
+
+    def _make_transport(self, rng: random.Random) -> Transport:
+        keys = self._material.keys
+        return Transport(
+            CurveKeys(keys.curve_public, keys.curve_secret),
+            lambda: self._material.credential,
+            self._verify,
+            self._core.contact,
+            self._driver,
+            self._clock.now,
+            rng,
+        )
+
+    def _verify(self, encoded: bytes) -> Credential:
+        return verify_chain(encoded, self._material.root, self._clock.now().wall_ns, self._keyring)
+
+    def _bind(self) -> str:
+        """Binds the door where it was before; where that port is taken, anywhere."""
+        if self._entry.door:
+            known = Address.parse(self._entry.door)
+            try:
+                return self._transport.bind(known.host, known.port)
+            except ConfigurationError as error:
+                self._log.warning("door-moved", was=self._entry.door, why=str(error))
+        return self._transport.bind(LOOPBACK)
+
+    def _make_server(self, boot: int) -> LocalServer:
+        welcome = Welcome(
+            peer=text_id(self._core.peer),
+            name=self._name,
+            mesh=text_id(self._material.root),
+            boot=boot,
+            version=_version(),
+        )
+        return LocalServer(
+            self._driver,
+            self._workers,
+            welcome=welcome,
+            answers={
+                "status": lambda _: self._status(),
+                "peers": lambda _: self._views.peers(),
+                "skills": lambda _: self._views.skills(),
+            },
+            lookups={"task": self._views.task, "why": self._views.why},
+            find_peer=self._views.find_peer,
+            name_of=self._views.name_of,
+        )
+
+    def _status(self) -> dict[str, Any]:
+        agents = [
+            {"target": process.target, "state": process.state, "error": process.error}
+            for process in self._workers.processes
+        ]
+        ready = all(agent["state"] in SETTLED_AGENT_STATES for agent in agents)
+        return {**self._views.status(), "ready": ready, "agents": agents}
+
+    def _contacts(self) -> tuple[Contact, ...]:
+        others = [entry for entry in self._folder.peers() if entry.name != self._name]
+        # Each peer begins with those after it, so that not all crowd at the first.
+        after = [entry for entry in others if entry.name > self._name]
+        before = [entry for entry in others if entry.name < self._name]
+        known = [_contact(entry) for entry in after + before if entry.door]
+        return tuple(known[:CONTACTS_LIMIT])
+
+
+def _contact(entry: PeerEntry) -> Contact:
+    return Contact(peer_of_text(entry.id), entry.door, bytes.fromhex(entry.curve))
+
+
+def _material(folder: MeshFolder, name: str) -> PeerMaterial:
+    material = load_peer(folder, name)
+    if renewal_due(material) and folder.issuer_key.exists():
+        return renew(folder, name)
+    return material
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("stigmesh")
+    except PackageNotFoundError:
+        return "0"
