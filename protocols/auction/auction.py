@@ -5,9 +5,18 @@ time. The issuer's half and the bidder's half share nothing but this face and
 the list of effects; they speak to each other as they do to other peers, by
 messages to oneself.
 
-Invariants, checked by `check`: no slot is promised twice; held slots add up;
-at most one open lot per demand; every table is bounded (docs/invariants.md).
-Source: a sealed-bid multi-unit uniform auction by commit and reveal; the rules
+Invariants:
+    one-winner: of every skill hosted here, granted and reserved slots never exceed the capacity.
+    held-slots-add-up: held slots are counted once per lot and bidder, and none is empty.
+    one-open-lot: a demand has at most one open lot, and every open lot a demand and a timer.
+    unanswered-slots-are-held: a winner whose answer is awaited holds slots of the lot.
+    settled-lots-are-forgotten: a lot with no answer to come is not kept.
+    grants-are-leased: every grant has slots, and a lease that runs out.
+    reservations-end-with-the-bid: only open bids reserve, and every bid has a timer.
+    open-bids-add-up: open bids are counted once per issuer.
+    bounded-auction-tables: demands, lots, bids, grants, waiting issuers and stories have limits.
+
+Source: a sealed-bid multi-unit auction by commit and reveal; the rules
 are on docs/protocols/auction.md.
 """
 
@@ -199,8 +208,10 @@ class Auction:
             self._issuer.standings.renew(peer)
             self._bidder.standings.renew(peer)
             self._issuer.gone(peer, "it has restarted", is_back=True, now=now)
-            self._bidder.gone(peer, command.boot)
             known = ()
+        if boot != command.boot:
+            # What an earlier boot had opened is void, also where this peer never heard of it.
+            self._bidder.gone(peer, command.boot)
         if self._candidates.put(peer, command.boot, command.skills):
             new = tuple(skill for skill in command.skills if skill not in known)
             self._issuer.retry(now, new)

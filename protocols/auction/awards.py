@@ -129,7 +129,7 @@ class Awards:
         slots = 0 if holding is None else min(command.slots, holding.slots)
         if holding is None or slots <= 0:
             return
-        self.holdings.take(holding, slots)
+        self._take(holding, slots)
         self._send(command.peer, messages.Release(command.lot, slots, holding.slots))
         if not holding.slots:
             self._answered(command.lot, command.peer)
@@ -149,7 +149,7 @@ class Awards:
     def _lose(self, holding: Holding, slots: int, reason: str, now: Now) -> None:
         """Slots are gone; who bid next for them gets them, if the lot is unsettled."""
         bidder, key = holding.bidder, holding.key
-        self.holdings.take(holding, slots)
+        self._take(holding, slots)
         self._effects.append(Emit(events.SlotsLost(holding.lot, *key, bidder, slots, reason)))
         lot = self.unsettled.get(holding.lot)
         if lot is None or holding.is_accepted:
@@ -163,6 +163,11 @@ class Awards:
         if self.award(lot, now) < slots:
             self._touched[key] = True
         self._settle(lot)
+
+    def _take(self, holding: Holding, slots: int) -> None:
+        self.holdings.take(holding, slots)
+        if not len(self.holdings):
+            self._agenda.drop(RENEW)
 
     def _answered(self, name: str, bidder: bytes) -> None:
         lot = self.unsettled.get(name)
@@ -204,7 +209,7 @@ class Awards:
         """Asserts the invariants of what is held."""
         self.holdings.check()
         self.history.check()
-        assert len(self.unsettled) <= LOTS_LIMIT, "bounded-tables: unsettled lots"
+        assert len(self.unsettled) <= LOTS_LIMIT, "bounded-auction-tables: unsettled lots"
         for name, lot in self.unsettled.items():
             assert lot.phase is Phase.AWARDED, "settled-lots-are-forgotten: it is still open"
             assert lot.unanswered, "settled-lots-are-forgotten: nobody is awaited"

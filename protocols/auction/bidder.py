@@ -24,7 +24,7 @@ from protocols.auction.parameters import (
     WAITING_LIMIT,
     WINDOW_MOST_NS,
 )
-from protocols.auction.sealing import NONCE_BYTES, commitment
+from protocols.auction.sealing import NONCE_BYTES
 from protocols.auction.standing import Standings
 from protocols.auction.supply import Host, Supply
 from protocols.effects import Blame, Effect, Send
@@ -197,10 +197,8 @@ class Bidder:
     def on_reveal(self, link: bytes, message: messages.Reveal) -> None:
         """Another bidder's reveal; it may come before the book."""
         bid = self._bids.get(message.lot)
-        if bid is None or not bid.is_open or link == self._me or link in bid.seen:
-            return
-        if bid.is_candidate(link) and len(message.schedule) <= messages.UNITS_PER_BID_LIMIT:
-            bid.seen[link] = commitment(bid.lot, link, message.nonce, message.schedule)
+        if bid is not None and bid.is_open and link != self._me:
+            bid.see(messages.Opened(link, message.nonce, message.schedule))
 
     # Awards.
 
@@ -360,10 +358,10 @@ class Bidder:
     def check(self) -> None:
         """Asserts the bidder's invariants."""
         self.grants.check()
-        assert len(self._bids) <= REMEMBERED_BIDS_LIMIT, "bounded-tables: bids"
-        assert len(self._waiting) <= WAITING_LIMIT, "bounded-tables: waiting"
+        assert len(self._bids) <= REMEMBERED_BIDS_LIMIT, "bounded-auction-tables: bids"
+        assert len(self._waiting) <= WAITING_LIMIT, "bounded-auction-tables: waiting"
         is_open = [bid for bid in self._bids.values() if bid.is_open]
-        assert len(is_open) <= BIDS_LIMIT, "bounded-tables: open bids"
+        assert len(is_open) <= BIDS_LIMIT, "bounded-auction-tables: open bids"
         assert sum(self._open.values()) == len(is_open), "open-bids-add-up"
         for bid in self._bids.values():
             assert bid.is_open or not bid.reserved, "reservations-end-with-the-bid"

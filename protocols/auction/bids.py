@@ -3,7 +3,8 @@
 import enum
 
 from protocols.auction.messages import Invite, Opened, Sealed, Unit
-from protocols.auction.sealing import commitment
+from protocols.auction.parameters import SEEN_UNITS_LIMIT
+from protocols.auction.sealing import commitment, opens
 from protocols.auction.supply import Host
 
 
@@ -22,7 +23,7 @@ class Bid:
         reserved: slots set aside for it until it is decided.
         awarded: the most that any award of the lot gave; never falls.
         book: the commitments as the issuer published them, None before.
-        seen: what others revealed here, as commitments, by bidder.
+        seen: what others revealed here, by bidder, up to `SEEN_UNITS_LIMIT` units in all.
     """
 
     __slots__ = (
@@ -31,12 +32,14 @@ class Bid:
         "commitment",
         "host",
         "invite",
+        "invited",
         "issuer",
         "nonce",
         "phase",
         "reserved",
         "schedule",
         "seen",
+        "seen_units",
     )
 
     def __init__(
@@ -50,6 +53,7 @@ class Bid:
     ) -> None:
         self.issuer = issuer
         self.invite = invite
+        self.invited = frozenset(candidate.peer for candidate in invite.candidates)
         self.host = host
         self.schedule = schedule
         self.nonce = nonce
@@ -58,7 +62,8 @@ class Bid:
         self.reserved = len(schedule)
         self.awarded = 0
         self.book: tuple[Sealed, ...] | None = None
-        self.seen: dict[bytes, bytes] = {}
+        self.seen: dict[bytes, Opened] = {}
+        self.seen_units = 0
 
     @property
     def lot(self) -> str:
@@ -72,16 +77,23 @@ class Bid:
 
     def is_candidate(self, peer: bytes) -> bool:
         """Whether the peer was invited too."""
-        return any(candidate.peer == peer for candidate in self.invite.candidates)
+        return peer in self.invited
+
+    def see(self, opened: Opened) -> None:
+        """Remembers another bidder's reveal, unverified: the first one, while there is room."""
+        if opened.bidder in self.seen or not self.is_candidate(opened.bidder):
+            return
+        if self.seen_units + len(opened.schedule) <= SEEN_UNITS_LIMIT:
+            self.seen[opened.bidder] = opened
+            self.seen_units += len(opened.schedule)
 
     def leaves_out(self, opened: tuple[Opened, ...]) -> bool:
         """Whether a reveal that was seen here, and fits the book, is missing."""
-        if self.book is None:
-            return False
         present = {bid.bidder for bid in opened}
+        missing = [line for line in self.book or () if line.bidder not in present]
         return any(
-            line.bidder not in present and self.seen.get(line.bidder) == line.commitment
-            for line in self.book
+            line.bidder in self.seen and opens(self.lot, line.commitment, self.seen[line.bidder])
+            for line in missing
         )
 
 

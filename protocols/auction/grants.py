@@ -84,7 +84,7 @@ class Grants:
 
     def check(self) -> None:
         """Asserts that every grant has slots and a lease."""
-        assert len(self._grants) <= GRANTS_LIMIT, "bounded-tables: grants"
+        assert len(self._grants) <= GRANTS_LIMIT, "bounded-auction-tables: grants"
         assert len(self._leases) == len(self._grants), "grants-are-leased: leases differ"
         for lot, grant in self._grants.items():
             assert grant.slots > 0, "grants-are-leased: an empty grant is kept"

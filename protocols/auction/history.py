@@ -41,5 +41,5 @@ class History:
 
     def check(self) -> None:
         """Asserts the limits."""
-        assert len(self._awarded) <= HISTORY_LIMIT, "bounded-tables: history"
-        assert len(self._failed) <= FAILED_HISTORY_LIMIT, "bounded-tables: failed history"
+        assert len(self._awarded) <= HISTORY_LIMIT, "bounded-auction-tables: history"
+        assert len(self._failed) <= FAILED_HISTORY_LIMIT, "bounded-auction-tables: failed history"

@@ -371,7 +371,7 @@ class Issuer:
     def check(self) -> None:
         """Asserts the issuer's invariants."""
         self.awards.check()
-        assert len(self._demands) <= DEMANDS_LIMIT, "bounded-tables: demands"
+        assert len(self._demands) <= DEMANDS_LIMIT, "bounded-auction-tables: demands"
         for demand in self._demands.values():
             if demand.lot is not None:
                 assert self._lots.get(demand.lot.id) is demand.lot, "one-open-lot: it is not kept"

@@ -4,12 +4,17 @@ A name says who may use it: bidders ignore invitations whose name does not
 belong to the sender, so nobody can occupy another issuer's names.
 """
 
+from functools import lru_cache
+
 from protocols.identity import text_id
 
 ISSUER_BYTES = 10
 """Bytes of the issuer's id inside a name: 80 bits, too many to find a second key for."""
+PREFIXES_LIMIT = 1024
+"""Issuers whose prefix is kept computed."""
 
 
+@lru_cache(maxsize=PREFIXES_LIMIT)
 def lot_prefix(issuer: bytes) -> str:
     """How the names of all lots of an issuer begin."""
     return text_id(issuer[:ISSUER_BYTES]) + "-"

@@ -69,6 +69,7 @@ class Lot:
         "declines",
         "expires_at",
         "invite",
+        "invited",
         "key",
         "limits",
         "mismatched",
@@ -83,6 +84,7 @@ class Lot:
 
     def __init__(self, invite: Invite, key: tuple[str, str], trace: str, now: Now) -> None:
         self.invite = invite
+        self.invited = frozenset(candidate.peer for candidate in invite.candidates)
         self.key = key
         self.trace = trace
         self.opened_wall_ns = now.wall_ns
@@ -110,7 +112,7 @@ class Lot:
 
     def is_invited(self, peer: bytes) -> bool:
         """Whether the peer is a candidate of this lot."""
-        return any(candidate.peer == peer for candidate in self.invite.candidates)
+        return peer in self.invited
 
     def all_answered(self) -> bool:
         """Whether nobody is left to wait for before the book."""
@@ -121,23 +123,27 @@ class Lot:
         return len(self.opened) + len(self.mismatched) == len(self.sealed)
 
     def story(self, now: Now) -> LotCleared:
-        """The whole story of the lot so far."""
+        """The whole story of the lot so far: what the latest award says."""
+        winners = () if self.award is None else self.award.winners
+        won = {winner.bidder: winner.slots for winner in winners}
         return LotCleared(
             self.id,
             self.invite.skill,
             self.invite.version,
             self.invite.units,
-            sum(self.winners.values()),
-            tuple(self._summary(candidate) for candidate in self.candidates),
+            sum(won.values()),
+            tuple(
+                self._summary(candidate, won.get(candidate.peer, 0))
+                for candidate in self.candidates
+            ),
             self.opened_wall_ns,
             now.wall_ns,
             self.trace,
         )
 
-    def _summary(self, candidate: Candidate) -> BidSummary:
+    def _summary(self, candidate: Candidate, won: int) -> BidSummary:
         peer = candidate.peer
         bid = self.opened.get(peer)
-        won = self.winners.get(peer, 0)
         if peer in self.declines:
             outcome = DECLINED + self.declines[peer]
         elif peer not in self.commitments:

@@ -13,6 +13,8 @@ BIDS_LIMIT = 256
 """Open bids in all."""
 REMEMBERED_BIDS_LIMIT = 1024
 """Open and recently closed bids; the oldest closed ones are forgotten first."""
+SEEN_UNITS_LIMIT = 1024
+"""Units of others' schedules that one bid remembers until its award."""
 GRANTS_LIMIT = 4096
 """Lots whose slots a bidder provides at one time."""
 WAITING_LIMIT = 512

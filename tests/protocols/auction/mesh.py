@@ -119,9 +119,10 @@ class Mesh:
     def submit(self, name: str, command: msgspec.Struct) -> None:
         """A local command, checked after."""
         peer = self[name]
-        self._absorb(peer, peer.auction.submit(command, self.now))
+        self.absorb(peer, peer.auction.submit(command, self.now))
 
-    def _absorb(self, peer: Peer, effects: tuple[Effect, ...]) -> None:
+    def absorb(self, peer: Peer, effects: tuple[Effect, ...]) -> None:
+        """Does what a step asked for."""
         peer.auction.check()
         for effect in effects:
             match effect:
@@ -146,7 +147,7 @@ class Mesh:
             return
         decoded = CODEC.decode(encode(message))
         peer, link = self[to], peer_id(source)
-        self._absorb(peer, peer.auction.receive(link, link, decoded, self.now))
+        self.absorb(peer, peer.auction.receive(link, link, decoded, self.now))
 
     def step(self) -> bool:
         """Delivers the next message; False when there is none."""
@@ -170,7 +171,7 @@ class Mesh:
             self.now_ns = max(self.now_ns, due)
             for name, peer in self.peers.items():
                 if name not in self.dead:
-                    self._absorb(peer, peer.auction.wake(self.now))
+                    self.absorb(peer, peer.auction.wake(self.now))
             self.settle()
         self.now_ns = until
 
