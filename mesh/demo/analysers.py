@@ -33,8 +33,8 @@ NEWEST_LINT_TARGET = 14
 
 _LINT_SEVERITIES = {
     "invalid-syntax": "high", "F7": "high", "F63": "medium", "F50": "medium", "F52": "medium",
-    "F821": "medium", "F811": "medium", "PLE": "medium", "B006": "medium", "B012": "medium", "B023": "medium",
-    "B033": "low", "E9": "high",
+    "F821": "medium", "F811": "medium", "PLE": "medium", "B006": "medium",
+    "B012": "medium", "B023": "medium", "E9": "high",
 }  # fmt: skip
 """Severity by the longest prefix of a rule; everything else is low."""
 
@@ -106,7 +106,9 @@ def parse(text: str) -> ast.Module:
 def _bandit_config() -> Any:
     """Bandit's configuration; loading its plugins takes a third of a second, once."""
     logging.getLogger("bandit").setLevel(logging.CRITICAL)
-    return import_module("bandit.core.config").BanditConfig()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its plugin loader is behind its own deprecations
+        return import_module("bandit.core.config").BanditConfig()
 
 
 def _bandit(root: Path, path: str, text: str) -> list[Finding]:

@@ -132,13 +132,20 @@ def _literal(finding: Finding, place: Place) -> str:
 
 
 def _temporary(finding: Finding, place: Place) -> str:
-    for node in place.around():
+    paths = [
+        node
+        for node in place.of_type(ast.Constant)
+        if isinstance(node, ast.Constant) and str(node.value).startswith("/")
+    ]
+    for node in (holder for path in paths for holder in place.chain(path)):
         if isinstance(node, ast.List | ast.Tuple) and len(node.elts) > 1:
             return "one of several folders to try"
         if isinstance(node, ast.Call) and dotted(node.func).endswith((".get", "getenv")):
             return "only a default, which the environment overrides"
         if isinstance(node, ast.Compare):
             return "it is compared with, not opened"
+        if isinstance(node, ast.stmt):
+            break
     return ""
 
 

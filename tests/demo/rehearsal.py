@@ -1,0 +1,97 @@
+"""A mesh that lives in the test's process: real agents and real encodings, made-up peers."""
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mesh.agent.loading import load_agents
+from mesh.demo.face import AGENTS_BY_PEER
+from mesh.local.codec import encode_value
+
+
+class Ended(NamedTuple):
+    """How one task ended."""
+
+    task: str
+    state: str
+    value: Any
+    error: Any
+    attempts: int
+    producer: str | None
+
+
+class Rehearsal:
+    """Runs each skill where a peer that hosts it is alive, in a shuffled order."""
+
+    def __init__(self, seed: int = 1, failing: Iterable[str] = ()) -> None:
+        self.rng = random.Random(seed)
+        self.failing = set(failing)
+        self.killed: list[str] = []
+        self.called: list[str] = []
+        self.reruns_due = 0
+        self._hosted: dict[str, list[str]] = {}
+        self._skills: dict[str, Any] = {}
+        for peer, files in AGENTS_BY_PEER.items():
+            for file in files:
+                for agent in load_agents(str(file), own_process=False):
+                    for (name, _), skill in agent.skills.items():
+                        self._skills[name] = skill
+                        self._hosted.setdefault(name, []).append(peer)
+
+    def connect(self) -> "RehearsedClient":
+        return RehearsedClient(self)
+
+    def kill(self, peer: str) -> None:
+        self.killed.append(peer)
+        self.reruns_due = 2
+
+    def run(self, skill: str, inputs: dict[str, Any]) -> Ended:
+        """One task, through the very encodings that a worker uses."""
+        self.called.append(skill)
+        signature = self._skills[skill].signature
+        hosts = [peer for peer in self._hosted[skill] if peer not in self.killed]
+        assert hosts, f"nobody is left for {skill}"
+        if str(inputs.get("path")) in self.failing:
+            error = {"kind": "Crash", "message": "the worker died"}
+            return Ended("t", "dead", None, error, 4, None)
+        attempts = 1
+        if self.reruns_due and skill.startswith("scan_"):
+            self.reruns_due -= 1
+            attempts = 2
+        handler_inputs = signature.read_input(encode_value(inputs))
+        value = signature.write_output(self._skills[skill].function(**handler_inputs))
+        plain = msgspec.msgpack.decode(value)
+        return Ended("t", "done", plain, None, attempts, self.rng.choice(hosts))
+
+
+class RehearsedClient:
+    """What `mesh.Client` is to the demo."""
+
+    def __init__(self, mesh: Rehearsal) -> None:
+        self._mesh = mesh
+
+    def call(self, skill: str, /, **inputs: Any) -> Any:
+        return self._mesh.run(skill, inputs).value
+
+    def map_unordered(
+        self, skill: str, inputs: Iterable[dict[str, Any]]
+    ) -> Iterator[tuple[int, Ended]]:
+        numbered = list(enumerate(inputs))
+        random.Random(self._mesh.rng.random()).shuffle(numbered)
+        for index, each in numbered:
+            yield index, self._mesh.run(skill, each)
+
+    def peers(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "id": f"id-of-{name}",
+                "state": "dead" if name in self._mesh.killed else "alive",
+            }
+            for name in AGENTS_BY_PEER
+        ]
+
+    def close(self) -> None:
+        pass
