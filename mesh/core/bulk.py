@@ -100,10 +100,16 @@ class Outgoing:
         """No credit for too long: a new session, or, at the limit, drop what waits."""
         self._stalls += 1
         if self._stalls >= STALLED_SESSIONS_LIMIT:
-            self._waiting.clear()
-            self._waiting_bytes = 0
-            self._stalls = 0
+            self.clear()
         self.restart()
+
+    def clear(self) -> None:
+        """Drops what waits."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._stalls = 0
+        self._offset = 0
+        self.stalls_at = None
 
 
 class Incoming:

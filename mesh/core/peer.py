@@ -17,18 +17,21 @@ from typing import Any
 import msgspec
 
 from mesh.core.admission import Admission, Admitted
-from mesh.core.bulk import Chunk, Credit, Incoming, Outgoing
+from mesh.core.bulk import Chunk, Credit
+from mesh.core.bulk_traffic import BulkTraffic
 from mesh.core.commands import Announce, LinkClosed, LinkOpened
 from mesh.core.events import CommandRefused
 from mesh.core.framing import FrameOrder
 from mesh.core.gate import Gate
 from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
-from mesh.core.records import StepRecord, decode_entries, encode_entries
+from mesh.core.records import StepRecord, decode_records, encode_entries
 from mesh.core.routing import (
     AUCTION,
     COMMANDS,
     GOSSIP,
     INTERNAL,
+    MACHINE_OF,
+    RECORD_KINDS,
     ROUTES,
     TASKS,
     Routed,
@@ -37,39 +40,22 @@ from mesh.core.routing import (
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
 from protocols.auction.commands import CandidateUp
-from protocols.auction.messages import KINDS as AUCTION_KINDS
-from protocols.auction.records import RECORDS as AUCTION_RECORDS
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
-from protocols.errors import Malformed, Refused, StorageCorrupt
+from protocols.errors import Malformed, Refused
 from protocols.gossip.commands import Advertise, Contact, LinkLost
 from protocols.gossip.events import MemberDown, MemberUp
 from protocols.gossip.gossip import Gossip
-from protocols.gossip.messages import KINDS as GOSSIP_KINDS
 from protocols.gossip.messages import SkillAdvert
-from protocols.gossip.records import KINDS as GOSSIP_RECORDS
 from protocols.identity import Keyring
 from protocols.machine import Instant, Machine, Now
 from protocols.tasks.commands import HostSkills
-from protocols.tasks.messages import KINDS as TASK_KINDS
-from protocols.tasks.records import RECORDS as TASK_RECORDS
 from protocols.tasks.tasks import Tasks
-from protocols.wire import MESSAGE_LIMIT, Message, decode_frame, encode
+from protocols.wire import MESSAGE_LIMIT, decode_frame, encode
 
 STEP_LIMIT = 100_000
 """Internal events and commands in one step; more can only be a loop between machines."""
 LINKS_LIMIT = 4096
 """Peers whose frame order and bulk state are remembered."""
-
-RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
-    GOSSIP: GOSSIP_RECORDS,
-    AUCTION: AUCTION_RECORDS,
-    TASKS: TASK_RECORDS,
-}
-MACHINE_OF: dict[type[msgspec.Struct], str] = {
-    **dict.fromkeys(GOSSIP_KINDS, GOSSIP),
-    **dict.fromkeys(AUCTION_KINDS, AUCTION),
-    **dict.fromkeys(TASK_KINDS, TASKS),
-}
 
 
 class PeerCore:
@@ -125,9 +111,7 @@ class PeerCore:
         self._door = ""
         self._skills: tuple[SkillAdvert, ...] = ()
         self._orders: dict[bytes, FrameOrder] = {}
-        self._outgoing: dict[bytes, Outgoing] = {}
-        self._incoming: dict[bytes, Incoming] = {}
-        self._bulk_due: dict[bytes, None] = {}
+        self._bulk = BulkTraffic(boot)
         self._up: dict[bytes, MemberUp] = {}
         self._unreachable: dict[bytes, None] = {}
         self._now = Now(0, 0)
@@ -141,20 +125,7 @@ class PeerCore:
             StorageCorrupt: a record does not decode.
         """
         self._now = now
-        decoders = {
-            name: msgspec.msgpack.Decoder(_union(kinds)) for name, kinds in RECORD_KINDS.items()
-        }
-        restored: dict[str, list[msgspec.Struct]] = {name: [] for name in self._machines}
-        for data in records:
-            for entry in decode_entries(data):
-                if entry.machine not in decoders:
-                    raise StorageCorrupt(f"the journal names an unknown machine {entry.machine!r}")
-                try:
-                    restored[entry.machine].append(decoders[entry.machine].decode(entry.record))
-                except msgspec.MsgspecError as error:
-                    raise StorageCorrupt(
-                        f"a record of {entry.machine} does not decode: {error}"
-                    ) from None
+        restored = decode_records(records, RECORD_KINDS)
         for name, machine in self._machines.items():
             machine.restore(restored[name], now)
 
@@ -221,24 +192,13 @@ class PeerCore:
             if due is not None and due <= now.monotonic_ns:
                 self._gate.touch(name)
                 self._absorb(name, machine.wake(now))
-        for peer, outgoing in self._outgoing.items():
-            if outgoing.stalls_at is not None and outgoing.stalls_at <= now.monotonic_ns:
-                outgoing.stall()
-                self._bulk_due[peer] = None
+        self._bulk.wake(now.monotonic_ns)
         self._end_step(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted: the least deadline of all machines."""
-        least: Instant | None = None
-        for machine in self._machines.values():
-            due = machine.deadline()
-            if due is not None and (least is None or due < least):
-                least = due
-        for outgoing in self._outgoing.values():
-            due = outgoing.stalls_at
-            if due is not None and (least is None or due < least):
-                least = due
-        return least
+        dues = [machine.deadline() for machine in self._machines.values()]
+        return min((due for due in (*dues, self._bulk.deadline()) if due is not None), default=None)
 
     # What the driver takes out.
 
@@ -268,11 +228,8 @@ class PeerCore:
                     rest.append(Execute(effect.job))
                 case Blame():
                     rest.append(Accuse(effect.peer, effect.offence, effect.evidence))
-        for peer in [p for p in self._bulk_due if p in self._outgoing]:
-            chunks = self._outgoing[peer].chunks(self._now.monotonic_ns)
-            if chunks:
-                frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
-        self._bulk_due.clear()
+        for peer, chunks in self._bulk.take(self._now.monotonic_ns):
+            frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
         sent: list[Outward] = [Transmit(to, tuple(messages)) for to, messages in frames.items()]
         return sent + rest
 
@@ -311,18 +268,12 @@ class PeerCore:
                 if not bulk:
                     self._receive_chunk(link, chunk, now)
             case Credit() as credit:
-                outgoing = self._outgoing.get(link)
-                if outgoing is not None:
-                    outgoing.credit(credit, now.monotonic_ns)
-                    self._bulk_due[link] = None
+                self._bulk.credit(link, credit, now.monotonic_ns)
             case _:
                 self._deliver(link, admitted, now)
 
     def _receive_chunk(self, link: bytes, chunk: Chunk, now: Now) -> None:
-        incoming = self._incoming.get(link)
-        if incoming is None:
-            incoming = self._incoming[link] = Incoming()
-        whole, credit = incoming.take(chunk)
+        whole, credit = self._bulk.receive(link, chunk)
         if credit is not None:
             self._gate.touch("core")
             self._gate.add("core", Send(link, credit, prompt=True), prompt=True)
@@ -390,24 +341,16 @@ class PeerCore:
         self._gate.touch("core")
         self._gate.add("core", Blame(peer, offence), prompt=True)
 
-    # Links and bulk.
+    # Links.
 
     def _queue_bytes(self, frames: dict[bytes, list[bytes]], to: bytes, data: bytes) -> None:
         if len(data) <= MESSAGE_LIMIT:
             frames.setdefault(to, []).append(data)
-            return
-        outgoing = self._outgoing.get(to)
-        if outgoing is None:
-            # Sessions must grow over restarts, so that a receiver knows old chunks from new.
-            outgoing = self._outgoing[to] = Outgoing(self.boot << 24)
-        outgoing.offer(data)
-        self._bulk_due[to] = None
+        else:
+            self._bulk.offer(to, data)
 
     def _link_opened(self, peer: bytes) -> None:
-        outgoing = self._outgoing.get(peer)
-        if outgoing is not None:
-            outgoing.restart()
-            self._bulk_due[peer] = None
+        self._bulk.restart(peer)
         if peer in self._unreachable:
             del self._unreachable[peer]
             if peer in self._up:
@@ -439,12 +382,4 @@ class PeerCore:
         elif isinstance(event, MemberDown):
             self._up.pop(event.peer, None)
             self._unreachable.pop(event.peer, None)
-            self._outgoing.pop(event.peer, None)
-            self._incoming.pop(event.peer, None)
-
-
-def _union(kinds: tuple[type[msgspec.Struct], ...]) -> Any:
-    union: Any = Message
-    for index, kind in enumerate(kinds):
-        union = kind if index == 0 else union | kind
-    return union
+            self._bulk.forget(event.peer)

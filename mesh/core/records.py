@@ -1,6 +1,8 @@
 """What a step writes: one atomic record that holds everything its machines persisted."""
 
-from collections.abc import Iterable
+import functools
+import operator
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -41,3 +43,34 @@ def decode_entries(data: bytes) -> tuple[Entry, ...]:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StorageCorrupt(f"a journal record does not decode: {error}") from None
+
+
+def decode_records(
+    records: Iterable[bytes], kinds: Mapping[str, tuple[type[msgspec.Struct], ...]]
+) -> dict[str, list[msgspec.Struct]]:
+    """What each machine persisted, in order.
+
+    Args:
+        records: the data of step records, oldest first.
+        kinds: the types that each machine may have written.
+
+    Raises:
+        StorageCorrupt: a record does not decode, or names a machine that is not in `kinds`.
+    """
+    decoders = {
+        name: msgspec.msgpack.Decoder(functools.reduce(operator.or_, types))
+        for name, types in kinds.items()
+    }
+    restored: dict[str, list[msgspec.Struct]] = {name: [] for name in kinds}
+    for data in records:
+        for entry in decode_entries(data):
+            decoder = decoders.get(entry.machine)
+            if decoder is None:
+                raise StorageCorrupt(f"the journal names an unknown machine {entry.machine!r}")
+            try:
+                restored[entry.machine].append(decoder.decode(entry.record))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise StorageCorrupt(
+                    f"a record of {entry.machine} does not decode: {error}"
+                ) from None
+    return restored

@@ -10,10 +10,30 @@ import msgspec
 
 from protocols.auction import commands as auction_commands
 from protocols.auction import events as auction_events
+from protocols.auction.messages import KINDS as AUCTION_KINDS
+from protocols.auction.records import RECORDS as AUCTION_RECORDS
 from protocols.gossip import commands as gossip_commands
 from protocols.gossip import events as gossip_events
+from protocols.gossip.messages import KINDS as GOSSIP_KINDS
+from protocols.gossip.records import KINDS as GOSSIP_RECORDS
 from protocols.tasks import commands as task_commands
 from protocols.tasks import events as task_events
+from protocols.tasks.messages import KINDS as TASK_KINDS
+from protocols.tasks.records import RECORDS as TASK_RECORDS
+
+RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    "gossip": GOSSIP_RECORDS,
+    "auction": AUCTION_RECORDS,
+    "tasks": TASK_RECORDS,
+}
+"""What each machine may have written."""
+
+MACHINE_OF: dict[type[msgspec.Struct], str] = {
+    **dict.fromkeys(GOSSIP_KINDS, "gossip"),
+    **dict.fromkeys(AUCTION_KINDS, "auction"),
+    **dict.fromkeys(TASK_KINDS, "tasks"),
+}
+"""Which machine takes a message."""
 
 Routed = tuple[str, msgspec.Struct]
 

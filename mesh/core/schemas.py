@@ -12,12 +12,14 @@ def compile_schema(schema: bytes) -> Check:
     """A check that answers None for a valid value, else what is wrong and where.
 
     Raises:
-        ValueError: `schema` is not a JSON Schema.
+        ValueError: `schema` is not a JSON Schema, or refers to something outside itself.
     """
     parsed = json.loads(schema)
     if parsed in (True, {}):
         return _anything
-    validator = jsonschema_rs.validator_for(parsed)
+    validator = jsonschema_rs.validator_for(
+        parsed, retriever=_retrieve_nothing, pattern_options=jsonschema_rs.RegexOptions()
+    )
 
     def check(value: object) -> str | None:
         if validator.is_valid(value):
@@ -27,6 +29,11 @@ def compile_schema(schema: bytes) -> Check:
         return f"{path}: {error.message}" if path else str(error.message)
 
     return check
+
+
+def _retrieve_nothing(uri: str) -> object:
+    # A schema comes from another peer: it must not make this one read files or dial.
+    raise ValueError(f"a schema may not refer to {uri}")
 
 
 def _anything(value: object) -> str | None:
