@@ -158,7 +158,8 @@ class Door:
                     body = self._socket.recv(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
-                if await skip_rest(self._socket, body):
+                if body.more:
+                    await skip_rest(self._socket, body)
                     self.counters.unreadable += 1
                     self._guests.turn_away(str(body.get("User-Id")))
                     continue
@@ -228,12 +229,11 @@ class Door:
         return count < HELLOS_PER_KEY_LIMIT
 
 
-async def skip_rest(socket: Socket, frame: zmq.Frame) -> int:
-    """Drops the parts of a message after `frame`; how many there were."""
+async def skip_rest(socket: Socket, frame: zmq.Frame) -> None:
+    """Drops the parts of a message after `frame`."""
     skipped = 0
     while frame.more:
         frame = socket.recv(copy=False)
         skipped += 1
         if skipped % FRAMES_PER_TURN == 0:
             await trio.lowlevel.checkpoint()
-    return skipped

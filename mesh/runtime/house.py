@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+import trio
 import zmq
 
 from mesh.runtime.door import skip_rest
-from mesh.runtime.sockets import Socket, Sockets, until_readable
+from mesh.runtime.sockets import Socket, Sockets, descriptor
 from mesh.runtime.zap import HOUSE_DOMAIN, Guests
 from protocols.wire import FRAME_LIMIT
 
@@ -24,6 +25,7 @@ SOCKET_MESSAGE_LIMIT = FRAME_LIMIT + 64
 HIGH_WATER = 128
 """Frames that ZeroMQ holds of one sender; more wait in the sender's own queue."""
 FRAMES_PER_TURN = 256
+NOBLOCK = int(zmq.NOBLOCK)
 
 
 class Receiver(Protocol):
@@ -65,10 +67,16 @@ class House:
 
     async def run(self) -> None:
         """Receives until cancelled."""
+        fd = descriptor(self._socket)
         while True:
-            await until_readable(self._socket)
-            await self._drain(self._socket.recv, self._guests.peer_of)
+            is_drained = await self._drain(self._socket.recv, self._guests.peer_of)
             self._receiver.flush()
+            if is_drained:
+                # A receive that found nothing has read the socket's events, and nothing
+                # else uses the socket, so its descriptor tells of the next message.
+                await trio.lowlevel.wait_readable(fd)
+            else:
+                await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """Stops listening."""
@@ -76,20 +84,25 @@ class House:
 
     async def _drain(
         self, recv: Callable[..., object], peer_of: Callable[[str], bytes | None]
-    ) -> None:
-        counters = self.counters
+    ) -> bool:
+        """Takes a batch of frames; whether there were no more."""
+        counters, receive = self.counters, self._receiver.receive
         for _ in range(FRAMES_PER_TURN):
             try:
-                recv(zmq.NOBLOCK)
-                frame = recv(zmq.NOBLOCK, copy=False)
+                recv(NOBLOCK)
+                frame = recv(NOBLOCK, copy=False)
             except zmq.Again:
-                return
+                return True
             assert isinstance(frame, zmq.Frame), "recv without a copy gives a frame"
             peer = peer_of(str(frame.get("User-Id")))
-            if await skip_rest(self._socket, frame) or peer is None:
+            if frame.more:
+                await skip_rest(self._socket, frame)
+                peer = None
+            if peer is None:
                 counters.dropped += 1
                 continue
             data = frame.bytes
             counters.frames += 1
             counters.bytes += len(data)
-            self._receiver.receive(peer, data)
+            receive(peer, data)
+        return False

@@ -47,6 +47,7 @@ FRAMES_PER_TURN = 64
 BYTES_PER_TURN = 512 * 1024
 STOP_LINGER_MS = 500
 EPOCH_BITS = 62
+NOBLOCK = int(zmq.NOBLOCK)
 
 
 class LinkCounters(msgspec.Struct):
@@ -302,7 +303,7 @@ class Links:
         send, frames, counters = link.connection.socket.send, link.frames, self.counters
         for _ in range(min(FRAMES_PER_TURN, len(frames))):
             try:
-                send(frames[0], zmq.NOBLOCK)
+                send(frames[0], NOBLOCK)
             except zmq.Again:
                 return False
             counters.frames += 1

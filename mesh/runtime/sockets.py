@@ -35,6 +35,7 @@ BOUND_HEARTBEAT_TIMEOUT_MS = 15_000
 BACKLOG = 256
 RESOLVE_TIMEOUT_S = 2.0
 PROBE_TIMEOUT_S = 1.0
+_POLLIN = int(zmq.POLLIN)
 
 
 class CurveKeys(msgspec.Struct, frozen=True):
@@ -73,7 +74,10 @@ class Address(NamedTuple):
         """
         scheme, _, rest = text.partition("://")
         host, _, port = rest.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            host = ""
         if scheme != "tcp" or not host or not (port.isascii() and port.isdigit()):
             raise ValueError(f"{text[:80]!r} is not tcp://host:port")
         if not 0 < int(port) < 65536 or any(c in host for c in " ;/@[]\0"):
@@ -136,16 +140,16 @@ def events(socket: Socket) -> int:
     """What can be done with a socket now, as POLLIN and POLLOUT."""
     flags = socket.getsockopt(zmq.EVENTS)
     assert isinstance(flags, int), "events are a number"
-    return flags
+    return int(flags)
 
 
 async def until_readable(socket: Socket) -> None:
     """Waits until a message can be received; always a checkpoint."""
-    if events(socket) & zmq.POLLIN:
+    if events(socket) & _POLLIN:
         await trio.lowlevel.checkpoint()
         return
     fd = descriptor(socket)
-    while not events(socket) & zmq.POLLIN:
+    while not events(socket) & _POLLIN:
         await trio.lowlevel.wait_readable(fd)
 
 

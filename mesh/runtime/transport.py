@@ -18,7 +18,7 @@ import trio
 from mesh.runtime.dialling import Dialler
 from mesh.runtime.door import Door, DoorCounters, Verify
 from mesh.runtime.house import House, HouseCounters
-from mesh.runtime.links import LinkCounters, Links
+from mesh.runtime.links import IDLE_AFTER_NS, LinkCounters, Links
 from mesh.runtime.sockets import ANY_HOSTS, ANY_PORT, Address, CurveKeys, Sockets
 from mesh.runtime.zap import Guests, ZapHandler
 from protocols.gossip.commands import Contact
@@ -54,6 +54,7 @@ class Transport:
 
     Attributes:
         links: the outgoing links, for queries.
+        house_address: where the door sends newcomers; a host of ``*`` is the door's.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Transport:
         steps: Steps,
         now: Callable[[], Now],
         rng: random.Random,
+        idle_after_ns: int = IDLE_AFTER_NS,
     ) -> None:
         """Takes who this peer is, and whom it knows.
 
@@ -76,15 +78,16 @@ class Transport:
             steps: the driver.
             now: reads the clock.
             rng: draws link epochs.
+            idle_after_ns: after how long without a message a link is closed.
         """
         self._sockets = Sockets(keys)
         self._guests = Guests(now)
         self._zap = ZapHandler(self._sockets, self._guests)
         self._door = Door(self._sockets, self._guests, verify, credential, now)
         self._house = House(self._sockets, self._guests, steps)
-        self.links = Links(
-            Dialler(self._sockets, contact, credential, verify), steps.submit, now, rng
-        )
+        dialler = Dialler(self._sockets, contact, credential, verify)
+        self.links = Links(dialler, steps.submit, now, rng, idle_after_ns)
+        self.house_address = ""
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._is_running = False
@@ -110,8 +113,8 @@ class Transport:
         shown = advertised_host or host
         taken = self._house.bind(host, data_port)
         # Whoever found the door finds the house on the same host.
-        house = Address("*" if host in ANY_HOSTS else shown, taken)
-        return str(Address(shown, self._door.bind(host, door_port, str(house))))
+        self.house_address = str(Address("*" if host in ANY_HOSTS else shown, taken))
+        return str(Address(shown, self._door.bind(host, door_port, self.house_address)))
 
     def transmit(self, peer: bytes, messages: tuple[bytes, ...]) -> None:
         """Sends messages to a peer, at most once."""

@@ -13,6 +13,7 @@ from mesh.core.outward import Notify, Outward, Transmit
 from mesh.core.records import StepRecord
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.driver import Driver
+from mesh.runtime.links import IDLE_AFTER_NS
 from mesh.runtime.sockets import CurveKeys, new_curve_keys
 from mesh.runtime.transport import Transport
 from protocols.credentials import (
@@ -24,6 +25,7 @@ from protocols.credentials import (
     issue,
     verify_chain,
 )
+from protocols.errors import Malformed
 from protocols.gossip.commands import Contact
 from protocols.identity import Ed25519Keyring
 from protocols.machine import Now
@@ -108,7 +110,7 @@ class NotingCore:
     def receive(self, link: bytes, frame: bytes, now: Now) -> None:
         try:
             decoded = decode_frame(frame)
-        except Exception:
+        except Malformed:
             self.malformed += 1
             self.changed.set()
             return
@@ -143,6 +145,10 @@ class NotingCore:
         ready, self._ready = self._ready, []
         return ready
 
+    def release(self, outward: Outward) -> None:
+        """Lets something leave at the next flush."""
+        self._ready.append(outward)
+
     def said_by(self, peer: bytes) -> list[bytes]:
         return [message for author, message in self.heard if author == peer]
 
@@ -174,6 +180,7 @@ class Neighbour:
         seed: int,
         contacts: dict[bytes, Contact],
         curve: CurveKeys | None = None,
+        idle_after_ns: int = IDLE_AFTER_NS,
     ) -> None:
         self.authority = authority
         self.keys = curve or new_curve_keys()
@@ -184,17 +191,28 @@ class Neighbour:
         self.clock = SystemClock()
         self.driver = Driver(self.core, self.journal, self.clock)
         self.contacts = contacts
+        self._idle_after_ns = idle_after_ns
+        self.door = ""
+
+    def open(self) -> Transport:
+        """Makes the transport; whoever calls this stops it."""
         self.transport = Transport(
             self.keys,
             lambda: self.credential,
-            authority.verify,
-            contacts.get,
+            self.authority.verify,
+            self.contacts.get,
             self.driver,
             self.clock.now,
-            random.Random(seed),
+            random.Random(self.id),
+            self._idle_after_ns,
         )
         self.driver.carry_with(self.transport.transmit)
-        self.door = ""
+        return self.transport
+
+    @property
+    def house(self) -> str:
+        """The address of the data port, as the door tells it."""
+        return self.transport.house_address
 
     def say(self, to: "Neighbour", *messages: bytes) -> None:
         """Submits messages for another peer; each must be one MessagePack value."""
@@ -203,7 +221,7 @@ class Neighbour:
     @asynccontextmanager
     async def up(self, door_port: int = 0) -> AsyncIterator["Neighbour"]:
         """Runs until the block ends, then stops cleanly."""
-        self.door = self.transport.bind(HOST, door_port)
+        self.door = self.open().bind(HOST, door_port)
         self.contacts[self.id] = Contact(self.id, self.door, self.keys.public)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.transport.run)
@@ -214,6 +232,15 @@ class Neighbour:
                 with trio.CancelScope(shield=True), trio.move_on_after(PATIENCE_S):
                     await self.transport.stop()
                 nursery.cancel_scope.cancel()
+
+
+async def eventually(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+    """Waits for something that nobody tells of."""
+    with trio.fail_after(within_s):
+        while True:
+            if holds():
+                return
+            await trio.sleep(0.001)
 
 
 def pack(value: object) -> bytes:

@@ -1,0 +1,80 @@
+"""Those who knock without being neighbours: raw sockets with CURVE keys of their own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+import zmq
+
+from mesh.runtime.door import Accepted, Hello, TurnedAway, decode_answer
+from mesh.runtime.monitor import LinkEvent, Monitor
+from mesh.runtime.sockets import Address, CurveKeys, Socket, Sockets, events, until_readable
+from protocols.wire import encode
+from tests.runtime.transport_rig import PATIENCE_S, Neighbour
+
+LIMIT = 4 * 1024 * 1024
+
+
+class Stranger:
+    """One connection to one of a peer's ports."""
+
+    def __init__(self, sockets: Sockets, server_key: bytes, address: str) -> None:
+        self.socket: Socket = sockets.client(server_key, LIMIT, 1000)
+        self._monitor = Monitor(sockets, self.socket)
+        sockets.connect(self.socket, Address.parse(address))
+
+    async def handshake(self) -> LinkEvent:
+        """How the CURVE handshake ended."""
+        with trio.fail_after(PATIENCE_S):
+            return await self._monitor.next()
+
+    async def next_event(self) -> LinkEvent:
+        """What happened next to the connection."""
+        return await self.handshake()
+
+    def send(self, *parts: bytes) -> None:
+        """Sends one message of so many parts."""
+        self.socket.send_multipart(parts, zmq.NOBLOCK)
+
+    def has_room(self) -> bool:
+        """Whether a message can be sent now."""
+        return bool(events(self.socket) & int(zmq.POLLOUT))
+
+    async def answer(self) -> Accepted | TurnedAway:
+        """The next thing that the other side says."""
+        with trio.fail_after(PATIENCE_S):
+            await until_readable(self.socket)
+        return decode_answer(self.socket.recv(zmq.NOBLOCK))
+
+    async def is_left_unanswered(self, within_s: float = 0.1) -> bool:
+        """Whether nothing is said for a while."""
+        with trio.move_on_after(within_s):
+            await until_readable(self.socket)
+            return False
+        return True
+
+
+@asynccontextmanager
+async def stranger(
+    keys: CurveKeys, server: Neighbour, address: str = ""
+) -> AsyncIterator[Stranger]:
+    """A connection to a peer's door, or to another address of it."""
+    sockets = Sockets(keys)
+    try:
+        one = Stranger(sockets, server.keys.public, address or server.door)
+        yield one
+    finally:
+        await sockets.terminate()
+
+
+@asynccontextmanager
+async def knocker(keys: CurveKeys, server: Neighbour) -> AsyncIterator[Stranger]:
+    """A connection to a peer's door that can be spoken over."""
+    async with stranger(keys, server) as one:
+        assert await one.handshake() is LinkEvent.READY
+        yield one
+
+
+def hello(credential: bytes, oldest: int = 1, newest: int = 1) -> bytes:
+    """What is said at a door."""
+    return encode(Hello(oldest, newest, (), credential))
