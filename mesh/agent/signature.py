@@ -7,9 +7,9 @@ dates are ISO text; converters know that from the hints.
 
 import inspect
 import json
+import types
 import typing
 from collections.abc import Callable
-from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ WriteOutput = Callable[[Any], msgspec.Raw]
 
 _decode = msgspec.msgpack.Decoder().decode
 _encode = msgspec.msgpack.Encoder().encode
-_SHOWN_DEFAULTS = (NoneType, bool, int, float, str)
+_SHOWN_DEFAULTS = (types.NoneType, bool, int, float, str)
 
 
 class InvalidInput(Exception):
@@ -68,7 +68,22 @@ def compile_signature(function: Callable[..., Any], context: type) -> Signature:
 
 def _type_hints(function: Callable[..., Any], context: type) -> dict[str, Any]:
     """The hints, with Context known even where it was imported for type checkers only."""
-    return typing.get_type_hints(function, localns={context.__name__: context}, include_extras=True)
+    names = {context.__name__: context}
+    hints = typing.get_type_hints(function, localns=names, include_extras=True)
+    return {name: _any_for_object(hint) for name, hint in hints.items()}
+
+
+def _any_for_object(hint: Any) -> Any:
+    """`object` says as much as Any, but converters do not know it."""
+    if hint is object:
+        return Any
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin not in (dict, list, tuple, set, frozenset, types.UnionType, typing.Union):
+        return hint
+    replaced = tuple(_any_for_object(argument) for argument in arguments)
+    if replaced == arguments:
+        return hint
+    return Any if origin in (types.UnionType, typing.Union) else origin[replaced]
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any], context: type) -> bool:
@@ -96,7 +111,7 @@ def _compile_input(
         f"{name}_input", fields, kw_only=True, forbid_unknown_fields=extra is None
     )
     schema = _input_schema(struct, extra)
-    if extra is not None and not names and extra in (Any, object):
+    if extra is not None and not names and extra is Any:
         return schema, _read_object
     return schema, _input_reader(struct, frozenset(names), extra)
 
@@ -113,9 +128,9 @@ def _field(parameter: inspect.Parameter, hint: Any) -> Any:
 
 
 def _input_schema(struct: type[msgspec.Struct], extra: Any) -> str:
-    types = [struct] if extra is None else [struct, extra]
+    kinds = [struct] if extra is None else [struct, extra]
     (reference, *others), components = msgspec.json.schema_components(
-        types, ref_template="#/$defs/{name}"
+        kinds, ref_template="#/$defs/{name}"
     )
     own = reference["$ref"].rpartition("/")[2]
     schema = components.pop(own)
@@ -176,7 +191,8 @@ def _compile_output(hint: Any) -> tuple[str, WriteOutput]:
         hint = typing.get_args(hint)[0]
     elif hint is Result:
         hint = Any
-    if hint is Any or hint is object:
+    hint = _any_for_object(hint)
+    if hint is Any:
         return "{}", _write_anything
     schema = json.dumps(msgspec.json.schema(hint), separators=(",", ":"))
     convert = msgspec.convert

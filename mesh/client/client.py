@@ -1,0 +1,278 @@
+"""The client of a mesh, for scripts that wait."""
+
+import copy
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mesh.client.core import ClientCore, Entry, Order, Question
+from mesh.client.mapping import WINDOW, MapRun
+from mesh.client.outcome import Outcome, outcome_of, value_of
+from mesh.client.transport import Addresses, Transport
+from mesh.local.codec import encode_value
+from mesh.local.discovery import find_folder, sockets
+from mesh.local.errors import Refused
+from mesh.local.messages import Ask, Cancel, LocalMessage
+from mesh.local.options import Options, SkillLike, skill_named
+from mesh.local.values import decode_value, encode_inputs
+
+ASK_S = 30.0
+"""How long an answer to a question may take."""
+PathLike = str | os.PathLike[str]
+
+
+class Handle:
+    """One submitted task."""
+
+    def __init__(self, client: "Client", entry: Entry) -> None:
+        self._client = client
+        self._entry = entry
+
+    @property
+    def id(self) -> str:
+        """The task's id, from when a peer accepted it; "" where it was refused."""
+        return self._entry.id
+
+    @property
+    def state(self) -> str:
+        """``accepted``, or how it ended, as far as this client has heard."""
+        outcome = self._entry.outcome
+        return "accepted" if outcome is None else outcome_of(outcome).state
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the value.
+
+        Raises:
+            TaskFailed: the task ended without one.
+            Refused: it was not accepted.
+            TimeoutError: not within `timeout` seconds; the task goes on.
+        """
+        return self.outcome(timeout).result()
+
+    def outcome(self, timeout: float | None = None) -> Outcome:
+        """Waits for the end, whatever it is.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds; the task goes on.
+        """
+        self._client.wait_for(self._entry, timeout)
+        assert self._entry.outcome is not None, "waited for"
+        return outcome_of(self._entry.outcome)
+
+    def cancel(self, reason: str = "cancelled by the caller") -> str:
+        """Stops the task wherever it runs; returns its state."""
+        return self._client.cancel(self.id, reason)
+
+
+class Client:
+    """Calls skills of a mesh from a script. Threads may share one.
+
+    Args:
+        dir: the mesh folder; by default ``$MESH_DIR``, the nearest ``.mesh``, or the
+            user's only running mesh.
+        address: the local socket of a peer, or of several in the order of preference,
+            instead of a folder.
+
+    Raises:
+        NoPeer: no peer can be reached, or no mesh was found.
+    """
+
+    def __init__(
+        self,
+        dir: PathLike | None = None,
+        address: PathLike | Sequence[PathLike] | None = None,
+    ) -> None:
+        self._core = ClientCore(secrets.token_hex(8))
+        self._transport = Transport(self._core, _addresses(dir, address))
+        self._options = Options()
+        self._transport.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnects; tasks that were accepted go on."""
+        self._transport.close()
+
+    @property
+    def home(self) -> str:
+        """The name of the peer that this client is connected to now."""
+        welcome = self._transport.welcome
+        return "" if welcome is None else welcome.name
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        to: str | None = None,
+        strategy: str | None = None,
+        key: str | None = None,
+        retries: int | None = None,
+        weight: float | None = None,
+        priority: int | None = None,
+    ) -> "Client":
+        """A view of this client, over the same connection, with options for its calls.
+
+        Args:
+            timeout: seconds that one attempt may run.
+            deadline: seconds that a task may take from its submission.
+            to: the name or id of the peer that is to run it.
+            strategy: ``auction``, ``direct`` or another that the mesh knows.
+            key: idempotency key: the same key is the same task (``key/0``, … for a map).
+            retries: attempts after the first.
+            weight: an estimate in seconds, so that long tasks start first.
+            priority: higher goes first.
+        """
+        changes = {name: value for name, value in locals().items() if name != "self"}
+        view = copy.copy(self)
+        vars(view)["_options"] = self._options.changed(changes)
+        return view
+
+    # Work.
+
+    def call(self, skill: SkillLike, /, **inputs: Any) -> Any:
+        """Runs a skill anywhere in the mesh and returns its value.
+
+        Raises:
+            TaskFailed: the task ended without a value.
+            Refused: it was not accepted: no such skill, or the inputs do not fit it.
+        """
+        entry = self._submit(skill, inputs)
+        self.wait_for(entry, None)
+        assert entry.outcome is not None, "waited for"
+        value = value_of(entry.outcome)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def submit(self, skill: SkillLike, /, **inputs: Any) -> Handle:
+        """Has a skill run; returns when a peer has accepted the task.
+
+        Raises:
+            Refused: it was not accepted.
+        """
+        entry = self._submit(skill, inputs)
+        self._transport.wait(lambda: entry.id or entry.outcome is not None)
+        if isinstance(entry.outcome, Refused):
+            raise entry.outcome
+        return Handle(self, entry)
+
+    def map(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+        window: int = WINDOW,
+    ) -> Iterator[Any]:
+        """Runs a skill once per object of keyword inputs; yields values in order.
+
+        Inputs are taken as they are needed: at most `window` wait for their results
+        to be taken. Leaving the loop early leaves the submitted tasks running.
+
+        Raises:
+            TaskFailed, Refused: one of them ended without a value, in its place; with
+                `return_exceptions` they are yielded instead.
+        """
+        run = self._map_run(skill, inputs, window, collect=False)
+        return run.ordered(return_exceptions=return_exceptions)
+
+    def map_unordered(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        window: int = WINDOW,
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Runs a skill once per object of keyword inputs; yields (index, outcome) as they end."""
+        return self._map_run(skill, inputs, window, collect=True).unordered()
+
+    def cancel(self, task: str, reason: str = "cancelled by the caller") -> str:
+        """Stops a task wherever it runs; returns its state, "" where nobody knows it."""
+        answer = self._request(Cancel(request=0, task=task, reason=reason))
+        return str(answer["state"])
+
+    # Questions.
+
+    def task(self, task: str) -> dict[str, Any]:
+        """What is known of a task, by its id."""
+        return dict(self.ask("task", {"task": task}))
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that the home peer keeps."""
+        return list(self.ask("tasks"))
+
+    def why(self, task: str) -> dict[str, Any]:
+        """A task's story: its attempts, and the auctions that they were won in."""
+        return dict(self.ask("why", {"task": task}))
+
+    def peers(self) -> list[dict[str, Any]]:
+        """The peers of the mesh, as the home peer sees them."""
+        return list(self.ask("peers"))
+
+    def ask(self, verb: str, arguments: Any = None) -> Any:
+        """Asks the home peer any question of the local protocol.
+
+        Raises:
+            Refused: it does not know the verb, or has no answer.
+            TimeoutError: no answer within half a minute.
+        """
+        return self._request(Ask(request=0, verb=verb, arguments=encode_value(arguments)))
+
+    # Inside.
+
+    def wait_for(self, entry: Entry, timeout: float | None) -> None:
+        """Waits until a task has ended; for `Handle`."""
+        if not self._transport.wait(lambda: entry.outcome is not None, timeout):
+            raise TimeoutError(f"task {entry.id} has not ended within {timeout} s")
+
+    def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
+        name, version = skill_named(skill)
+        order = Order(name, version, self._options, collect=False)
+        raw = encode_inputs(inputs)
+        entry = self._core.entry(order, 0, raw, self._options.key)
+        self._transport.do(lambda: self._core.submit([entry]))
+        return entry
+
+    def _map_run(
+        self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], window: int, *, collect: bool
+    ) -> MapRun:
+        if window < 1:
+            raise ValueError("a window holds at least one input")
+        name, version = skill_named(skill)
+        order = Order(name, version, self._options, collect=collect)
+        return MapRun(self._core, self._transport, order, inputs, window)
+
+    def _request(self, message: LocalMessage) -> Any:
+        questions: list[Question] = []
+        self._transport.do(lambda: questions.append(self._core.ask(message)))
+        (question,) = questions
+        if not self._transport.wait(lambda: question.answer is not None, ASK_S):
+            raise TimeoutError(f"the peer {self.home} has not answered within {ASK_S:g} s")
+        if isinstance(question.answer, Refused):
+            raise question.answer
+        assert question.answer is not None, "waited for"
+        return decode_value(question.answer.value)
+
+
+def _addresses(dir: PathLike | None, address: PathLike | Sequence[PathLike] | None) -> Addresses:
+    if address is None:
+        folder = find_folder(dir)
+        # Read anew each time: peers may come and go.
+        return lambda: [str(path) for _, path in sockets(folder)]
+    if isinstance(address, str | os.PathLike):
+        address = [address]
+    fixed = [str(Path(one)) for one in address]
+    return lambda: fixed

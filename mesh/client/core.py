@@ -1,0 +1,278 @@
+"""What a client knows, without I/O: submissions, their answers, and what to send again.
+
+Every task has an idempotency key, so after the connection broke, or the home
+peer changed, all that has not ended is simply submitted again: a task that was
+accepted before is the same task. Ends that arrive twice are ignored.
+"""
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from mesh.local.codec import pack
+from mesh.local.errors import Refused
+from mesh.local.messages import (
+    Accepted,
+    Answer,
+    LocalMessage,
+    Ping,
+    Settled,
+    SettledTask,
+    Submit,
+)
+from mesh.local.messages import Refused as RefusedMessage
+from mesh.local.options import Options, remaining_ms
+
+CHUNK = 256
+"""Tasks in one submission."""
+CHUNK_BYTES = 1024 * 1024
+"""Bytes of inputs in one submission, above which another one begins."""
+CONNECTION = 0
+"""The request number that means the connection itself."""
+
+
+class Order:
+    """What the tasks of one call or map have in common.
+
+    Attributes:
+        done: tasks that ended, in the order in which they did, where `collect`.
+    """
+
+    __slots__ = ("collect", "deadline", "done", "options", "skill", "version")
+
+    def __init__(self, skill: str, version: str, options: Options, *, collect: bool) -> None:
+        self.skill = skill
+        self.version = version
+        self.options = options
+        self.deadline = time.monotonic() + options.deadline if options.deadline else None
+        self.collect = collect
+        self.done: deque[Entry] = deque()
+
+
+class Entry:
+    """One task, from the client's side. `outcome` is None until it ended."""
+
+    __slots__ = ("id", "index", "input", "key", "number", "order", "outcome", "weight_us")
+
+    def __init__(
+        self, order: Order, index: int, number: int, key: str, input: msgspec.Raw, weight_us: int
+    ) -> None:
+        self.order = order
+        self.index = index
+        self.number = number
+        self.key = key
+        self.input = input
+        self.weight_us = weight_us
+        self.id = ""
+        self.outcome: SettledTask | Refused | None = None
+
+
+class Question:
+    """A request that wants one answer; asked again after a fail-over."""
+
+    __slots__ = ("answer", "message")
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+        self.answer: Answer | Refused | None = None
+
+
+class ClientCore:
+    """The state of one client."""
+
+    def __init__(self, run: str) -> None:
+        """Takes a random name for this run, which its idempotency keys begin with."""
+        self._run = run
+        self._requests = itertools.count(1)
+        self._numbers = itertools.count()
+        self._live: dict[int, Entry] = {}
+        self._by_id: dict[str, list[Entry]] = {}
+        self._submitted: dict[int, list[Entry]] = {}
+        self._asked: dict[int, Question] = {}
+        self._delayed: list[tuple[float, int, list[Entry]]] = []
+        self._outgoing: list[bytes] = []
+        self.rejection: Refused | None = None
+        """Why the peer refused the connection itself, or None."""
+
+    # What is wanted.
+
+    def entry(self, order: Order, index: int, input: msgspec.Raw, key: str = "") -> Entry:
+        """A new task, not yet submitted."""
+        number = next(self._numbers)
+        weight_us = round(order.options.weight * 1_000_000)
+        return Entry(order, index, number, key or f"{self._run}/{number}", input, weight_us)
+
+    def submit(self, entries: Sequence[Entry]) -> None:
+        """Submits tasks of one order."""
+        live = self._live
+        for entry in entries:
+            live[entry.number] = entry
+        self._submit_chunks(entries)
+
+    def ask(self, message: LocalMessage) -> Question:
+        """Sends a request that wants one answer; its number is filled in."""
+        question = Question(message)
+        self._send_question(question)
+        return question
+
+    def ping(self) -> None:
+        """Asks whether the peer is alive; any message is an answer."""
+        self._send(Ping(request=next(self._requests)))
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Nobody waits for these any more; they run on."""
+        for entry in entries:
+            if entry.outcome is None:
+                entry.outcome = Refused("Forgotten", "nobody waits for this task any more")
+                self._live.pop(entry.number, None)
+                if entry.id:
+                    self._by_id.pop(entry.id, None)
+
+    # What is sent.
+
+    def take_outgoing(self) -> bytes:
+        """What is to be sent now."""
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+
+    def disconnected(self) -> None:
+        """The connection is gone; all that is unfinished waits for the next one."""
+        self._outgoing.clear()
+        self._submitted.clear()
+        self._delayed.clear()
+        self._by_id.clear()
+        self.rejection = None
+
+    def connected(self) -> None:
+        """A new connection is up: everything unfinished is submitted, and asked, again."""
+        groups: dict[int, list[Entry]] = {}
+        for entry in self._live.values():
+            groups.setdefault(id(entry.order), []).append(entry)
+        for entries in groups.values():
+            self._submit_chunks(entries)
+        asked, self._asked = self._asked, {}
+        for question in asked.values():
+            self._send_question(question)
+
+    def due(self) -> float | None:
+        """The monotonic time at which `resubmit` is wanted, or None."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def resubmit(self, now: float) -> None:
+        """Submits again what the peer had no room for."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, entries = heapq.heappop(self._delayed)
+            self._submit_chunk([entry for entry in entries if entry.outcome is None])
+
+    # What is received.
+
+    def receive(self, message: LocalMessage) -> None:
+        """Takes a message of the peer."""
+        match message:
+            case Settled():
+                self._settle(message.tasks)
+            case Accepted():
+                self._accept(message)
+            case RefusedMessage():
+                self._refused(message)
+            case Answer():
+                question = self._asked.pop(message.request, None)
+                if question is not None:
+                    question.answer = message
+            case _:
+                pass  # Welcome, Pong and what newer peers say: the connection lives
+
+    def _settle(self, tasks: list[SettledTask]) -> None:
+        for task in tasks:
+            for entry in self._by_id.pop(task.task, ()):
+                self._end(entry, task)
+
+    def _accept(self, message: Accepted) -> None:
+        entries = self._submitted.pop(message.request, ())
+        by_id = self._by_id
+        for entry, task in zip(entries, message.tasks, strict=False):
+            if entry.outcome is None:
+                entry.id = task
+                # Two inputs with one key are one task.
+                by_id.setdefault(task, []).append(entry)
+
+    def _refused(self, message: RefusedMessage) -> None:
+        error = Refused(message.kind, message.message, message.index)
+        entries = self._submitted.pop(message.request, None)
+        if entries is not None:
+            self._refused_entries(entries, message, error)
+            return
+        question = self._asked.pop(message.request, None)
+        if question is not None:
+            question.answer = error
+        elif message.request == CONNECTION:
+            self.rejection = error
+
+    def _refused_entries(
+        self, entries: list[Entry], message: RefusedMessage, error: Refused
+    ) -> None:
+        if message.retry_after_ms >= 0:
+            due = time.monotonic() + message.retry_after_ms / 1000
+            heapq.heappush(self._delayed, (due, next(self._requests), entries))
+        elif 0 <= message.index < len(entries) and len(entries) > 1:
+            # All or none were accepted; without the offender the others may be.
+            offender = entries.pop(message.index)
+            self._end(offender, error)
+            self._submit_chunk(entries)
+        else:
+            for entry in entries:
+                self._end(entry, error)
+
+    def _end(self, entry: Entry, outcome: SettledTask | Refused) -> None:
+        if entry.outcome is not None:
+            return
+        entry.outcome = outcome
+        del self._live[entry.number]
+        if entry.order.collect:
+            entry.order.done.append(entry)
+
+    # Messages.
+
+    def _submit_chunks(self, entries: Sequence[Entry]) -> None:
+        chunk: list[Entry] = []
+        size = 0
+        for entry in entries:
+            size += memoryview(entry.input).nbytes
+            if chunk and (len(chunk) == CHUNK or size > CHUNK_BYTES):
+                self._submit_chunk(chunk)
+                chunk, size = [], memoryview(entry.input).nbytes
+            chunk.append(entry)
+        self._submit_chunk(chunk)
+
+    def _submit_chunk(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        order = entries[0].order
+        request = next(self._requests)
+        self._submitted[request] = entries
+        weights = [entry.weight_us for entry in entries] if entries[0].weight_us else []
+        self._send(
+            Submit(
+                request=request,
+                skill=order.skill,
+                version=order.version,
+                inputs=[entry.input for entry in entries],
+                keys=[entry.key for entry in entries],
+                weights_us=weights,
+                deadline_ms=remaining_ms(order.deadline),
+                **order.options.fields(),
+            )
+        )
+
+    def _send_question(self, question: Question) -> None:
+        request = next(self._requests)
+        self._asked[request] = question
+        self._send(msgspec.structs.replace(question.message, request=request))
+
+    def _send(self, message: LocalMessage) -> None:
+        self._outgoing.append(pack(message))
