@@ -353,9 +353,7 @@ class World:
                     if stopped is not None:
                         status = "timeout" if job.reason == "timeout" else "cancelled"
                         end = Outcome(task, attempt, status, msgspec.Raw(b""), 0, job.reason)
-                        self.after(
-                            MICROSECOND_NS, lambda c=custodian, e=end: self._end(peer, core, c, e)
-                        )
+                        self.after(MICROSECOND_NS, self._ending(peer, core, custodian, end))
             case ResumeJobs():
                 pass
 

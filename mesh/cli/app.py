@@ -2,7 +2,10 @@
 
 import typer
 
-from mesh.cli import demo, local, tasks, work
+from mesh.cli.demo import demo
+from mesh.cli.local import down, kill, pause, peers, resume, up
+from mesh.cli.tasks import cancel, task, tasks, why
+from mesh.cli.work import call, map_inputs, submit
 
 app = typer.Typer(
     name="mesh",
@@ -17,17 +20,17 @@ LOCAL = "Peers on this machine"
 WORK = "Work"
 TRYING = "Trying"
 
-app.command("up", rich_help_panel=LOCAL)(local.up)
-app.command("down", rich_help_panel=LOCAL)(local.down)
-app.command("peers", rich_help_panel=LOCAL)(local.peers)
-app.command("kill", rich_help_panel=LOCAL)(local.kill)
-app.command("pause", rich_help_panel=LOCAL)(local.pause)
-app.command("resume", rich_help_panel=LOCAL)(local.resume)
-app.command("call", rich_help_panel=WORK)(work.call)
-app.command("submit", rich_help_panel=WORK)(work.submit)
-app.command("map", rich_help_panel=WORK)(work.map_inputs)
-app.command("tasks", rich_help_panel=WORK)(tasks.tasks)
-app.command("task", rich_help_panel=WORK)(tasks.task)
-app.command("cancel", rich_help_panel=WORK)(tasks.cancel)
-app.command("why", rich_help_panel=WORK)(tasks.why)
-app.command("demo", rich_help_panel=TRYING)(demo.demo)
+app.command("up", rich_help_panel=LOCAL)(up)
+app.command("down", rich_help_panel=LOCAL)(down)
+app.command("peers", rich_help_panel=LOCAL)(peers)
+app.command("kill", rich_help_panel=LOCAL)(kill)
+app.command("pause", rich_help_panel=LOCAL)(pause)
+app.command("resume", rich_help_panel=LOCAL)(resume)
+app.command("call", rich_help_panel=WORK)(call)
+app.command("submit", rich_help_panel=WORK)(submit)
+app.command("map", rich_help_panel=WORK)(map_inputs)
+app.command("tasks", rich_help_panel=WORK)(tasks)
+app.command("task", rich_help_panel=WORK)(task)
+app.command("cancel", rich_help_panel=WORK)(cancel)
+app.command("why", rich_help_panel=WORK)(why)
+app.command("demo", rich_help_panel=TRYING)(demo)

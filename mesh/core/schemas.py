@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import NoReturn
 
 import jsonschema_rs
 
@@ -31,7 +32,7 @@ def compile_schema(schema: bytes) -> Check:
     return check
 
 
-def _retrieve_nothing(uri: str) -> object:
+def _retrieve_nothing(uri: str) -> NoReturn:
     # A schema comes from another peer: it must not make this one read files or dial.
     raise ValueError(f"a schema may not refer to {uri}")
 

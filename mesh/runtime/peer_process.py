@@ -59,6 +59,7 @@ def run_peer(path: Path, name: str) -> int:
     if not __debug__:
         sys.stderr.write("mesh: a peer does not run under python -O: its assertions guard it\n")
         return FAILED_STATUS
+    status = 0
     try:
         folder = MeshFolder.open(path)
         place = folder.peer_folder(name)
@@ -67,8 +68,8 @@ def run_peer(path: Path, name: str) -> int:
     except* MeshError as group:
         for error in _leaves(group):
             sys.stderr.write(f"mesh: {name} stops: {error}\n")
-        return FAILED_STATUS
-    return 0
+        status = FAILED_STATUS
+    return status
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
