@@ -16,6 +16,7 @@ import msgspec
 import trio
 import zmq
 
+from mesh.runtime.doorman import LIFETIME_S, Doorman
 from mesh.runtime.sockets import Socket, Sockets, until_readable
 from mesh.runtime.zap import DOOR_DOMAIN, Guests
 from protocols.credentials import CHAIN_LIMIT, CLOCK_TOLERANCE_S, Credential, CredentialRefused
@@ -100,6 +101,8 @@ class DoorCounters(msgspec.Struct):
     """Frames that were no hello; they get no answer."""
     ignored: int = 0
     """Frames of keys that are not listened to."""
+    ended: int = 0
+    """Connections that stayed too long or said too much."""
 
 
 class Door:
@@ -112,6 +115,7 @@ class Door:
         verify: Verify,
         credential: Callable[[], bytes],
         now: Callable[[], Now],
+        lifetime_s: float = LIFETIME_S,
     ) -> None:
         """Takes what it needs to judge.
 
@@ -121,8 +125,9 @@ class Door:
             verify: checks an encoded chain, or raises CredentialRefused.
             credential: this peer's own encoded chain, as it is now.
             now: reads the clock.
+            lifetime_s: how long a connection to the door may last.
         """
-        self.counters = DoorCounters()
+        self._counters = DoorCounters()
         self._sockets = sockets
         self._guests = guests
         self._verify = verify
@@ -131,6 +136,8 @@ class Door:
         self._house = ""
         self._hellos: dict[str, tuple[int, int]] = {}
         self._socket: Socket = sockets.server(DOOR_DOMAIN, SOCKET_MESSAGE_LIMIT, HIGH_WATER)
+        self._doorman = Doorman(sockets, self._socket, lifetime_s)
+        self._port = 0
 
     def bind(self, host: str, port: int, house: str) -> int:
         """Listens, and returns the port.
@@ -145,10 +152,16 @@ class Door:
             ConfigurationError: the port is taken, or the host is not this machine's.
         """
         self._house = house
-        return self._sockets.bind(self._socket, "door", host, port)
+        self._port = self._sockets.bind(self._socket, "door", host, port)
+        return self._port
 
     async def run(self) -> None:
         """Answers until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._doorman.run, self._port)
+            await self._answer_all()
+
+    async def _answer_all(self) -> None:
         while True:
             await until_readable(self._socket)
             for _ in range(FRAMES_PER_TURN):
@@ -160,39 +173,41 @@ class Door:
                     break
                 if body.more:
                     await skip_rest(self._socket, body)
-                    self.counters.unreadable += 1
+                    self._counters.unreadable += 1
                     self._guests.turn_away(str(body.get("User-Id")))
                     continue
                 answer = self._judge(str(body.get("User-Id")), body.bytes)
                 if answer is not None:
                     self._answer(sender, answer)
 
-    def close(self) -> None:
-        """Stops listening."""
-        self._sockets.close(self._socket)
+    @property
+    def counters(self) -> DoorCounters:
+        """What came so far."""
+        self._counters.ended = self._doorman.ended
+        return self._counters
 
     def _answer(self, sender: bytes, answer: Accepted | TurnedAway) -> None:
         try:
             self._socket.send_multipart([sender, _encoder.encode(answer)], zmq.NOBLOCK)
         except zmq.Again:
-            self.counters.ignored += 1
+            self._counters.ignored += 1
 
     def _judge(self, key: str, data: bytes) -> Accepted | TurnedAway | None:
         if self._guests.is_turned_away(key) or not self._within_rate(key):
-            self.counters.ignored += 1
+            self._counters.ignored += 1
             return None
         try:
             hello = _hello_decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            self.counters.unreadable += 1
+            self._counters.unreadable += 1
             return None
         try:
             accepted = self._admit(key, hello)
         except CredentialRefused as refusal:
-            self.counters.turned_away += 1
+            self._counters.turned_away += 1
             self._guests.turn_away(key)
             return TurnedAway(refusal.kind[:128], refusal.message[:512])
-        self.counters.accepted += 1
+        self._counters.accepted += 1
         return accepted
 
     def _admit(self, key: str, hello: Hello) -> Accepted:

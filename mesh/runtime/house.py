@@ -78,10 +78,6 @@ class House:
             else:
                 await trio.lowlevel.checkpoint()
 
-    def close(self) -> None:
-        """Stops listening."""
-        self._sockets.close(self._socket)
-
     async def _drain(
         self, recv: Callable[..., object], peer_of: Callable[[str], bytes | None]
     ) -> bool:
