@@ -44,14 +44,19 @@ class Audit(msgspec.Struct, kw_only=True):
         return digest(self.findings)
 
 
-def audit_alone(root: Path, limit: int, top: int, progress: Callable[[int, int], None]) -> Audit:
+def audit_alone(
+    root: Path, limit: int, top: int, progress: Callable[[int, int, float], None]
+) -> Audit:
     """The audit in this one process, one task after the other."""
     begin = time.perf_counter()
     plan = planning.plan(root, limit)
     scans: list[Scan] = []
+    work_us = sum(unit.weight_us for unit in plan.units)
+    worked_us = 0
     for unit in plan.units:
         scans.append(ANALYSERS[unit.analyser](root, unit.path))
-        progress(len(scans), len(plan.units))
+        worked_us += unit.weight_us
+        progress(len(scans), len(plan.units), worked_us / work_us)
     merged = [merging.merge(batch, top) for batch in batches(scans)]
     candidates = [finding for each in merged for finding in each.candidates]
     highest = merging.highest(candidates, top)
@@ -79,7 +84,7 @@ def audit_on_mesh(
     begin = time.perf_counter()
     plan = _one(mesh, planning.Plan, "plan_audit", root=str(root), limit=limit)
     narrator.say(f"planned {len(plan.units)} tasks over {len(plan.files)} files")
-    trouble = Chaos(mesh, narrator, len(plan.units), chaos)
+    trouble = Chaos(mesh, narrator, chaos)
     try:
         scans, ended, failed = _scan(root, plan, mesh, narrator, trouble)
         merged = _merge(mesh, scans, top)
@@ -135,7 +140,8 @@ def _scan(
         if some
     ]
     scans: list[Scan] = []
-    done = failed = 0
+    done = failed = worked_us = 0
+    work_us = sum(unit.weight_us for unit in plan.units)
     for arrival in gather(mesh, streams):
         unit = units[arrival.stream][arrival.place]
         done += 1
@@ -145,13 +151,15 @@ def _scan(
             failed += 1
             scans.append(_failed(unit, arrival.outcome))
             narrator.say(f"failed: {unit.analyser} of {unit.path}: {arrival.outcome.error}")
-        narrator.progress(done, len(plan.units))
-        trouble.see(arrival, f"{unit.analyser} of {unit.path}", done)
+        worked_us += unit.weight_us
+        share = worked_us / work_us
+        narrator.progress(done, len(plan.units), share)
+        trouble.see(arrival, f"{unit.analyser} of {unit.path}", done, share)
     return scans, done, failed
 
 
 def _failed(unit: planning.Unit, outcome: Outcome) -> Scan:
-    text = f"the task {outcome.state}: {outcome.error}"
+    text = str(outcome.error or outcome.state).partition("\n")[0]
     note = Note(path=unit.path, analyser=unit.analyser, text=text)
     return Scan(path=unit.path, analyser=unit.analyser, notes=[note])
 

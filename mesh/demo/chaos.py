@@ -12,6 +12,8 @@ from mesh.demo.face import DemoMesh, Outcome
 from mesh.demo.narration import Narrator
 
 POLL_S = 0.05
+HALF = 0.5
+"""The share of the work that is done before the kill."""
 GONE = ("dead", "left", "crashed", "down")
 """The words for a member that is no more."""
 RETOLD = 5
@@ -33,30 +35,35 @@ class Chaos:
     Args:
         mesh: where peers are killed.
         narrator: who hears of it.
-        total: how many tasks the run has; half of them pass before the kill.
         wanted: False to leave every peer be, and only watch for tasks that ran again.
     """
 
-    def __init__(self, mesh: DemoMesh, narrator: Narrator, total: int, wanted: bool) -> None:
+    def __init__(self, mesh: DemoMesh, narrator: Narrator, wanted: bool) -> None:
         self.kills: list[Kill] = []
         self.rerun: list[str] = []
         self._mesh = mesh
         self._narrator = narrator
-        self._half = (total + 1) // 2
-        self._wanted = wanted and total > 1
+        self._wanted = wanted
         self._work: Counter[str] = Counter()
         self._begin = time.monotonic()
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
 
-    def see(self, arrival: Arrival, what: str, done: int) -> None:
-        """Takes note of one ended task; kills when half are done."""
+    def see(self, arrival: Arrival, what: str, done: int, share: float) -> None:
+        """Takes note of one ended task, and kills half-way.
+
+        Args:
+            arrival: the end of the task.
+            what: the task in words.
+            done: how many tasks have ended.
+            share: of the estimated work, how much they were.
+        """
         outcome = arrival.outcome
         if arrival.stream == "security" and outcome.producer:
             self._work[outcome.producer] += 1
         if outcome.attempts > 1:
             self._tell_rerun(outcome, what)
-        if self._wanted and done >= self._half:
+        if self._wanted and HALF <= share < 1.0:
             self._wanted = False
             self._kill(done)
 

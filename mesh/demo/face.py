@@ -57,9 +57,6 @@ class Outcome(Protocol):
 class DemoClient(Protocol):
     """The part of `mesh.Client` that the demo uses."""
 
-    def call(self, skill: str, /, **inputs: Any) -> Any:
-        """One task, and its value."""
-
     def map_unordered(
         self, skill: str, inputs: Iterable[dict[str, Any]]
     ) -> Iterator[tuple[int, Outcome]]:

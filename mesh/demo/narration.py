@@ -13,8 +13,8 @@ class Narrator(Protocol):
     def say(self, text: str) -> None:
         """Something happened."""
 
-    def progress(self, done: int, total: int) -> None:
-        """So many tasks have ended."""
+    def progress(self, done: int, total: int, share: float) -> None:
+        """So many tasks have ended, which are such a share of the estimated work."""
 
     def close(self) -> None:
         """The end."""
@@ -34,12 +34,12 @@ class PlainNarrator:
         self._stream.write(f"{seconds:6.1f} s  {text}\n")
         self._stream.flush()
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, share: float) -> None:
         """Writes a line each tenth of the way."""
-        step = done * PLAIN_STEPS // total if total else PLAIN_STEPS
+        step = PLAIN_STEPS if done == total else int(share * PLAIN_STEPS)
         if step > self._step:
             self._step = step
-            self.say(f"{done} of {total} tasks done")
+            self.say(f"{done} of {total} tasks done, {share:.0%} of the work")
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -50,15 +50,15 @@ class TerminalNarrator:
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console  # only a terminal needs it
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         console = Console(file=stream, highlight=False)
         self._begin = time.monotonic()
         self._bar = Progress(
-            "  auditing", BarColumn(), MofNCompleteColumn(), "tasks", TimeElapsedColumn(),
+            "  auditing", BarColumn(), TextColumn("{task.fields[tasks]}"), TimeElapsedColumn(),
             console=console, transient=True,
         )  # fmt: skip
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=None, tasks="")
         self._bar.start()
 
     def say(self, text: str) -> None:
@@ -66,9 +66,9 @@ class TerminalNarrator:
         seconds = time.monotonic() - self._begin
         self._bar.console.print(f"{seconds:6.1f} s  {text}", markup=False)
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, share: float) -> None:
         """Moves the bar."""
-        self._bar.update(self._task, completed=done, total=total)
+        self._bar.update(self._task, completed=share, total=1.0, tasks=f"{done}/{total} tasks")
 
     def close(self) -> None:
         """Takes the bar away."""

@@ -1,7 +1,6 @@
 """`mesh demo`: runs the audit, writes its files, tells how it went, and verifies it."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +132,8 @@ def run_demo(options: DemoOptions, mesh: DemoMesh, narrator: Narrator) -> DemoOu
     Args:
         options: what and how.
         mesh: peers of `face.AGENTS_BY_PEER`, up and converged.
-        narrator: hears of progress, the kill and the recovery as they happen.
+        narrator: hears of progress, the kill and the recovery as they happen; the caller
+            closes it.
 
     Raises:
         NothingToAudit: there is no such path, or no Python file in it.
@@ -194,19 +194,16 @@ def write(audit: Audit, options: DemoOptions) -> DemoOutcome:
 def verify(options: DemoOptions, outcome: DemoOutcome, narrator: Narrator) -> DemoOutcome:
     """Recomputes the findings in this one process, without the mesh, and compares.
 
+    Args:
+        options: those of the run.
+        outcome: what it came to.
+        narrator: hears of progress; a fresh one, as its bar starts anew.
+
     Returns:
         The outcome, with its last four fields filled in.
     """
     narrator.say("the same in one process, without the mesh")
-    told = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        if done == total or time.monotonic() - told >= 5:
-            told = time.monotonic()
-            narrator.say(f"one process: {done} of {total} tasks done")
-
-    alone = audit_alone(options.root, options.limit, options.top, progress)
+    alone = audit_alone(options.root, options.limit, options.top, narrator.progress)
     return msgspec.structs.replace(
         outcome,
         verified=alone.digest == outcome.sha256,

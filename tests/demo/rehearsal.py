@@ -9,6 +9,7 @@ import msgspec
 from mesh.agent.loading import load_agents
 from mesh.demo.face import AGENTS_BY_PEER
 from mesh.local.codec import encode_value
+from mesh.local.errors import TaskFailed
 
 
 class Ended(NamedTuple):
@@ -54,7 +55,7 @@ class Rehearsal:
         hosts = [peer for peer in self._hosted[skill] if peer not in self.killed]
         assert hosts, f"nobody is left for {skill}"
         if str(inputs.get("path")) in self.failing:
-            error = {"kind": "Crash", "message": "the worker died"}
+            error = TaskFailed("t", "dead", "Crash", "the worker died", 4)
             return Ended("t", "dead", None, error, 4, None)
         attempts = 1
         if self.reruns_due and skill.startswith("scan_"):
@@ -71,9 +72,6 @@ class RehearsedClient:
 
     def __init__(self, mesh: Rehearsal) -> None:
         self._mesh = mesh
-
-    def call(self, skill: str, /, **inputs: Any) -> Any:
-        return self._mesh.run(skill, inputs).value
 
     def map_unordered(
         self, skill: str, inputs: Iterable[dict[str, Any]]

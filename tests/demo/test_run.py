@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from mesh.client import Client
 from mesh.demo.chaos import choose_victim
 from mesh.demo.crew import Stream, TaskWentWrong, gather_all
-from mesh.demo.face import AGENTS_BY_PEER, DemoMesh
+from mesh.demo.face import AGENTS_BY_PEER, DemoClient, DemoMesh
 from mesh.demo.findings import Finding
 from mesh.demo.narration import PlainNarrator, TerminalNarrator, narrator_for
 from mesh.demo.run import DemoOptions, NothingToAudit, run_demo, verify
@@ -44,7 +45,7 @@ def test_a_run_with_a_kill_loses_nothing_and_verifies(tmp_path: Path) -> None:
     assert any(f"killed {mesh.killed[0]} with SIGKILL" in line for line in lines)
     assert any("is known to be dead" in line for line in lines)
     assert sum(line.startswith("re-run:") for line in lines) == 2
-    assert "18 of 18 tasks done" in lines
+    assert "18 of 18 tasks done, 100% of the work" in lines
 
     verified = verify(chosen, outcome, PlainNarrator(stream))
     assert verified.is_good
@@ -89,7 +90,7 @@ def test_a_task_that_fails_is_a_note_and_spoils_the_outcome(tmp_path: Path) -> N
     outcome = run_demo(options(tmp_path), mesh, PlainNarrator(io.StringIO()))
     assert (outcome.tasks_failed, outcome.tasks_lost, outcome.is_good) == (3, 0, False)
     assert "tasks failed: 3" in outcome.lines()
-    assert "the task dead" in Path(outcome.report).read_text()
+    assert "dead after 4 attempts: Crash: the worker died" in Path(outcome.report).read_text()
 
 
 def test_a_limit_is_told(tmp_path: Path) -> None:
@@ -200,6 +201,10 @@ def test_what_a_client_raises_reaches_the_caller() -> None:
         gather_all(mesh, [Stream("a", "plan_audit", [{}]), Stream("b", "plan_audit", [{}])])
 
 
+def as_the_demo_sees_it(client: Client) -> DemoClient:
+    return client  # mypy says whether the client of scripts will do
+
+
 def rows(*states: str) -> list[dict[str, Any]]:
     return [{"name": f"peer-{n}", "id": f"id-{n}", "state": s} for n, s in enumerate(states, 1)]
 
@@ -224,12 +229,12 @@ def test_progress_is_lines_in_a_pipe_and_a_bar_on_a_terminal() -> None:
     stream = io.StringIO()
     narrator = narrator_for(stream)
     for done in range(101):
-        narrator.progress(done, 100)
+        narrator.progress(done, 100, done / 100)
     narrator.close()
     assert len(told(stream)) == 10
     bar = TerminalNarrator(stream)
     bar.say("killed [peer-3]")
-    bar.progress(1, 2)
+    bar.progress(1, 2, 0.6)
     bar.close()
     assert "killed [peer-3]" in stream.getvalue()
 
