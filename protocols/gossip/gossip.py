@@ -93,6 +93,7 @@ class Gossip:
             outbox,
         )
         self._spread: Signed | None = None
+        self._late = False
 
     # Questions
 
@@ -142,8 +143,10 @@ class Gossip:
         """Takes a command of `protocols.gossip.commands`.
 
         Raises:
-            Refused: ``Left`` or ``TooLarge``, for an `Advertise`.
+            Refused: ``Left`` for a `Join` or `Advertise`, ``TooLarge`` for an `Advertise`.
         """
+        if isinstance(command, Join | Advertise):
+            self._oneself.refuse_after_leaving()
         if isinstance(command, Advertise):
             self._oneself.refuse_unfit(command)
         at = self._begin(now)
@@ -260,6 +263,7 @@ class Gossip:
     def wake(self, now: Now) -> tuple[Effect, ...]:
         """Does what is due."""
         at = self._begin(now)
+        self._late = False
         if not self._oneself.left:
             self._oneself.wake(at)
             if self._detection.wake(at):
@@ -289,9 +293,10 @@ class Gossip:
     def _begin(self, now: Now) -> Instant:
         """Notices at the beginning of a step whether this peer was away."""
         at = now.monotonic_ns
-        if self._parameters.lateness_rule:
+        if self._parameters.lateness_rule and not self._late and not self._oneself.left:
             due = self.deadline()
             if due is not None and at - due > self._parameters.late_after_ns:
+                self._late = True  # once per delay, which ends with the next wake-up
                 self._detection.came_late(at)
         return at
 

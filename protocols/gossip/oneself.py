@@ -41,14 +41,21 @@ class Oneself:
         self._refute_at: Instant | None = None
         self._refute_above = 0
 
+    def refuse_after_leaving(self) -> None:
+        """A peer that has left says nothing more.
+
+        Raises:
+            Refused: it has left.
+        """
+        if self.left:
+            raise Refused("Left", "this peer has left the mesh; start it again to rejoin")
+
     def refuse_unfit(self, command: Advertise) -> None:
         """Checks a description without taking it.
 
         Raises:
-            Refused: this peer has left, or the description is too large.
+            Refused: the description is too large.
         """
-        if self.left:
-            raise Refused("Left", "this peer has left the mesh; start it again to rejoin")
         if (
             len(command.name) > NAME_LIMIT
             or len(command.door) > DOOR_LIMIT

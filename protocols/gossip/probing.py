@@ -104,14 +104,24 @@ class Prober:
         failed = None
         if self._probe is not None:
             failed = self._probe.target
-            missing = len(self._probe.helpers) - len(self._probe.nacked)
-            self._health.apply(missing if self._probe.helpers else 1)
+            self._take_failure(self._probe)
         self._next_at = now + self._health.scale(self._parameters.probe_interval_ns)
         self._probe = None
         target = self._next_target()
         if target is not None:
             self._begin(target, now)
         return failed
+
+    def _take_failure(self, probe: Probe) -> None:
+        """Helpers that do not even say nack are a sign that the fault is mine (Lifeguard IV-A).
+
+        That a suspect stays silent is no such sign.
+        """
+        member = self._roster.present(probe.target)
+        if probe.helpers:
+            self._health.apply(len(probe.helpers) - len(probe.nacked))
+        elif member is not None and member.suspicion is None:
+            self._health.apply(1)
 
     def _begin(self, target: bytes, now: Instant) -> None:
         nonce = self._pinger.nonce()

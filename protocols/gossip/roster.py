@@ -41,6 +41,7 @@ class Roster:
         self.members: dict[bytes, Member] = {}
         self.acquaintances: dict[bytes, Signed] = {}
         """What is on disk of other members: their records, by id."""
+        self._suspects: dict[bytes, Member] = {}
         self._doors: dict[bytes, str] = {}
         self._parameters = parameters
         self._outbox = outbox
@@ -73,9 +74,9 @@ class Roster:
             self._observers[suspect] = known
         return known
 
-    def suspects(self) -> list[Member]:
+    def suspects(self) -> tuple[Member, ...]:
         """The members under suspicion."""
-        return [member for member in self.members.values() if member.suspicion is not None]
+        return tuple(self._suspects.values())
 
     # Changes
 
@@ -111,6 +112,7 @@ class Roster:
         before, was = member.record, member.state
         member.record, member.envelope = record, envelope
         member.suspicion, member.evidence = None, ()
+        self._suspects.pop(record.peer, None)
         member.state = State.LEFT if record.leaving else State.ALIVE
         if member.state is not was:
             member.changed_at = now
@@ -129,6 +131,7 @@ class Roster:
         """A live member is under suspicion from now on."""
         assert member.state is State.ALIVE, "gossip-suspect-was-alive"
         member.state, member.suspicion, member.changed_at = State.SUSPECT, suspicion, now
+        self._suspects[member.peer] = member
         record = member.record
         self._outbox.emit(MemberSuspected(record.peer, record.name, record.incarnation))
 
@@ -136,6 +139,7 @@ class Roster:
         """A suspect answered us while others could not tell us more."""
         assert member.state is State.SUSPECT, "gossip-acquitted-was-suspect"
         member.state, member.suspicion, member.changed_at = State.ALIVE, None, now
+        del self._suspects[member.peer]
         self._emit_up(member)
 
     def bury(self, member: Member, confirmations: int, retry_at: Instant, now: Instant) -> None:
@@ -143,6 +147,7 @@ class Roster:
         assert member.suspicion is not None, "gossip-dead-was-suspect"
         member.evidence = member.suspicion.envelopes[:EVIDENCE_LIMIT]
         member.state, member.suspicion, member.changed_at = State.DEAD, None, now
+        del self._suspects[member.peer]
         member.retry_at, member.retry_after_ns = retry_at, self._parameters.lost_retry_ns
         self._changed()
         record = member.record
@@ -217,6 +222,7 @@ class Roster:
         assert len(self.acquaintances) <= ACQUAINTANCES_LIMIT, "gossip-acquaintances-bounded"
         for peer, member in self.members.items():
             suspected = member.state is State.SUSPECT
+            assert suspected == (peer in self._suspects), "gossip-suspicion-while-suspect"
             assert suspected == (member.suspicion is not None), "gossip-suspicion-while-suspect"
             if member.suspicion is not None:
                 accusers = member.suspicion.accusers
