@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mesh.storage.folder import MeshFolder
 
 CONVERGE_S = 60.0
-DEFAULT_LIMIT = 400
-"""Files of the standard library in a default run: about a minute on two cores."""
 
 
 class RunningMesh:
@@ -54,9 +52,6 @@ def demo(
     verify: Annotated[
         bool, typer.Option("--verify", help="Recompute the findings in one process and compare.")
     ] = False,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Audit every file; else the largest of many.")
-    ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Audit only so many files, the largest.")
     ] = None,
@@ -68,15 +63,17 @@ def demo(
     Exit status 1 where a task was lost or failed, or --verify found a difference.
     """
     _need_extra()
+    from mesh.demo.crew import TaskWentWrong
     from mesh.demo.run import DemoOptions, NothingToAudit, check
 
-    chosen = 0 if everything else limit if limit is not None else 0 if path else DEFAULT_LIMIT
-    options = DemoOptions(path=path, out=out, limit=chosen, chaos=chaos)
+    options = DemoOptions(path=path, out=out, limit=limit or 0, chaos=chaos)
     try:
         check(options)
         outcome = _run(options, verify)
     except NothingToAudit as error:
         fail(str(error), USAGE)
+    except TaskWentWrong as error:
+        fail(str(error), FAILED)
     if as_json:
         print_json(outcome.to_json())
     else:
