@@ -160,13 +160,18 @@ class Detection:
             suspicion = Suspicion(now, now)
             suspicion.add(accuser, envelope, is_observer)
             self._roster.suspect(member, suspicion, now)
-        elif not suspicion.add(accuser, envelope, is_observer):
+            self._set_timers()  # there is one member less that may confirm other suspicions
+        elif suspicion.add(accuser, envelope, is_observer):
+            self._set_timer(member)
+        else:
             return
         self._rumours.add_accusation(member.peer, accuser, envelope, link, now)
-        for suspect in self._roster.suspects():
-            self._set_timer(suspect)
         self.doubt(member.peer, now)
         self._judge(member, now)
+
+    def _set_timers(self) -> None:
+        for suspect in self._roster.suspects():
+            self._set_timer(suspect)
 
     def _set_timer(self, member: Member) -> None:
         """Lifeguard IV-B, with K limited to the members that may still confirm."""
@@ -231,5 +236,4 @@ class Detection:
         self._watches.end(member.peer)
         retry_at = now + self._parameters.lost_retry_ns
         self._roster.bury(member, confirmations, retry_at, now)
-        for suspect in self._roster.suspects():
-            self._set_timer(suspect)
+        self._set_timers()
