@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-import anyio
-
 from mesh.agent.agent import Skill
 from mesh.agent.context import Context
 from mesh.agent.execution import clock_ns, end_stopped, end_with_error, end_with_value
@@ -29,7 +27,9 @@ class CoroutineRunner:
         self._queue: deque[LocalJob] = deque()
         self._running = 0
         self._stops: dict[int, str] = {}
-        self._scopes: dict[int, tuple[anyio.CancelScope, Context | None]] = {}
+        self._cancels: dict[int, Callable[[], object]] = {}
+        self._contexts: dict[int, Context] = {}
+        self._started: set[int] = set()
 
     def start(self, jobs: list[LocalJob]) -> None:
         """Takes jobs, to be run in this order."""
@@ -38,12 +38,13 @@ class CoroutineRunner:
 
     def stop(self, job: int, reason: str) -> None:
         """Stops a job: a queued one ends at once, a running one is cancelled."""
-        if job in self._scopes:
+        if job in self._cancels:
             self._stops[job] = reason
-            scope, context = self._scopes[job]
-            if context is not None:
-                context.stop(reason)
-            scope.cancel()
+            if job in self._contexts:
+                self._contexts[job].stop(reason)
+            if job in self._started:
+                # One that has not begun sees its stop when it does.
+                self._cancels[job]()
             return
         for queued in self._queue:
             if queued.job == job:
@@ -59,27 +60,37 @@ class CoroutineRunner:
     def _fill(self) -> None:
         while self._queue and self._running < self._skill.slots:
             self._running += 1
-            self._loop.spawn(self._run, self._queue.popleft())
+            job = self._queue.popleft()
+            self._cancels[job.job] = self._loop.spawn(self._run, job)
 
     async def _run(self, job: LocalJob) -> None:
         skill = self._skill
         started_ns = clock_ns()
         end: JobEnd | None = None
-        with anyio.CancelScope() as scope:
-            context = self._make_context(job) if skill.signature.takes_context else None
-            self._scopes[job.job] = (scope, context)
-            try:
-                inputs = skill.signature.read_input(job.input)
-                if context is None:
-                    value = await skill.function(**inputs)
-                else:
-                    value = await skill.function(context, **inputs)
-                end = end_with_value(skill, job.job, started_ns, value, context)
-            except BaseException as error:  # whatever a handler raises ends its job
-                if scope.cancel_called and not isinstance(error, Exception):
-                    raise
-                end = end_with_error(job.job, started_ns, error)
-        del self._scopes[job.job]
+        context: Context | None = None
+        if job.job in self._stops:
+            self._finish(job, started_ns, None)
+            return
+        self._started.add(job.job)
+        try:
+            inputs = skill.signature.read_input(job.input)
+            if skill.signature.takes_context:
+                context = self._contexts[job.job] = self._make_context(job)
+                value = await skill.function(context, **inputs)
+            else:
+                value = await skill.function(**inputs)
+            end = end_with_value(skill, job.job, started_ns, value, context)
+        except BaseException as error:  # whatever a handler raises ends its job
+            if job.job in self._stops and not isinstance(error, Exception):
+                raise
+            end = end_with_error(job.job, started_ns, error)
+        finally:
+            self._finish(job, started_ns, end)
+
+    def _finish(self, job: LocalJob, started_ns: int, end: JobEnd | None) -> None:
+        del self._cancels[job.job]
+        self._started.discard(job.job)
+        self._contexts.pop(job.job, None)
         reason = self._stops.pop(job.job, "")
         if reason or end is None:
             end = end_stopped(job, started_ns, reason)

@@ -6,8 +6,8 @@ slots; a thread that finds too many at work ends.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from mesh.agent.agent import Skill
 from mesh.agent.context import Context
@@ -33,9 +33,9 @@ class ThreadRunner:
         self._outbox = outbox
         self._make_context = make_context
         self._forget = forget
-        self._queue: SimpleQueue[LocalJob] = SimpleQueue()
         self._lock = threading.Lock()
-        self._outstanding = 0
+        self._queue: deque[LocalJob] = deque()
+        self._idle: list[threading.Lock] = []
         self._threads = 0
         self._parked = 0
         self._stops: dict[int, str] = {}
@@ -43,11 +43,9 @@ class ThreadRunner:
 
     def start(self, jobs: list[LocalJob]) -> None:
         """Takes jobs, to be run in this order."""
-        for job in jobs:
-            self._queue.put(job)
         with self._lock:
-            self._outstanding += len(jobs)
-            self._grow()
+            self._queue.extend(jobs)
+            self._wake(len(jobs))
 
     def stop(self, job: int, reason: str) -> None:
         """Stops a job: a queued one does not start, a running one is told."""
@@ -61,19 +59,35 @@ class ThreadRunner:
         """A job of this skill parks, or has its slot again."""
         with self._lock:
             self._parked += 1 if free else -1
-            self._grow()
+            self._wake(len(self._queue))
 
-    def _grow(self) -> None:
-        allowed = min(self._skill.slots + self._parked, self._outstanding)
-        while self._threads < allowed:
-            self._threads += 1
-            name = f"{self._skill.name}-{self._threads}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+    def _wake(self, count: int) -> None:
+        """Puts up to `count` threads to work; the one that worked last is the warmest."""
+        spare = self._skill.slots + self._parked - (self._threads - len(self._idle))
+        for _ in range(min(count, spare)):
+            if self._idle:
+                self._idle.pop().release()
+            else:
+                self._threads += 1
+                name = f"{self._skill.name}-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
         takes_context = self._skill.signature.takes_context
+        gate = threading.Lock()
+        gate.acquire()
         while True:
-            job = self._queue.get()
+            with self._lock:
+                busy = self._threads - len(self._idle)
+                if busy > self._skill.slots + self._parked:
+                    self._threads -= 1
+                    return
+                job = self._queue.popleft() if self._queue else None
+                if job is None:
+                    self._idle.append(gate)
+            if job is None:
+                gate.acquire()
+                continue
             if job.job in self._stops:
                 self._outbox.add(end_stopped(job, 0, self._stops[job.job]))
                 self._outbox.flush()
@@ -81,12 +95,8 @@ class ThreadRunner:
                 self._run(job, takes_context)
             self._forget(job.job)
             with self._lock:
-                self._outstanding -= 1
                 self._stops.pop(job.job, None)
                 self._contexts.pop(job.job, None)
-                if self._threads > self._skill.slots + self._parked:
-                    self._threads -= 1
-                    return
 
     def _run(self, job: LocalJob, takes_context: bool) -> None:
         started_ns = clock_ns()
@@ -106,7 +116,7 @@ class ThreadRunner:
         if job.job in self._stops:
             end = end_stopped(job, started_ns, self._stops[job.job])
         self._outbox.add(end)
-        if end.elapsed_us < SHORT_US and not self._queue.empty():
+        if end.elapsed_us < SHORT_US and self._queue:
             self._outbox.linger()
         else:
             self._outbox.flush()

@@ -149,8 +149,10 @@ class LocalConnection:
         while True:
             await self._blocked.wait()
             self._blocked = trio.Event()
+            if self._sock.fileno() < 0:
+                return  # closed
             try:
                 await trio.lowlevel.wait_writable(self._sock)
             except (OSError, trio.ClosedResourceError):
-                return  # closed meanwhile
+                return
             self.flush()
