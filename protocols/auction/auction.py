@@ -158,6 +158,7 @@ class Auction:
     def check(self) -> None:
         """Asserts the invariants of both halves."""
         assert not self._effects, "every step hands out all its effects"
+        self._candidates.check()
         self._issuer.check()
         self._bidder.check()
 

@@ -366,8 +366,15 @@ class Bidder:
         for bid in self._bids.values():
             assert bid.is_open or not bid.reserved, "reservations-end-with-the-bid"
             assert bid.lot in self._agenda, "reservations-end-with-the-bid: no timer"
+        granted: dict[Host, int] = {}
+        for grant in self.grants:
+            granted[grant.host] = granted.get(grant.host, 0) + grant.slots
+        reserved: dict[Host, int] = {}
+        for bid in self._bids.values():
+            reserved[bid.host] = reserved.get(bid.host, 0) + bid.reserved
         for host in self.supply:
-            granted = sum(grant.slots for grant in self.grants if grant.host is host)
-            reserved = sum(bid.reserved for bid in self._bids.values() if bid.host is host)
-            assert (granted, reserved) == (host.granted, host.reserved), "one-winner: miscounted"
-            assert granted + reserved <= host.slots, "one-winner: a slot is promised twice"
+            assert host.granted == granted.pop(host, 0), "one-winner: grants miscounted"
+            assert host.reserved == reserved.pop(host, 0), "one-winner: reservations miscounted"
+            assert host.granted + host.reserved <= host.slots, "one-winner: promised twice"
+        assert not granted, "one-winner: slots of nothing hosted are granted"
+        assert not any(reserved.values()), "one-winner: slots of nothing hosted are reserved"

@@ -102,3 +102,7 @@ class Candidates:
 
     def _weight(self, peer: bytes, standings: Standings) -> tuple[int, int]:
         return standings.of(peer).lapses, self._members[peer].load
+
+    def check(self) -> None:
+        """Asserts the limit."""
+        assert len(self._members) <= CANDIDATES_LIMIT, "bounded-auction-tables: candidates"

@@ -76,6 +76,39 @@ def test_a_bidder_cannot_copy_anothers_commitment() -> None:
     assert len(mesh["issuer"].blames) == 1
 
 
+def test_the_first_commitment_stands() -> None:
+    mesh, lot = lot_with_liar()
+    mesh.deliver("liar", "issuer", Commit(lot, commitment(lot, peer_id("liar"), NONCE, DEAR)))
+    mesh.deliver("liar", "issuer", Commit(lot, commitment(lot, peer_id("liar"), NONCE, CHEAP)))
+    book = next(m for _, _, m in mesh.sent if isinstance(m, Book))
+    sealed = {line.bidder: line.commitment for line in book.sealed}
+    assert sealed[peer_id("liar")] == commitment(lot, peer_id("liar"), NONCE, DEAR)
+
+
+def test_a_decline_stands_too() -> None:
+    mesh, lot = lot_with_liar()
+    mesh.drop = lambda source, to, message: source == "honest" and isinstance(message, Commit)
+    mesh.seek("issuer", 0)
+    mesh.deliver("liar", "issuer", Decline(lot, "no"))
+    mesh.deliver("liar", "issuer", Commit(lot, NONCE))
+    mesh.settle()
+    assert "Book" not in mesh.kinds()
+
+
+def test_a_bid_is_opened_once() -> None:
+    mesh, lot = lot_with_liar()
+    mesh.drop = lambda source, to, message: source == "honest" and isinstance(message, Reveal)
+    sealed_by_liar(mesh, lot)
+    for _ in range(3):
+        mesh.deliver("liar", "issuer", Reveal(lot, NONCE, CHEAP))
+    mesh.deliver("liar", "issuer", Reveal(lot, NONCE, DEAR))
+    mesh.advance(30)
+    assert len(mesh["issuer"].blames) == 1
+    story = mesh["issuer"].auction.lot_story(lot)
+    assert story is not None
+    assert [bid.outcome for bid in story.bids] == ["unrevealed", "unrevealed"]
+
+
 def test_a_bidder_that_commits_and_then_declines_has_still_to_reveal() -> None:
     mesh, lot = lot_with_liar()
     sealed_by_liar(mesh, lot)

@@ -82,6 +82,16 @@ def test_a_release_that_is_lost_is_made_good_by_the_next_renewal() -> None:
     assert list(mesh["b"].granted.values()) == [1]
 
 
+def test_a_release_that_comes_twice_counts_once() -> None:
+    mesh = held_by(3)
+    mesh.seek("a", 2)
+    mesh.submit("a", ReleaseSlots(the_lot(mesh), mesh["b"].id, 1))
+    entry = mesh.queue[0]
+    mesh.settle()
+    mesh.deliver(*entry)
+    assert list(mesh["b"].granted.values()) == [2]
+
+
 def test_releasing_what_is_not_held_does_nothing() -> None:
     mesh = held_by(1)
     mesh.submit("a", ReleaseSlots("no such lot", mesh["b"].id, 1))
