@@ -61,7 +61,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 
     epoch: CountField
     sequence: CountField
-    messages: tuple[msgspec.Raw, ...]
+    messages: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MESSAGES_PER_FRAME_LIMIT)]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -101,12 +101,9 @@ def decode_frame(data: bytes) -> Frame:
     if len(data) > FRAME_LIMIT:
         raise Malformed(f"a frame of {len(data)} bytes is over {FRAME_LIMIT}")
     try:
-        frame = _frame_decoder.decode(data)
+        return _frame_decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise Malformed(f"not a frame: {error}") from None
-    if len(frame.messages) > MESSAGES_PER_FRAME_LIMIT:
-        raise Malformed(f"{len(frame.messages)} messages in a frame")
-    return frame
 
 
 class Codec:

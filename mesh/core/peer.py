@@ -202,6 +202,11 @@ class PeerCore:
 
     # What the driver takes out.
 
+    @property
+    def has_pending_records(self) -> bool:
+        """Whether records wait to be written, or to be confirmed."""
+        return self._gate.has_pending_records
+
     def take_records(self) -> tuple[StepRecord, ...]:
         """The records to write, in order; confirm them with `recorded`."""
         return self._gate.take_records()

@@ -8,6 +8,7 @@ from the journal.
 
 import os
 import random
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ from mesh.local.discovery import PeerEntry
 from mesh.local.messages import Welcome
 from mesh.runtime import probe
 from mesh.runtime.clock import SystemClock
-from mesh.runtime.driver import Driver
+from mesh.runtime.driver import Driver, end_hung_process
 from mesh.runtime.event_log import EventLog, public
 from mesh.runtime.launcher import LOOPBACK, PROBE
 from mesh.runtime.local_server import LocalServer
@@ -38,6 +39,7 @@ from mesh.storage.authority import PeerMaterial, load_peer, renew, renewal_due
 from mesh.storage.folder import MeshFolder
 from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
+from mesh.storage.watchdog import Watchdog
 from protocols.credentials import Credential, verify_chain
 from protocols.errors import ConfigurationError, MeshError
 from protocols.gossip.commands import Contact, Join, Leave
@@ -49,6 +51,7 @@ CONTACTS_LIMIT = 8
 DRAIN_S = 5.0
 """How long running work may take to end when the peer is asked to stop."""
 GOODBYE_S = 0.1
+DESCRIPTORS = 65_536
 SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
 CHECKPOINT_EVERY_S = 1.0
 FAILED_STATUS = 1
@@ -96,7 +99,14 @@ class PeerProcess:
         self._keyring = Ed25519Keyring(self._material.keys.seed, self._material.root)
         self._log = structlog.get_logger("mesh.peer").bind(peer=name)
         self._clock = SystemClock()
-        self._journal = Journal(self._place.journal, self._material.root, self._keyring.peer)
+        self._watchdog = Watchdog("the disk", end_hung_process)
+        self._watchdog.start()
+        self._journal = Journal(
+            self._place.journal,
+            self._material.root,
+            self._keyring.peer,
+            watchdog=self._watchdog,
+        )
         self._drained = trio.Event()
 
     async def serve(self) -> None:
@@ -105,6 +115,7 @@ class PeerProcess:
         Raises:
             MeshError: the peer cannot go on; says why.
         """
+        _raise_descriptor_limit()
         boot = self._journal.next_boot()
         seed = int.from_bytes(os.urandom(8), "big")
         self._log.info("starts", boot=boot, seed=seed, pid=os.getpid())
@@ -159,6 +170,7 @@ class PeerProcess:
                 await self._stop()
                 nursery.cancel_scope.cancel()
         self._journal.close()
+        self._watchdog.stop()
         self._events.close()
 
     async def _stop(self) -> None:
@@ -175,7 +187,8 @@ class PeerProcess:
             await trio.sleep(CHECKPOINT_EVERY_S)
             if self._journal.should_checkpoint():
                 self._driver.flush()
-                self._journal.checkpoint(self._core.snapshot())
+                if not self._core.has_pending_records:
+                    self._journal.checkpoint(self._core.snapshot())
 
     # The host of the driver: what leaves the core for this machine.
 
@@ -268,6 +281,14 @@ class PeerProcess:
         before = [entry for entry in others if entry.name < self._name]
         known = [_contact(entry) for entry in after + before if entry.door]
         return tuple(known[:CONTACTS_LIMIT])
+
+
+def _raise_descriptor_limit() -> None:
+    """Each link costs four descriptors; the hard limit is there to be used."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _contact(entry: PeerEntry) -> Contact:
