@@ -117,6 +117,7 @@ def down(at: DirOption = None, as_json: JsonOption = False) -> None:
 def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
     """Show each peer: address, process, state, how many it sees alive, skills."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
+    from mesh.runtime import launcher
 
     folder = _open(at)
     rows: list[dict[str, Any]] = []
@@ -137,7 +138,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
             try:
                 status = ask(Path(entry.socket), "status", timeout_s=SILENT_S)
             except (NoAnswer, QuestionRefused):
-                row["state"] = "paused" if pid and _is_stopped(pid) else "silent"
+                row["state"] = "paused" if pid and launcher.is_paused(pid) else "silent"
             else:
                 answered = True
                 row.update((key, status[key]) for key in row)
@@ -162,15 +163,6 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     texts = {key: "" if value is None else value for key, value in row.items()}
     return {**texts, "id": str(row["id"])[:ID_SHOWN], "skills": " ".join(row["skills"] or [])}
-
-
-def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal (SIGSTOP), as far as the system tells."""
-    import subprocess
-
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ended.stdout.strip().startswith(("T", "t"))
 
 
 def kill(peer: PeerArgument, at: DirOption = None, as_json: JsonOption = False) -> None:

@@ -151,12 +151,16 @@ def wait_converged(
 ) -> Convergence:
     """Waits until every running peer sees all of them alive, with all their skills.
 
+    Paused peers can see nothing, and are not waited for.
+
     Raises:
         ConfigurationError: a peer ended; says what it logged last.
     """
     ends = time.monotonic() + timeout_s
-    entries = folder.peers()
-    started = set(running(folder))
+    runs = running(folder)
+    paused = {name for name, pid in runs.items() if is_paused(pid)}
+    started = set(runs) - paused
+    entries = [entry for entry in folder.peers() if entry.name not in paused]
     while True:
         statuses = _statuses(entries)
         waiting_for = _not_yet(statuses, started)
@@ -164,13 +168,20 @@ def wait_converged(
             return Convergence(True, statuses, "")
         if time.monotonic() > ends:
             return Convergence(False, statuses, waiting_for)
-        alive = set(running(folder))
+        alive = set(running(folder)) - paused
         for name in sorted(started - alive):
             raise ConfigurationError(f"{name} ended: {log_tail(folder, name)}")
         started = alive
         if progress is not None:
             progress(waiting_for)
         time.sleep(POLL_S)
+
+
+def is_paused(pid: int) -> bool:
+    """Whether a process is stopped by a signal (SIGSTOP), as far as the system tells."""
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout.strip().startswith(("T", "t"))
 
 
 def log_tail(folder: MeshFolder, name: str) -> str:
