@@ -118,12 +118,13 @@ class Children:
     async def _submit_chunk(self, chunk: Submit, offset: int) -> list[Child]:
         while True:
             self._number += 1
-            request = self._requests[self._number] = _Request(chunk.skill)
+            number = self._number
+            request = self._requests[number] = _Request(chunk.skill)
             try:
-                self._send(msgspec.structs.replace(chunk, request=self._number))
+                self._send(msgspec.structs.replace(chunk, request=number))
                 await request.answered.wait()
             finally:
-                self._requests.pop(self._number, None)
+                del self._requests[number]
             answer = request.answer
             if isinstance(answer, list):
                 return answer

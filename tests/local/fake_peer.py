@@ -6,6 +6,7 @@ it accepts, runs within slots, retries, parks and settles.
 
 import contextlib
 import hashlib
+import itertools
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ class FakeDriver:
         self.hosted = threading.Event()
         self.outbox: list[tuple[str, msgspec.Struct]] = []
         self.executions = 0
+        self._count = itertools.count()
 
     def submit(self, command: msgspec.Struct) -> None:
         """What the core would do, without its company."""
@@ -119,7 +121,7 @@ class FakeDriver:
                 raise refusal
         ids = []
         for spec in command.tasks:
-            task_id = hashlib.sha256((spec.key or str(len(self.tasks))).encode()).hexdigest()[:32]
+            task_id = hashlib.sha256((spec.key or f"unkeyed {next(self._count)}").encode()).hexdigest()[:32]
             ids.append(task_id)
         self._notify(events.TasksAccepted(command.request, tuple(ids), "", ""))
         for task_id, spec in zip(ids, command.tasks, strict=True):
