@@ -77,6 +77,14 @@ class AntiEntropy:
             if unknown:
                 self.introduce(self._rng.choice(unknown))
 
+    def ask_about_suspects(self, now: Instant) -> None:
+        """Fetches the accusations that rumours failed to bring, while a case is undecided."""
+        if not self._detection.is_undecided(now):
+            return
+        others = [peer for peer in self._roster.alive() if not self._roster.is_suspect(peer)]
+        if others:
+            self._outbox.send(self._rng.choice(others), self.digest(reply_wanted=True))
+
     def _schedule(self, now: Instant) -> None:
         interval = self._parameters.push_pull_ns(self._roster.population())
         spread = interval * JITTER_PERCENT // 100
@@ -166,7 +174,9 @@ class AntiEntropy:
             return (member.envelope, *member.accusations)
         if version.incarnation > member.incarnation:
             return ()
-        if version.state == State.ALIVE:
+        if version.state == State.ALIVE or (
+            version.state == State.SUSPECT and member.state is State.DEAD
+        ):
             return member.accusations
         if version.state in (State.SUSPECT, State.DEAD) and member.state is State.ALIVE:
             self._detection.doubt(member.peer, now)

@@ -209,6 +209,13 @@ class Detection:
                 self._roster.acquit(member, now)
                 self._rumours.drop_accusations(peer)
 
+    def is_undecided(self, now: Instant) -> bool:
+        """Whether a suspect does not answer me, and yet too few observers have said so."""
+        return self._parameters.observers_rule and any(
+            self._watches.lasted(member.peer, self._parameters.own_pings, now)
+            for member in self._roster.suspects()
+        )
+
     def _end_of_timer(self, member: Member, now: Instant) -> None:
         suspicion = member.suspicion
         if suspicion is None or suspicion.ended or now < suspicion.ends_at:

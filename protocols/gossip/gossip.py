@@ -275,6 +275,7 @@ class Gossip:
         """Slow work rides on the probe interval, so that it causes no wake-ups of its own."""
         self._roster.forget_old(at)
         self._anti_entropy.retry_lost(at)
+        self._anti_entropy.ask_about_suspects(at)
         contacts = self._joining.contacts
         strangers = [peer for peer in contacts if self._roster.present(peer) is None]
         self._anti_entropy.push_pull(strangers, at)

@@ -78,6 +78,10 @@ class Roster:
         """The members under suspicion."""
         return tuple(self._suspects.values())
 
+    def is_suspect(self, peer: bytes) -> bool:
+        """Whether a member is under suspicion."""
+        return peer in self._suspects
+
     # Changes
 
     def merge(self, record: MemberRecord, envelope: Signed, now: Instant) -> Merge:

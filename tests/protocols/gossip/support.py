@@ -106,6 +106,7 @@ class Mesh:
     def start(self, peer: Peer, contacts: tuple[Peer, ...] = (), door: str | None = None) -> None:
         """Starts a process, from what is on its disk."""
         peer.boots += 1
+        peer.wake_at = None
         peer.gossip = Gossip(
             HashKeyring(peer.id),
             self.credential,
