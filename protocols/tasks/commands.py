@@ -61,6 +61,21 @@ class LookUpTask(msgspec.Struct, frozen=True):
     task: str
 
 
+class ListTasks(msgspec.Struct, frozen=True):
+    """This custodian's tasks in these states (all where empty); answered by `TasksListed`."""
+
+    request: int
+    states: tuple[str, ...] = ()
+    limit: int = 100
+
+
+class AttachTasks(msgspec.Struct, frozen=True):
+    """Tell (again) how these tasks ended; answered by `TasksAttached`, then `TasksSettled`."""
+
+    request: int
+    tasks: tuple[str, ...]
+
+
 class HostSkills(msgspec.Struct, frozen=True):
     """Every skill that this peer hosts now, with its slots: replaces what was said before."""
 
@@ -104,7 +119,7 @@ class SlotsHeld(msgspec.Struct, frozen=True):
 
 
 class SlotsGone(msgspec.Struct, frozen=True):
-    """From the auction (issuer side): slots lost; what ran there is retried only if its peer died."""
+    """From the auction (issuer side): slots lost; what runs there is retried if its peer died."""
 
     lot: str
     peer: bytes

@@ -14,6 +14,19 @@ class TasksAccepted(msgspec.Struct, frozen=True, tag="tasks.accepted"):
     trace: str
 
 
+class SubmissionRefused(msgspec.Struct, frozen=True, tag="tasks.submission-refused"):
+    """A submission that was parked until its skill's spec is here is refused after all.
+
+    The fields are those of `Refused`; `index` names the offending task, -1 where none is.
+    """
+
+    request: int
+    kind: str
+    message: str
+    retry_after_ns: int = 0
+    index: int = -1
+
+
 class Settled(msgspec.Struct, frozen=True):
     """A task came to its end.
 
@@ -113,12 +126,43 @@ class TaskLookedUp(msgspec.Struct, frozen=True, tag="tasks.looked-up"):
     view: TaskView | None
 
 
+class TasksListed(msgspec.Struct, frozen=True, tag="tasks.listed"):
+    """The answer to `ListTasks`: tasks of this custodian, newest first, without their values."""
+
+    request: int
+    views: tuple[TaskView, ...]
+
+
+class TasksAttached(msgspec.Struct, frozen=True, tag="tasks.attached"):
+    """The answer to `AttachTasks`; those that are settled come as `TasksSettled` right after."""
+
+    request: int
+    unknown: tuple[str, ...]
+
+
 class CancelAnswered(msgspec.Struct, frozen=True, tag="tasks.cancel-answered"):
     """The answer to `CancelTasks`: the task's state now, or "" where nobody knows it."""
 
     request: int
     task: str
     state: str
+
+
+class Drained(msgspec.Struct, frozen=True, tag="tasks.drained"):
+    """After `Drain`: nothing runs here and every result is acknowledged.
+
+    `undecided` tasks of this custodian go on when it is started again.
+    """
+
+    undecided: int
+
+
+class CompletionObserved(msgspec.Struct, frozen=True, tag="tasks.completion-observed"):
+    """To the auction (issuer side): how long a task took where its bid had claimed a time."""
+
+    peer: bytes
+    claimed_us: int
+    actual_us: int
 
 
 class SlotsWanted(msgspec.Struct, frozen=True, tag="tasks.slots-wanted"):

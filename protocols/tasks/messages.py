@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from protocols.wire import CountField, Message, NameField, PeerIdField, TextField
+from protocols.wire import CountField, Message, NameField, TextField
 
 BATCH_LIMIT = 2048
 INPUT_LIMIT = 8 * 1024 * 1024

@@ -1,0 +1,317 @@
+"""Attempts of this custodian: sent out, heard of, answered, lost.
+
+An attempt is recorded before it is sent, and counts until it is released; its
+result counts for ever, from the peer that it was given to.
+"""
+
+from collections.abc import Iterable
+
+from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Now
+from protocols.tasks.catalogue import Catalogue, fault_of
+from protocols.tasks.dispatch import Desk, Slots
+from protocols.tasks.events import AttemptsStarted, CompletionObserved, TaskProgressed
+from protocols.tasks.failing import Failing
+from protocols.tasks.ledger import Ledger
+from protocols.tasks.lifecycle import OK, OUTCOME_STATUSES, RUNNING, SETTLED
+from protocols.tasks.messages import (
+    Assign,
+    Beat,
+    CancelJobs,
+    Job,
+    JobKey,
+    Outcome,
+    Parked,
+    Progress,
+    Results,
+    ResultsAck,
+)
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import MESSAGE_BYTES, NEVER, TERM, TaskParameters
+from protocols.tasks.records import AttemptsRecorded
+from protocols.tasks.settling import Settling
+from protocols.tasks.task import Attempt, Task
+
+JOB_BYTES = 192
+"""What a job takes beside its input, at most."""
+OBSERVED_NS = 100 * MILLISECOND_NS
+
+
+class Attempts:
+    """Sends attempts, and hears of them."""
+
+    def __init__(
+        self,
+        parameters: TaskParameters,
+        ledger: Ledger,
+        settling: Settling,
+        failing: Failing,
+        catalogue: Catalogue,
+        outbox: Outbox,
+    ) -> None:
+        self._parameters = parameters
+        self._ledger = ledger
+        self._settling = settling
+        self._failing = failing
+        self._catalogue = catalogue
+        self._outbox = outbox
+        self._observed_at: dict[bytes, int] = {}
+        self.dirty: dict[Desk, None] = {}
+        """Desks where something changed in this step."""
+        self.vacated: dict[Slots, int] = {}
+        """Slots that parked attempts of this step gave back."""
+
+    # Out.
+
+    def fill(self, desk: Desk, now: Now) -> None:
+        """Binds waiting tasks to slots that have room."""
+        for slots, tasks in desk.fill(now.monotonic_ns):
+            self._bind(desk, slots, tasks, now)
+
+    def _bind(self, desk: Desk, slots: Slots, tasks: list[Task], now: Now) -> None:
+        peer, lot = slots.peer, slots.lot
+        running = slots.running
+        if not running:
+            slots.answered_at = now.monotonic_ns
+        mono, wall = now
+        patience = 1 + (len(running) + len(tasks)) // slots.count
+        keys: list[JobKey] = []
+        jobs: list[Job] = []
+        size = 0
+        for task in tasks:
+            task.attempts = number = task.attempts + 1
+            attempt = Attempt(number, lot, peer, slots, mono, wall)
+            attempt.patience = patience
+            task.history.append(attempt)
+            task.current = attempt
+            task.move(RUNNING)
+            running[task] = None
+            self._ledger.take_off(peer, task)
+            keys.append(JobKey(task.id, number))
+            job_size = task.size + JOB_BYTES
+            if jobs and size + job_size > MESSAGE_BYTES:
+                self._outbox.send(peer, Assign(lot, desk.skill, desk.version, tuple(jobs)))
+                jobs, size = [], 0
+            jobs.append(_job_of(task, number, wall))
+            size += job_size
+        desk.running += len(tasks)
+        slots.peak = max(slots.peak, min(slots.count, len(running)))
+        started = tuple(keys)
+        self._outbox.persist(AttemptsRecorded(wall, peer, lot, started))
+        self._outbox.send(peer, Assign(lot, desk.skill, desk.version, tuple(jobs)))
+        self._outbox.emit(AttemptsStarted(peer, lot, desk.skill, started))
+
+    # Results.
+
+    def results(self, link: bytes, message: Results, now: Now) -> None:
+        """Outcomes from a worker; acknowledged once the step's record is on disk."""
+        tasks = self._ledger.tasks
+        sums: dict[Slots, list[int]] = {}
+        is_blamed = False
+        for outcome in message.outcomes:
+            task = tasks.get(outcome.task)
+            if task is None:
+                continue
+            attempt = task.current
+            if attempt is None or attempt.number != outcome.attempt:
+                attempt = task.attempt(outcome.attempt)
+            if attempt is None or attempt.peer != link:
+                if not is_blamed and task.state not in SETTLED:
+                    self._outbox.blame(link, "a result of an attempt that it was never given")
+                    is_blamed = True
+                continue
+            if task.state in SETTLED:
+                continue
+            if attempt is task.current:
+                slots = attempt.slots
+                if slots is not None and outcome.status == OK:
+                    self._measure(sums, slots, task, attempt, outcome, now)
+                self._decide(task, attempt, outcome, now)
+            elif outcome.status == OK:
+                self._late(task, attempt, outcome, now)
+        for slots, (count, elapsed) in sums.items():
+            self._learn(slots, count, elapsed, now)
+        self._outbox.send(link, ResultsAck((message.batch,)))
+
+    def _decide(self, task: Task, attempt: Attempt, outcome: Outcome, now: Now) -> None:
+        desk = task.desk
+        self.dirty[desk] = None
+        if outcome.status == OK:
+            known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
+            fault = None
+            if known is not None and known.check_output is not None:
+                fault = fault_of(known.check_output, outcome.value)
+            if fault is None:
+                self._settling.done(task, attempt, outcome, now)
+                return
+            outcome = Outcome(
+                outcome.task, outcome.attempt, "rejected", outcome.value, outcome.elapsed_us,
+                "InvalidOutput", f"{desk.skill} gave {fault}",
+            )  # fmt: skip
+        status = outcome.status if outcome.status in OUTCOME_STATUSES else "failed"
+        self._failing.failed(
+            task, status, outcome.error_kind or status.capitalize(), outcome.error_message, now
+        )
+
+    def _late(self, task: Task, attempt: Attempt, outcome: Outcome, now: Now) -> None:
+        """A result of an attempt that was given up: as good as any."""
+        desk = task.desk
+        known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
+        if known is not None and fault_of(known.check_output, outcome.value) is not None:
+            return
+        self.dirty[desk] = None
+        current = task.current
+        if current is not None:
+            self._outbox.send(current.peer, CancelJobs((JobKey(task.id, current.number),)))
+            current.status, current.ended_wall = "cancelled", now.wall_ns
+        self._settling.done(task, attempt, outcome, now)
+
+    def _measure(
+        self,
+        sums: dict[Slots, list[int]],
+        slots: Slots,
+        task: Task,
+        attempt: Attempt,
+        outcome: Outcome,
+        now: Now,
+    ) -> None:
+        entry = sums.get(slots)
+        if entry is None:
+            sums[slots] = [1, outcome.elapsed_us]
+            if len(slots.running) == 1:
+                whole_us = (now.monotonic_ns - attempt.started) / MICROSECOND_NS
+                slots.pace.observe_round_trip(whole_us - outcome.elapsed_us)
+        else:
+            entry[0] += 1
+            entry[1] += outcome.elapsed_us
+        if task.weight_us:
+            slots.pace.observe_weight(task.weight_us, outcome.elapsed_us)
+
+    def _learn(self, slots: Slots, count: int, elapsed_us: int, now: Now) -> None:
+        pace = slots.pace
+        pace.observe(count, elapsed_us)
+        since_us = (now.monotonic_ns - slots.answered_at) / MICROSECOND_NS
+        if slots.answered_at and count > 1:
+            pace.observe_interval(since_us * slots.count / count)
+        slots.answered_at = now.monotonic_ns
+        slots.grow(self._parameters.target_us)
+        if slots.claimed_us and self._observed_at.get(slots.peer, 0) <= now.monotonic_ns:
+            self._observed_at[slots.peer] = now.monotonic_ns + OBSERVED_NS
+            self._outbox.emit(CompletionObserved(slots.peer, slots.claimed_us, elapsed_us // count))
+
+    # Signs of life.
+
+    def beat(self, link: bytes, message: Beat, now: Now) -> None:
+        """A worker names all attempts that it holds for this custodian."""
+        flights = self._ledger.flights.get(link)
+        if not flights:
+            return
+        tasks = self._ledger.tasks
+        for keys in (message.running, message.parked):
+            for key in keys:
+                task = tasks.get(key.task)
+                if task is not None and task.current is not None:
+                    attempt = task.current
+                    if attempt.number == key.attempt and attempt.peer == link:
+                        attempt.seen = now.monotonic_ns
+                        attempt.is_heard = True
+
+    def progress(self, link: bytes, message: Progress) -> None:
+        """A running handler says how far it is."""
+        task = self._ledger.tasks.get(message.task)
+        if task is None or task.current is None:
+            return
+        if task.current.number == message.attempt and task.current.peer == link:
+            task.progress = message.text
+            self._outbox.emit(
+                TaskProgressed(task.id, message.attempt, message.fraction, message.text)
+            )
+
+    def parked(self, link: bytes, message: Parked, now: Now) -> None:
+        """Attempts wait for children and give their slots back, or have taken them again."""
+        for key in message.jobs:
+            task = self._ledger.tasks.get(key.task)
+            attempt = task.current if task is not None else None
+            if task is None or attempt is None:
+                continue
+            if attempt.number != key.attempt or attempt.peer != link:
+                continue
+            attempt.seen = now.monotonic_ns
+            attempt.is_heard = True
+            if attempt.is_parked != message.waiting:
+                self._set_parked(task, attempt, message.waiting)
+
+    def _set_parked(self, task: Task, attempt: Attempt, waiting: bool) -> None:
+        desk = task.desk
+        self.dirty[desk] = None
+        attempt.is_parked = waiting
+        slots = attempt.slots
+        if slots is not None and desk.slots.get((slots.lot, slots.peer)) is not slots:
+            slots = attempt.slots = None
+        if waiting:
+            desk.parked += 1
+            desk.running -= 1
+            if slots is not None:
+                del slots.running[task]
+                desk.free[slots] = None
+                self.vacated[slots] = self.vacated.get(slots, 0) + 1
+        else:
+            desk.parked -= 1
+            desk.running += 1
+            if slots is not None:
+                slots.running[task] = None
+
+    # Losses.
+
+    def peer_lost(self, peer: bytes, why: str, now: Now) -> None:
+        """A peer, or its process, is gone, and all attempts there with it."""
+        self._observed_at.pop(peer, None)
+        for task in tuple(self._ledger.flights.get(peer, ())):
+            self.dirty[task.desk] = None
+            self._failing.lost(task, why, now)
+
+    def sweep(self, now: Now) -> None:
+        """Looks for attempts that nobody speaks of any more, and for overlong ones."""
+        for peer in tuple(self._ledger.flights):
+            self._sweep_peer(peer, tuple(self._ledger.flights[peer]), now)
+
+    def _sweep_peer(self, peer: bytes, tasks: Iterable[Task], now: Now) -> None:
+        silence = self._parameters.beat_ns * self._parameters.silent_beats
+        again: dict[tuple[Desk, str], list[Job]] = {}
+        for task in tasks:
+            attempt = task.current
+            assert attempt is not None, "one-attempt-out: in flight without an attempt"
+            if now.monotonic_ns - attempt.seen >= silence:
+                if attempt.is_heard or attempt.is_resent:
+                    self.dirty[task.desk] = None
+                    self._failing.lost(task, "its peer no longer speaks of it", now)
+                else:
+                    attempt.is_resent = True
+                    attempt.seen = now.monotonic_ns
+                    job = _job_of(task, attempt.number, now.wall_ns)
+                    again.setdefault((task.desk, attempt.lot), []).append(job)
+            elif task.envelope.timeout_ms:
+                # The worker counts from when the job begins; others of its slot come first.
+                patience = task.envelope.timeout_ms * MILLISECOND_NS * attempt.patience
+                if now.monotonic_ns - attempt.started >= patience + self._parameters.grace_ns:
+                    self.dirty[task.desk] = None
+                    self._outbox.send(peer, CancelJobs((JobKey(task.id, attempt.number),)))
+                    message = f"no answer in {task.envelope.timeout_ms} ms and the time to stop it"
+                    self._failing.failed(task, "timeout", "Timeout", message, now)
+        for (desk, lot), jobs in again.items():
+            for job in jobs:
+                self._outbox.send(peer, Assign(lot, desk.skill, desk.version, (job,)))
+
+    def sweep_at(self, now: int) -> int:
+        """When to sweep next, while anything is out."""
+        return now + min(self._parameters.beat_ns, SECOND_NS) if self._ledger.flights else NEVER
+
+
+def _job_of(task: Task, number: int, wall: int) -> Job:
+    envelope = task.envelope
+    deadline_ms = 0
+    if envelope.deadline_wall_ns:
+        deadline_ms = max(1, (envelope.deadline_wall_ns - wall) // MILLISECOND_NS)
+    return Job(
+        task.id, TERM, number, task.input, envelope.timeout_ms, deadline_ms, envelope.depth,
+        envelope.traceparent, envelope.parent, envelope.space, envelope.principal,
+    )  # fmt: skip

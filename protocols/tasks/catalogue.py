@@ -1,0 +1,263 @@
+"""Who hosts which skill, and what each skill is.
+
+Members say `name@version` with a digest; the spec behind a digest is asked for
+once, kept on disk, and compiled when it is first needed. A custodian can so
+check inputs and outputs of skills that it does not host.
+"""
+
+import difflib
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from protocols.tasks.commands import PeerUp
+from protocols.tasks.messages import DescribeSkill, SkillDescribed
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import MEMBERS_LIMIT, NEVER, SPECS_LIMIT, TaskParameters
+from protocols.tasks.records import SpecRecorded
+from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
+
+Check = Callable[[object], str | None]
+Compile = Callable[[bytes], Check]
+
+ANYTHING = (b"{}", b"true")
+ASKED_AT_ONCE = 8
+_decoder = msgspec.msgpack.Decoder(SkillSpec)
+
+
+class KnownSkill:
+    """A spec, and its checks; None where anything is valid."""
+
+    __slots__ = ("check_input", "check_output", "spec")
+
+    def __init__(self, spec: SkillSpec, compile_schema: Compile) -> None:
+        """Compiles the schemas.
+
+        Raises:
+            ValueError: one of them is no JSON Schema.
+        """
+        self.spec = spec
+        self.check_input = _compiled(spec.input_schema, compile_schema)
+        self.check_output = _compiled(spec.output_schema, compile_schema)
+
+
+def _compiled(schema: bytes, compile_schema: Compile) -> Check | None:
+    return None if schema in ANYTHING else compile_schema(schema)
+
+
+def fault_of(check: Check | None, value: msgspec.Raw) -> str | None:
+    """What is wrong with an encoded value, or None. Never raises."""
+    if check is None:
+        return None
+    try:
+        return check(msgspec.msgpack.decode(value))
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        return f"not a value of JSON: {error}"
+
+
+class _Wanted:
+    """A spec that is asked for."""
+
+    __slots__ = ("again_at", "asked")
+
+    def __init__(self) -> None:
+        self.again_at = 0
+        self.asked = 0
+
+
+class Catalogue:
+    """Members, their skills, and the specs."""
+
+    def __init__(
+        self, me: bytes, parameters: TaskParameters, compile_schema: Compile, outbox: Outbox
+    ) -> None:
+        self._me = me
+        self._parameters = parameters
+        self._compile = compile_schema
+        self._outbox = outbox
+        self.members: dict[bytes, PeerUp] = {}
+        self._hosts: dict[tuple[str, str], dict[bytes, bytes]] = {}
+        self._own: dict[tuple[str, str], SkillSpec] = {}
+        self._specs: dict[bytes, SkillSpec] = {}
+        self._fetched: dict[bytes, None] = {}
+        self._known: dict[bytes, KnownSkill | str] = {}
+        self._wanted: dict[bytes, _Wanted] = {}
+
+    # Members.
+
+    def up(self, member: PeerUp, now: int) -> None:
+        """A member, or what it hosts now."""
+        if member.peer not in self.members and len(self.members) >= MEMBERS_LIMIT:
+            return
+        self.down(member.peer)
+        self.members[member.peer] = member
+        for name, version, digest in member.skills:
+            self._hosts.setdefault((name, version), {})[member.peer] = digest
+            self.want(digest, now)
+
+    def down(self, peer: bytes) -> None:
+        """A member is gone."""
+        member = self.members.pop(peer, None)
+        if member is not None:
+            self._unhost(peer, tuple((name, version) for name, version, _ in member.skills))
+
+    def host(self, specs: tuple[SkillSpec, ...]) -> None:
+        """What this peer hosts itself, in all."""
+        self._unhost(self._me, tuple(self._own))
+        self._own = {(spec.name, spec.version): spec for spec in specs}
+        for key, spec in self._own.items():
+            digest = spec.digest()
+            self._specs[digest] = spec
+            self._wanted.pop(digest, None)
+            self._hosts.setdefault(key, {})[self._me] = digest
+
+    def _unhost(self, peer: bytes, keys: tuple[tuple[str, str], ...]) -> None:
+        for key in keys:
+            hosts = self._hosts.get(key)
+            if hosts is not None and hosts.pop(peer, None) is not None and not hosts:
+                del self._hosts[key]
+
+    def is_here(self, peer: bytes) -> bool:
+        """Whether a peer is this one, or a live member."""
+        return peer == self._me or peer in self.members
+
+    def hosts(self, skill: str, version: str) -> list[bytes]:
+        """The live peers that host a skill."""
+        return list(self._hosts.get((skill, version), ()))
+
+    # Skills.
+
+    def newest(self, skill: str, peer: bytes = b"") -> str | None:
+        """The newest version that anyone (or `peer`) hosts, or None."""
+        versions = [
+            version
+            for (name, version), hosts in self._hosts.items()
+            if name == skill and (not peer or peer in hosts)
+        ]
+        return max(versions, key=_version_order) if versions else None
+
+    def near(self, skill: str) -> list[str]:
+        """Hosted skills with a name like this one."""
+        names = list(dict.fromkeys(name for name, _ in self._hosts))
+        return difflib.get_close_matches(skill[:128], names, n=3)
+
+    def names(self) -> list[str]:
+        """All hosted skills."""
+        return sorted({name for name, _ in self._hosts})
+
+    def digest_of(self, skill: str, version: str, peer: bytes = b"") -> bytes | None:
+        """The digest of the spec that counts: of `peer`, else our own, else the most hosted."""
+        hosts = self._hosts.get((skill, version))
+        if not hosts:
+            return None
+        if peer:
+            return hosts.get(peer)
+        if self._me in hosts:
+            return hosts[self._me]
+        digests = list(hosts.values())
+        return max(sorted(dict.fromkeys(digests)), key=digests.count)
+
+    def known(self, digest: bytes) -> KnownSkill | str | None:
+        """The skill behind a digest; a text where it cannot be used; None where not here yet."""
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        spec = self._specs.get(digest)
+        if spec is None:
+            return None
+        try:
+            known = KnownSkill(spec, self._compile)
+        except (ValueError, TypeError, RecursionError) as error:
+            known = f"the schema of {spec.name}@{spec.version} does not compile: {error}"
+        if len(self._known) >= SPECS_LIMIT:
+            self._known.clear()
+        self._known[digest] = known
+        return known
+
+    def skill(self, name: str, version: str, peer: bytes = b"") -> KnownSkill | None:
+        """The skill as far as it is known and usable here."""
+        digest = self.digest_of(name, version, peer)
+        known = self.known(digest) if digest is not None else None
+        return known if isinstance(known, KnownSkill) else None
+
+    # Fetching specs.
+
+    def want(self, digest: bytes, now: int) -> None:
+        """Asks for a spec, unless it is here or asked for."""
+        if digest in self._specs or digest in self._wanted or len(self._wanted) >= SPECS_LIMIT:
+            return
+        self._wanted[digest] = _Wanted()
+        self._ask(digest, now)
+
+    def _ask(self, digest: bytes, now: int) -> None:
+        peers = [
+            member.peer
+            for member in self.members.values()
+            if any(skill[2] == digest for skill in member.skills)
+        ]
+        if not peers:
+            del self._wanted[digest]
+            return
+        wanted = self._wanted[digest]
+        self._outbox.send_promptly(peers[wanted.asked % len(peers)], DescribeSkill(digest))
+        wanted.asked += 1
+        pause = self._parameters.describe_again_ns << min(wanted.asked - 1, 8)
+        wanted.again_at = now + pause
+
+    def describe(self, link: bytes, message: DescribeSkill) -> None:
+        """A peer asks for a spec."""
+        spec = self._specs.get(message.digest)
+        if spec is not None:
+            encoded = msgspec.msgpack.encode(spec)
+            if len(encoded) <= SKILL_SPEC_LIMIT:
+                self._outbox.send_promptly(link, SkillDescribed(message.digest, encoded))
+
+    def described(self, link: bytes, message: SkillDescribed) -> bool:
+        """A spec arrives. True where it was wanted and is right."""
+        if message.digest not in self._wanted:
+            return False
+        try:
+            spec = _decoder.decode(message.spec)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            self._outbox.blame(link, "a skill's spec that does not decode")
+            return False
+        if spec.digest() != message.digest:
+            self._outbox.blame(link, "a skill's spec that is not what was asked for")
+            return False
+        del self._wanted[message.digest]
+        self.keep(spec)
+        self._outbox.persist(SpecRecorded(spec))
+        return True
+
+    def keep(self, spec: SkillSpec) -> None:
+        """A spec is on disk; the oldest ones that nobody hosts make room."""
+        digest = spec.digest()
+        self._specs[digest] = spec
+        self._fetched[digest] = None
+        if len(self._fetched) > SPECS_LIMIT:
+            used = {d for hosts in self._hosts.values() for d in hosts.values()}
+            unused = [d for d in self._fetched if d not in used] or list(self._fetched)
+            for old in unused[: max(1, len(unused) // 2)]:
+                del self._fetched[old]
+                self._specs.pop(old, None)
+                self._known.pop(old, None)
+
+    def fetched(self) -> list[SkillSpec]:
+        """The specs that a snapshot keeps."""
+        return [self._specs[digest] for digest in self._fetched if digest in self._specs]
+
+    def wake(self, now: int) -> None:
+        """Asks again for what did not come."""
+        due = [digest for digest, wanted in self._wanted.items() if wanted.again_at <= now]
+        for digest in due[:ASKED_AT_ONCE]:
+            self._ask(digest, now)
+
+    def deadline(self) -> int:
+        """When `wake` is wanted."""
+        return min((wanted.again_at for wanted in self._wanted.values()), default=NEVER)
+
+
+def _version_order(version: str) -> tuple[tuple[int, int, str], ...]:
+    parts = re.findall(r"[0-9]+|[^0-9.]+", version)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)

@@ -1,0 +1,167 @@
+"""The desks of one custodian, and what they ask of the auction.
+
+Demand is stated per skill and not per task: again when it grows, and lower when
+slots have been idle for a while. A direct desk has slots of its own, and asks
+nobody.
+"""
+
+from protocols.tasks.attempts import Attempts
+from protocols.tasks.commands import SlotsGone, SlotsHeld
+from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
+from protocols.tasks.events import SlotsReturned, SlotsWanted
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import NEVER, TaskParameters
+
+DESKS_LIMIT = 1024
+"""Desks beyond which empty ones are forgotten, with what is known of their peers' pace."""
+
+
+class Desks:
+    """Desks by skill, version and peer."""
+
+    def __init__(self, parameters: TaskParameters, outbox: Outbox) -> None:
+        self._parameters = parameters
+        self._outbox = outbox
+        self._desks: dict[Key, Desk] = {}
+        self._timed: dict[Desk, None] = {}
+        """Desks that want to be looked at again."""
+
+    def get(self, skill: str, version: str, to: bytes) -> Desk:
+        """The desk for a skill, or for a skill at one peer."""
+        key = (skill, version, to)
+        desk = self._desks.get(key)
+        if desk is None:
+            if len(self._desks) >= DESKS_LIMIT:
+                self._forget_empty()
+            desk = self._desks[key] = Desk(key, self._parameters.target_us)
+        return desk
+
+    def _forget_empty(self) -> None:
+        for key, desk in tuple(self._desks.items()):
+            if desk.is_empty and desk not in self._timed and not desk.asked:
+                del self._desks[key]
+
+    def all(self) -> list[Desk]:
+        """Every desk."""
+        return list(self._desks.values())
+
+    # Slots come and go.
+
+    def held(self, command: SlotsHeld) -> Desk:
+        """The auction won slots."""
+        desk = self.get(command.skill, command.version, b"")
+        if command.slots > 0:
+            desk.hold(command.lot, command.peer, command.slots, command.completion_us)
+        return desk
+
+    def gone(self, command: SlotsGone) -> None:
+        """Slots are lost; what runs there goes on unless its peer is gone."""
+        for desk in self._desks.values():
+            slots = desk.slots.get((command.lot, command.peer))
+            if slots is not None and command.slots > 0 and not desk.to:
+                desk.drop(slots, min(command.slots, slots.count))
+                return
+
+    def give_up(self, desk: Desk, lot: str, peer: bytes) -> None:
+        """The worker's peer would not serve these slots."""
+        slots = desk.slots.get((lot, peer))
+        if slots is not None and not desk.to:
+            self._give_back(desk, slots, slots.count)
+
+    def peer_up(self, peer: bytes) -> list[Desk]:
+        """Direct desks for the peer have their slots again; returns those with work."""
+        found = [desk for desk in self._desks.values() if desk.to == peer and len(desk.line)]
+        for desk in found:
+            self.open_direct(desk)
+        return found
+
+    def peer_down(self, peer: bytes) -> None:
+        """All slots at a peer are gone."""
+        for desk in self._desks.values():
+            for slots in [each for each in desk.slots.values() if each.peer == peer]:
+                desk.drop(slots, slots.count)
+            desk.paces.pop(peer, None)
+
+    def open_direct(self, desk: Desk) -> None:
+        """Gives a direct desk its slots, if it has none."""
+        if desk.to and not desk.slots:
+            desk.hold("", desk.to, DIRECT_SLOTS, 0)
+
+    # Demand.
+
+    def settle_demand(self, desk: Desk, now: int) -> None:
+        """States a demand that grew, and begins to watch for idle slots."""
+        if desk.to:
+            self._time(desk)
+            return
+        wanted = desk.demand(self._parameters.units)
+        if wanted > desk.asked:
+            self._ask(desk, wanted)
+        if desk.check_at == NEVER and (wanted < desk.asked or desk.has_idle()):
+            desk.check_at = now + self._parameters.idle_ns
+        self._time(desk)
+
+    def _ask(self, desk: Desk, units: int) -> None:
+        desk.asked = units
+        trace = ""
+        if units and len(desk.line):
+            first = desk.line.first()
+            trace = first.envelope.traceparent if first is not None else ""
+        self._outbox.emit(
+            SlotsWanted(desk.skill, desk.version, units, desk.estimate_us(), trace[3:35])
+        )
+
+    def _give_back(self, desk: Desk, slots: Slots, count: int) -> None:
+        desk.drop(slots, count)
+        self._outbox.emit(SlotsReturned(slots.lot, slots.peer, count))
+
+    def vacate(self, slots: Slots, count: int) -> None:
+        """Parked attempts left these slots, and there is nothing to put there."""
+        desk = slots.desk
+        idle = slots.count - len(slots.running)
+        count = min(count, idle)
+        if desk.to or count <= 0 or desk.slots.get((slots.lot, slots.peer)) is not slots:
+            return
+        # The lower demand goes first, or the auction would seek at once what comes back.
+        self._ask(desk, min(desk.asked, max(desk.demand(self._parameters.units), 0)))
+        self._give_back(desk, slots, count)
+
+    def wake(self, now: int, attempts: Attempts) -> None:
+        """Looks again at desks whose time has come."""
+        for desk in tuple(self._timed):
+            if desk.again_at <= now:
+                desk.again_at = NEVER
+                attempts.dirty[desk] = None
+            if desk.check_at <= now:
+                desk.check_at = NEVER
+                self._look_for_idle(desk, now)
+                attempts.dirty[desk] = None
+
+    def _look_for_idle(self, desk: Desk, now: int) -> None:
+        """Returns the slots that nothing was put into since the last look."""
+        if len(desk.line) and not desk.is_saturated:
+            for slots in desk.slots.values():
+                slots.peak = slots.count
+            return
+        idle = [(slots, slots.count - slots.peak) for slots in desk.slots.values()]
+        used = sum(slots.peak for slots in desk.slots.values())
+        wanted = min(desk.asked, max(desk.demand(self._parameters.units), used))
+        if wanted < desk.asked:
+            self._ask(desk, wanted)
+        for slots, count in idle:
+            slots.peak = min(slots.count, len(slots.running))
+            if count > 0:
+                self._give_back(desk, slots, count)
+
+    def _time(self, desk: Desk) -> None:
+        if min(desk.check_at, desk.again_at) < NEVER:
+            self._timed[desk] = None
+        else:
+            self._timed.pop(desk, None)
+
+    def deadline(self) -> int:
+        """When `wake` is wanted."""
+        least = NEVER
+        for desk in self._timed:
+            least = min(least, desk.check_at, desk.again_at)
+        return least

@@ -1,0 +1,266 @@
+"""Which slot gets which task: late binding, windows, and who is kept out of the tail.
+
+A `Desk` is one skill (or one skill at one peer, for strategy ``direct``): its
+line of tasks, and the slots held for it. Pure: it decides, `attempts.py` acts.
+
+Invariants: a slot's attempts are counted where they run (`slots-add-up`).
+"""
+
+from collections.abc import Iterator
+
+from protocols.machine import MICROSECOND_NS, MILLISECOND_NS
+from protocols.tasks.catalogue import KnownSkill
+from protocols.tasks.line import Line
+from protocols.tasks.messages import BATCH_LIMIT
+from protocols.tasks.pace import Pace
+from protocols.tasks.parameters import NEVER, PARKED_PER_SLOT, PARKED_SPARE
+from protocols.tasks.task import Task
+
+Key = tuple[str, str, bytes]
+"""Skill, version, and the one peer for ``direct`` (else empty)."""
+
+TAIL_PER_SLOT = 4
+"""The tail begins when so many tasks a slot are left."""
+PLENTY_PER_SLOT = 2
+"""Binding ahead is harmless while more than so many tasks a slot are left."""
+TAIL_LOOK_LIMIT = 64
+"""Tasks, and busy slots, that one tail estimate looks at."""
+DIRECT_SLOTS = 4
+
+
+class Slots:
+    """Slots of one lot at one peer. `running` are attempts that occupy them."""
+
+    __slots__ = (
+        "answered_at", "claimed_us", "count", "desk", "lot", "pace", "peak", "peer", "running",
+        "window",
+    )  # fmt: skip
+
+    def __init__(self, desk: "Desk", lot: str, peer: bytes, claimed_us: int, pace: Pace) -> None:
+        self.desk = desk
+        self.lot = lot
+        self.peer = peer
+        self.count = 0
+        self.claimed_us = claimed_us
+        self.pace = pace
+        self.running: dict[Task, None] = {}
+        self.window = 1
+        self.peak = 0
+        self.answered_at = 0
+
+    def expected_us(self, weight_us: int) -> float:
+        """How long a task would last here: measured, else claimed; 0 where unknown."""
+        return self.pace.expected_us(weight_us) or float(self.claimed_us)
+
+    def grow(self, target_us: int) -> None:
+        """Results came: the window may double, up to what the pace allows."""
+        self.window = min(max(self.window * 2, 2), self.pace.window(target_us, True), BATCH_LIMIT)
+
+
+class Desk:
+    """One skill's line, slots and demand."""
+
+    def __init__(self, key: Key, target_us: int) -> None:
+        self.key = key
+        self.skill, self.version, self.to = key
+        self.line = Line()
+        self.slots: dict[tuple[str, bytes], Slots] = {}
+        self.paces: dict[bytes, Pace] = {}
+        self.free: dict[Slots, None] = {}
+        """Slots that may have room."""
+        self.total = 0
+        self.running = 0
+        """Attempts out that are not parked, those without slots of ours included."""
+        self.parked = 0
+        self.delayed = 0
+        self.avoiding = 0
+        """Tasks at the head of the line that insist on another peer than those that have room."""
+        self.asked = 0
+        self.known: KnownSkill | None = None
+        """The skill as it was when a task was accepted last; None after a restart."""
+        self.check_at = NEVER
+        """When to look for idle slots."""
+        self.again_at = NEVER
+        """When to try again to bind what was held back."""
+        self._target_us = target_us
+
+    # Slots.
+
+    def hold(self, lot: str, peer: bytes, count: int, claimed_us: int) -> Slots:
+        """More slots are held."""
+        slots = self.slots.get((lot, peer))
+        if slots is None:
+            pace = self.paces.setdefault(peer, Pace())
+            slots = self.slots[(lot, peer)] = Slots(self, lot, peer, claimed_us, pace)
+            if pace.samples:
+                slots.window = pace.window(self._target_us, True)
+        slots.count += count
+        slots.peak = slots.count
+        self.total += count
+        self.free[slots] = None
+        return slots
+
+    def drop(self, slots: Slots, count: int) -> None:
+        """Slots are held no more; what runs there goes on without."""
+        assert 0 < count <= slots.count, "slots-add-up: only slots that are held are given up"
+        slots.count -= count
+        self.total -= count
+        if not slots.count:
+            del self.slots[(slots.lot, slots.peer)]
+            self.free.pop(slots, None)
+            for task in slots.running:
+                assert task.current is not None, "slots-add-up: a running task has an attempt"
+                task.current.slots = None
+            slots.running.clear()
+
+    # Demand.
+
+    def demand(self, most: int) -> int:
+        """How many slots could be filled now."""
+        waiting = self.line.children if self.is_saturated else len(self.line)
+        return min(most, waiting + self.running + self.avoiding)
+
+    @property
+    def is_saturated(self) -> bool:
+        """So many tasks are parked that only children may start."""
+        return self.parked > PARKED_PER_SLOT * self.total + PARKED_SPARE
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is known here that would be missed."""
+        return not (len(self.line) or self.running or self.parked or self.delayed or self.slots)
+
+    def has_idle(self) -> bool:
+        """Whether a slot has nothing to run."""
+        return any(len(slots.running) < slots.count for slots in self.free)
+
+    def estimate_us(self) -> int:
+        """The expected duration of one task, over all peers; 0 where unknown."""
+        known = [pace.mean_us for pace in self.paces.values() if pace.samples]
+        return int(sum(known) / len(known)) if known else 0
+
+    # Binding.
+
+    def fill(self, now: int) -> Iterator[tuple[Slots, list[Task]]]:
+        """Yields tasks for slots, fastest first; the caller binds them before going on."""
+        self.again_at = NEVER
+        self.avoiding = 0
+        if not len(self.line) or not self.free:
+            return
+        ready = list(self.free)
+        if len(ready) > 1:
+            ready.sort(key=lambda slots: slots.expected_us(0))
+        for slots in ready:
+            if not len(self.line):
+                return
+            room = self._room(slots)
+            if room <= 0:
+                del self.free[slots]
+                continue
+            # A refill is worth a message when it is a good part of the window.
+            if slots.window >= 8 and 0 < room < slots.window * slots.count // 4:
+                continue
+            tasks = self._take(slots, self._share(slots, room), now)
+            if tasks:
+                yield slots, tasks
+
+    def _is_plenty(self) -> bool:
+        return len(self.line) > PLENTY_PER_SLOT * self.total
+
+    def _room(self, slots: Slots) -> int:
+        window = slots.window
+        if window <= 2 and not self.to:
+            window = min(window, slots.pace.window(self._target_us, self._is_plenty()))
+        return slots.count * window - len(slots.running)
+
+    def _share(self, slots: Slots, room: int) -> int:
+        """At most a fair part of what is left, but no less than half a millisecond's work."""
+        fair = -(-len(self.line) * slots.count // self.total)
+        service_us = slots.pace.mean_us
+        least = int(self._target_us / 8 / max(service_us, 1.0)) if slots.pace.samples else 1
+        return min(room, BATCH_LIMIT, max(fair, least, slots.count - len(slots.running)))
+
+    def _take(self, slots: Slots, most: int, now: int) -> list[Task]:
+        tasks: list[Task] = []
+        aside: list[Task] = []
+        line = self.line
+        only_children = self.is_saturated
+        if len(line) <= TAIL_PER_SLOT * self.total and not self._is_worth(slots, now):
+            self._look_again(now + int(slots.expected_us(0) * MICROSECOND_NS) // 8)
+            return tasks
+        while len(tasks) < most and len(aside) < TAIL_LOOK_LIMIT:
+            task = line.pop()
+            if task is None:
+                break
+            if task.avoid and now < task.avoid_until and slots.peer in task.avoid:
+                self._look_again(task.avoid_until)
+                aside.append(task)
+            elif only_children and not task.envelope.depth:
+                aside.append(task)
+            else:
+                tasks.append(task)
+        if aside:
+            line.put_back(aside)
+            if not only_children:
+                self.avoiding = max(self.avoiding, len(aside))
+        return tasks
+
+    def _look_again(self, at: int) -> None:
+        self.again_at = min(self.again_at, at)
+
+    def _is_worth(self, slots: Slots, now: int) -> bool:
+        """Whether a task here would end before all that is left could on faster slots."""
+        if len(self.slots) == 1 or len(self.line) > TAIL_LOOK_LIMIT:
+            return True
+        tasks = self.line.upcoming()
+        mine = slots.expected_us(tasks[0].weight_us)
+        if mine * MICROSECOND_NS < MILLISECOND_NS:
+            return True
+        ready = self._faster(slots, mine, tasks[0].weight_us, now)
+        if not ready:
+            return True
+        for task in tasks:
+            best, end = -1, mine
+            for index, (at, other) in enumerate(ready):
+                ends = at + other.expected_us(task.weight_us)
+                if ends <= end:
+                    best, end = index, ends
+            if best < 0:
+                return True
+            ready[best] = (end, ready[best][1])
+        return False
+
+    def _faster(
+        self, slots: Slots, mine: float, weight_us: int, now: int
+    ) -> list[tuple[float, Slots]]:
+        """When each faster slot is expected to be free, microseconds from now."""
+        ready: list[tuple[float, Slots]] = []
+        for other in self.slots.values():
+            if other is slots or other.expected_us(weight_us) >= mine:
+                continue
+            busy = [0.0] * other.count
+            for task in other.running:
+                assert task.current is not None, "slots-add-up: a running task has an attempt"
+                expected = other.expected_us(task.weight_us)
+                elapsed = (now - task.current.started) / MICROSECOND_NS
+                # A guess without weight says little of what is left.
+                least = expected / 16 if task.weight_us else expected / 2
+                first = busy.index(min(busy))
+                busy[first] += max(expected - elapsed, least)
+            ready.extend((at, other) for at in busy)
+            if len(ready) >= TAIL_LOOK_LIMIT:
+                break
+        return ready
+
+    def check(self) -> None:
+        """Asserts that counts are counts."""
+        total = 0
+        for (lot, peer), slots in self.slots.items():
+            total += slots.count
+            assert slots.count > 0, "slots-add-up: empty slots are kept"
+            assert (slots.lot, slots.peer) == (lot, peer), "slots-add-up: misfiled"
+            for task in slots.running:
+                attempt = task.current
+                assert attempt is not None, "slots-add-up: a running task has an attempt"
+                assert attempt.slots is slots, "slots-add-up: an attempt at two slots"
+        assert total == self.total, "slots-add-up: the total is wrong"

@@ -1,0 +1,180 @@
+"""What becomes of a task whose attempt ended without a result.
+
+A failure of the handler uses up a retry and waits its backoff; a loss of the
+peer uses none, goes to the front, and is bounded on its own; a refusal costs
+nothing until it is the third.
+"""
+
+import random
+
+from protocols.machine import Now
+from protocols.tasks.catalogue import Catalogue
+from protocols.tasks.events import AttemptsFailed
+from protocols.tasks.ledger import Ledger
+from protocols.tasks.lifecycle import (
+    ACCEPTED,
+    DEAD,
+    FAILED,
+    LOST,
+    REFUSED,
+    RETRIED_STATUSES,
+    WAITING,
+)
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import TaskParameters
+from protocols.tasks.records import AttemptsEnded, Ending
+from protocols.tasks.settling import MESSAGE_LIMIT, Settling
+from protocols.tasks.task import Attempt, Task
+from protocols.tasks.timetable import Timetable
+
+REFUSALS_FREE = 3
+"""Refusals after which a task waits a little before it is offered again."""
+AVOID_MOST = 16
+
+
+class Failing:
+    """Retries, losses, dead letters. `flush` closes the step."""
+
+    def __init__(
+        self,
+        parameters: TaskParameters,
+        ledger: Ledger,
+        settling: Settling,
+        catalogue: Catalogue,
+        timetable: Timetable,
+        outbox: Outbox,
+        rng: random.Random,
+    ) -> None:
+        self._parameters = parameters
+        self._ledger = ledger
+        self._settling = settling
+        self._catalogue = catalogue
+        self._timetable = timetable
+        self._outbox = outbox
+        self._rng = rng
+        self._endings: list[Ending] = []
+        self._told: dict[bytes, list[tuple[str, int, str, str, bool]]] = {}
+        self._wall = 0
+
+    def failed(self, task: Task, status: str, kind: str, message: str, now: Now) -> None:
+        """The attempt that is out ended with `status`, which is not ``ok``."""
+        attempt = self._ended(task, status, message, now)
+        if status == "cancelled":
+            # Nobody here asked for it, so its worker let go of it.
+            self._lose(task, attempt, message or "its worker stopped it", now)
+            return
+        if status in RETRIED_STATUSES:
+            task.failures += 1
+            if task.failures <= task.envelope.retries:
+                self._tell(task, attempt, True)
+                self._record(task, attempt)
+                due = self._wait(task, task.failures, now)
+                self._avoid(task, attempt.peer, due)
+                return
+            if task.envelope.retries:
+                text = f"{task.failures} attempts failed; the last: {message}"
+                self._tell(task, attempt, False)
+                self._settling.end(task, DEAD, kind, text, now, attempt)
+                return
+        self._tell(task, attempt, False)
+        self._settling.end(task, FAILED, kind, message, now, attempt)
+
+    def lost(self, task: Task, why: str, now: Now) -> None:
+        """The attempt that is out was lost with its peer."""
+        attempt = self._ended(task, LOST, why, now)
+        self._lose(task, attempt, why, now)
+
+    def _lose(self, task: Task, attempt: Attempt, why: str, now: Now) -> None:
+        attempt.status = LOST
+        task.losses += 1
+        if task.losses >= self._parameters.losses:
+            self._tell(task, attempt, False)
+            text = f"{task.losses} peers were lost while they ran it; the last: {why}"
+            self._settling.end(task, DEAD, "PoisonTask", text, now, attempt)
+            return
+        self._tell(task, attempt, True)
+        self._record(task, attempt)
+        self._settling.release(task)
+        task.move(ACCEPTED)
+        task.desk.line.push_front(task)
+
+    def refused(self, task: Task, reason: str, now: Now) -> None:
+        """The worker's peer would not run it."""
+        attempt = self._ended(task, REFUSED, reason, now)
+        task.refusals += 1
+        self._record(task, attempt)
+        if task.refusals >= REFUSALS_FREE:
+            self._wait(task, min(task.refusals - REFUSALS_FREE + 1, 4), now)
+            return
+        self._settling.release(task)
+        task.move(ACCEPTED)
+        task.desk.line.push_front(task)
+
+    def due(self, task: Task) -> None:
+        """The backoff is over."""
+        assert task.state == WAITING, "one-place: only a task that waits is due"
+        task.desk.delayed -= 1
+        task.move(ACCEPTED)
+        task.desk.line.push_front(task)
+
+    def _ended(self, task: Task, status: str, message: str, now: Now) -> Attempt:
+        attempt = task.current
+        assert attempt is not None, "one-attempt-out: nothing is out"
+        attempt.status = status
+        attempt.message = message[:MESSAGE_LIMIT]
+        attempt.ended_wall = self._wall = now.wall_ns
+        return attempt
+
+    def _wait(self, task: Task, times: int, now: Now) -> int:
+        self._settling.release(task)
+        task.move(WAITING)
+        task.desk.delayed += 1
+        first, most = self._parameters.retry_first_ns, self._parameters.retry_most_ns
+        pause = min(first << min(times - 1, 32), most)
+        pause = int(pause * (0.5 + self._rng.random()))
+        due = now.monotonic_ns + pause
+        self._timetable.retry(due, task)
+        return due
+
+    def _avoid(self, task: Task, peer: bytes, due: int) -> None:
+        """Another peer next time, if there is one."""
+        avoid = (*(each for each in task.avoid if each != peer), peer)[-AVOID_MOST:]
+        hosts = self._catalogue.hosts(task.envelope.skill, task.envelope.version)
+        if task.envelope.to or all(host in avoid for host in hosts):
+            avoid = (peer,) if len(hosts) > 1 and not task.envelope.to else ()
+        task.avoid = avoid
+        task.avoid_until = due + self._parameters.avoid_ns
+
+    def _record(self, task: Task, attempt: Attempt) -> None:
+        self._endings.append(Ending(task.id, attempt.number, attempt.status, attempt.message))
+
+    def _tell(self, task: Task, attempt: Attempt, retried: bool) -> None:
+        entry = (task.id, attempt.number, attempt.status, attempt.message, retried)
+        self._told.setdefault(attempt.peer, []).append(entry)
+
+    def flush(self) -> None:
+        """Records and tells all that ended since the last call."""
+        if self._endings:
+            self._outbox.persist(AttemptsEnded(self._wall, tuple(self._endings)))
+            self._endings.clear()
+        for peer, told in self._told.items():
+            self._outbox.emit(AttemptsFailed(peer, tuple(told)))
+        self._told.clear()
+
+    def restore(self, task: Task, ending: Ending, wall: int) -> None:
+        """An attempt's end without result, read from disk, while no task is in a line yet.
+
+        A task that waited for its next attempt is due at once.
+        """
+        attempt = task.current
+        if attempt is None or attempt.number != ending.attempt:
+            return
+        attempt.status, attempt.message, attempt.ended_wall = ending.status, ending.message, wall
+        if ending.status == LOST:
+            task.losses += 1
+        elif ending.status == REFUSED:
+            task.refusals += 1
+        else:
+            task.failures += 1
+        self._settling.release(task)
+        task.state = ACCEPTED

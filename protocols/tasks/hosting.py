@@ -1,0 +1,202 @@
+"""What a worker's peer runs: the jobs it holds, and how many of a skill at once.
+
+States of a job: queued, running, parked, returning (it wants its place again),
+ended (until its result is acknowledged).
+Invariants: `within-capacity`: never more jobs run than the skill has slots; for
+jobs under a millisecond, than are handed over in one chunk.
+"""
+
+from collections import deque
+
+from protocols.machine import MILLISECOND_NS
+from protocols.tasks.events import RunJob
+from protocols.tasks.messages import Job, JobKey, Outcome
+from protocols.tasks.parameters import (
+    CHUNK_LIMIT,
+    DIRECT_QUEUE_PER_SLOT,
+    DIRECT_QUEUE_SPARE,
+    NEVER,
+)
+from protocols.tasks.skills import SkillSpec
+from protocols.tasks.task import NIL
+
+QUEUED, HANDED, PARKED, RETURNING, ENDED = "queued", "running", "parked", "returning", "ended"
+SHORT_US = 1_000
+MEMORY = 16
+
+
+class HeldJob:
+    """One attempt that this peer holds for a custodian."""
+
+    __slots__ = (
+        "custodian", "deadline", "due", "hosted", "is_begun", "is_direct", "is_stopped", "job",
+        "key", "size", "state",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        custodian: bytes,
+        key: tuple[str, int],
+        job: Job,
+        hosted: "Hosted",
+        is_direct: bool,
+        now: int,
+    ) -> None:
+        self.custodian = custodian
+        self.key = key
+        self.job: Job | None = job
+        self.hosted = hosted
+        self.is_direct = is_direct
+        self.size = len(job.input)
+        self.deadline = now + job.deadline_ms * MILLISECOND_NS if job.deadline_ms else NEVER
+        self.due = NEVER
+        self.state = QUEUED
+        self.is_begun = False
+        self.is_stopped = False
+
+
+class Hosted:
+    """One skill that this peer hosts, and its jobs."""
+
+    __slots__ = (
+        "_begun", "_handed", "direct", "due", "mean_us", "observed_at", "queue", "returning",
+        "running", "samples", "slots", "spec", "timed", "told_mean_us", "told_queued",
+    )  # fmt: skip
+
+    def __init__(self, spec: SkillSpec, slots: int) -> None:
+        self.spec = spec
+        self.slots = slots
+        self.queue: deque[HeldJob] = deque()
+        self.returning: deque[HeldJob] = deque()
+        self.running = 0
+        self.direct = 0
+        self.mean_us = 0.0
+        self.samples = 0
+        self.timed: dict[HeldJob, None] = {}
+        """Jobs that have begun and must end in time."""
+        self.due = NEVER
+        self.observed_at = 0
+        self.told_queued = 0
+        self.told_mean_us = 0
+        self._handed: deque[HeldJob] = deque()
+        self._begun = 0
+
+    @property
+    def limit(self) -> int:
+        """How many jobs may be with the agents at once."""
+        if self.samples and self.mean_us < SHORT_US and self.slots:
+            return max(self.slots, CHUNK_LIMIT)
+        return self.slots
+
+    @property
+    def direct_limit(self) -> int:
+        """How many jobs that came without a lot may be held."""
+        return max(DIRECT_QUEUE_PER_SLOT * self.slots + DIRECT_QUEUE_SPARE, self.limit)
+
+    @property
+    def queued(self) -> int:
+        """Jobs assigned and not ended, parked ones aside."""
+        return len(self.queue) + self.running + len(self.returning)
+
+    def hand(self, job: HeldJob, now: int) -> None:
+        """A job goes to the agents."""
+        job.state = HANDED
+        self.running += 1
+        self._handed.append(job)
+        self.begin(now)
+
+    def begin(self, now: int) -> None:
+        """As many handed jobs as there are slots are taken to have begun, in order.
+
+        Agents run what they are handed in this order, so the time of a job does
+        not count while those before it in its chunk run.
+        """
+        while self._begun < self.slots and self._handed:
+            job = self._handed.popleft()
+            if job.state != HANDED:
+                continue
+            job.is_begun = True
+            self._begun += 1
+            assert job.job is not None, "within-capacity: a job that has ended begins"
+            timeout_ms = job.job.timeout_ms
+            due = now + timeout_ms * MILLISECOND_NS if timeout_ms else NEVER
+            job.due = min(due, job.deadline)
+            if job.due < NEVER:
+                self.timed[job] = None
+                self.due = min(self.due, job.due)
+
+    def pause(self, job: HeldJob) -> None:
+        """A running job gives its place back; it may still be timed."""
+        self.running -= 1
+        if job.is_begun:
+            self._begun -= 1
+            job.is_begun = False
+
+    def resume(self, job: HeldJob) -> None:
+        """A job has its place again."""
+        job.state = HANDED
+        job.is_begun = True
+        self._begun += 1
+        self.running += 1
+
+    def leave(self, job: HeldJob) -> None:
+        """A job ends, wherever it stands."""
+        if job.state == HANDED:
+            self.pause(job)
+        elif job.state == QUEUED:
+            self.queue.remove(job)
+        elif job.state == RETURNING:
+            self.returning.remove(job)
+        job.state = ENDED
+        if job.is_direct:
+            self.direct -= 1
+        if job.due < NEVER:
+            self.timed.pop(job, None)
+
+    def observe(self, count: int, elapsed_us: int) -> None:
+        """Takes the durations of jobs that ended."""
+        self.samples = min(self.samples + count, 1 << 30)
+        share = min(1.0, count / min(self.samples, MEMORY))
+        self.mean_us += (elapsed_us / count - self.mean_us) * share
+
+    def overdue(self, now: int) -> list[HeldJob]:
+        """Jobs to stop, each once."""
+        due = [job for job in self.timed if job.due <= now]
+        for job in due:
+            del self.timed[job]
+            job.due = NEVER
+        self.due = min((job.due for job in self.timed), default=NEVER)
+        return due
+
+    def check(self) -> None:
+        """Asserts that no more runs than may."""
+        assert self.running >= 0, "within-capacity: fewer than none run"
+        assert self._begun <= self.running, "within-capacity: more have begun than run"
+        assert self.direct >= 0, "within-capacity: fewer than no direct jobs"
+        for job in self.queue:
+            assert job.state == QUEUED, "within-capacity: a job in the queue is not queued"
+
+
+def key_of(job: HeldJob) -> JobKey:
+    """The job's name on the wire."""
+    return JobKey(*job.key)
+
+
+def outcome_without_value(job: HeldJob, status: str, kind: str, message: str) -> Outcome:
+    """How an attempt ended that gave no value."""
+    return Outcome(job.key[0], job.key[1], status, NIL, 0, kind, message)
+
+
+def run_of(held: HeldJob, now: int) -> RunJob:
+    """What the agents are given, with what remains of the deadline."""
+    job = held.job
+    assert job is not None, "held-once: a job that has ended is run"
+    deadline_ms = 0
+    if held.deadline < NEVER:
+        deadline_ms = max(1, (held.deadline - now) // MILLISECOND_NS)
+    spec = held.hosted.spec
+    return RunJob(
+        held.custodian, job.task, job.term, job.attempt, spec.name, spec.version, job.input,
+        job.timeout_ms, deadline_ms, job.depth, job.traceparent, job.parent, job.space,
+        job.principal,
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""All tasks of one custodian, and the sums over them.
+
+Invariants:
+    one-place: an accepted task waits in a line, runs, waits for a retry, or is settled.
+    one-attempt-out: a task has at most one attempt out, at one peer.
+    tasks-add-up: the counts and bytes of undecided and settled tasks are sums.
+"""
+
+from collections import deque
+
+from protocols.tasks.lifecycle import ACCEPTED, RUNNING, SETTLED, UNDECIDED
+from protocols.tasks.parameters import TaskParameters
+from protocols.tasks.task import Task
+
+
+class Ledger:
+    """Tasks by id, attempts out by peer, children by parent."""
+
+    def __init__(self, parameters: TaskParameters) -> None:
+        self._parameters = parameters
+        self.tasks: dict[str, Task] = {}
+        self.open_tasks = 0
+        self.open_bytes = 0
+        self.settled_bytes = 0
+        self.flights: dict[bytes, dict[Task, None]] = {}
+        """Tasks with an attempt out, by peer."""
+        self.children: dict[str, dict[str, None]] = {}
+        """Children of a task, whether or not that is known here."""
+        self._settled: deque[str] = deque()
+
+    def add(self, task: Task) -> None:
+        """A task was accepted."""
+        self.tasks[task.id] = task
+        self.open_tasks += 1
+        self.open_bytes += task.size
+        parent = task.envelope.parent
+        if parent:
+            self.children.setdefault(parent, {})[task.id] = None
+
+    def settle(self, task: Task) -> None:
+        """A task has just been settled: its input goes, its end is kept for a while."""
+        self.open_tasks -= 1
+        self.open_bytes -= task.size
+        task.size = len(task.value) + len(task.error_message)
+        self.settled_bytes += task.size
+        self._settled.append(task.id)
+        if (
+            len(self._settled) > self._parameters.settled_tasks
+            or self.settled_bytes > self._parameters.settled_bytes
+        ):
+            self._forget_oldest()
+
+    def forget_old(self, wall_ns: int) -> None:
+        """Settled tasks beyond their age vanish."""
+        oldest = wall_ns - self._parameters.settled_age_ns
+        while self._settled and self.tasks[self._settled[0]].settled_wall < oldest:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        task = self.tasks.pop(self._settled.popleft())
+        self.settled_bytes -= task.size
+        parent = task.envelope.parent
+        if parent:
+            siblings = self.children.get(parent)
+            if siblings is not None:
+                siblings.pop(task.id, None)
+                if not siblings:
+                    del self.children[parent]
+
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether so many more tasks, of so many bytes, may be undecided here."""
+        return (
+            self.open_tasks + count <= self._parameters.pending_tasks
+            and self.open_bytes + size <= self._parameters.pending_bytes
+        )
+
+    def take_off(self, peer: bytes, task: Task) -> None:
+        """An attempt goes out."""
+        flights = self.flights.get(peer)
+        if flights is None:
+            flights = self.flights[peer] = {}
+        flights[task] = None
+
+    def land(self, peer: bytes, task: Task) -> None:
+        """An attempt is out no more."""
+        flights = self.flights[peer]
+        del flights[task]
+        if not flights:
+            del self.flights[peer]
+
+    def check(self) -> None:
+        """Asserts what is said on top."""
+        undecided = [task for task in self.tasks.values() if task.state in UNDECIDED]
+        assert self.open_tasks == len(undecided), "tasks-add-up: undecided tasks"
+        assert self.open_bytes == sum(task.size for task in undecided), "tasks-add-up: open bytes"
+        settled = [task for task in self.tasks.values() if task.state in SETTLED]
+        assert len(self._settled) == len(settled), "tasks-add-up: settled tasks"
+        assert self.settled_bytes == sum(t.size for t in settled), "tasks-add-up: settled bytes"
+        out: dict[Task, bytes] = {}
+        for peer, flights in self.flights.items():
+            for task in flights:
+                assert task not in out, "one-attempt-out: an attempt at two peers"
+                out[task] = peer
+        waiting: dict[int, int] = {}
+        for task in self.tasks.values():
+            if task.state == RUNNING:
+                assert task.current is not None, "one-place: running without an attempt"
+                assert out.get(task) == task.current.peer, "one-attempt-out: out at another peer"
+            else:
+                assert task.current is None, f"one-place: {task.state} with an attempt out"
+                assert task not in out, f"one-attempt-out: {task.state}, and out"
+            if task.state == ACCEPTED:
+                waiting[id(task.desk)] = waiting.get(id(task.desk), 0) + 1
+                assert task in task.desk.line.upcoming(), "one-place: accepted, and in no line"
+        for task in undecided:
+            expected = waiting.get(id(task.desk), 0)
+            assert len(task.desk.line) == expected, "one-place: a line counts wrong"

@@ -1,0 +1,72 @@
+"""How fast a peer runs a skill, as its custodian sees it.
+
+Durations in microseconds. The mean is cumulative over the first samples and
+then moves, so that few noisy samples do not swing it.
+"""
+
+MEMORY = 32
+"""Samples after which the mean moves by 1/32 with each further one."""
+ROUND_TRIP_FIRST_US = 1_000.0
+ROUND_TRIP_MOST_US = 250_000.0
+
+
+class Pace:
+    """Means for one peer and one skill."""
+
+    __slots__ = ("_weighed", "_weighed_us", "interval_us", "mean_us", "round_trip_us", "samples")
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.mean_us = 0.0
+        self.interval_us = 0.0
+        self.round_trip_us = ROUND_TRIP_FIRST_US
+        self._weighed = 0.0
+        self._weighed_us = 0.0
+
+    def observe(self, count: int, elapsed_us: int) -> None:
+        """Takes the sum of the durations of `count` tasks."""
+        self.samples = min(self.samples + count, 1 << 30)
+        share = min(1.0, count / min(self.samples, MEMORY))
+        self.mean_us += (elapsed_us / count - self.mean_us) * share
+
+    def observe_weight(self, weight_us: int, elapsed_us: int) -> None:
+        """Takes a caller's estimate beside the truth."""
+        if self._weighed > weight_us * 4 * MEMORY:
+            self._weighed /= 2
+            self._weighed_us /= 2
+        self._weighed += weight_us
+        self._weighed_us += elapsed_us
+
+    def observe_interval(self, interval_us: float) -> None:
+        """Takes the time between results of a slot that was never idle."""
+        if not self.interval_us:
+            self.interval_us = interval_us
+        self.interval_us += (interval_us - self.interval_us) / 8
+
+    def observe_round_trip(self, round_trip_us: float) -> None:
+        """Takes what a lone attempt lasted beyond its own duration."""
+        bounded = min(max(round_trip_us, 0.0), ROUND_TRIP_MOST_US)
+        self.round_trip_us += (bounded - self.round_trip_us) / 8
+
+    def expected_us(self, weight_us: int) -> float:
+        """How long a task lasts here; 0 where nothing is known."""
+        if weight_us and self._weighed:
+            return weight_us * self._weighed_us / self._weighed
+        return self.mean_us
+
+    def window(self, target_us: int, is_plenty: bool) -> int:
+        """How many attempts a slot should have out; 1 where nothing is known.
+
+        Args:
+            target_us: the work that a slot is given at once.
+            is_plenty: whether so much is left that binding one ahead costs nothing.
+        """
+        if not self.samples:
+            return 1
+        service_us = max(self.mean_us, self.interval_us, 1.0)
+        window = -int(-(target_us + self.round_trip_us) // service_us)
+        if window <= 2 and service_us >= target_us:
+            # Long enough to go one by one: one more ahead hides the round trip where it
+            # would cost above two per cent, as long as the end is far.
+            return 2 if is_plenty and self.round_trip_us * 50 > service_us else 1
+        return window

@@ -1,0 +1,117 @@
+"""What a custodian writes to its disk. A worker writes nothing.
+
+Wall-clock nanoseconds throughout; monotonic time means nothing after a restart.
+"""
+
+import msgspec
+
+from protocols.tasks.messages import JobKey
+from protocols.tasks.skills import SkillSpec
+from protocols.tasks.task import Envelope
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True):
+    """One task of a submission, beside its envelope."""
+
+    task: str
+    input: msgspec.Raw
+    key: str
+    weight_us: int
+
+
+class TasksRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.accepted"):
+    """A submission was accepted."""
+
+    wall_ns: int
+    groups: tuple[tuple[Envelope, tuple[Accepted, ...]], ...]
+
+
+class AttemptsRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.attempts"):
+    """These attempts were given to a peer."""
+
+    wall_ns: int
+    peer: bytes
+    lot: str
+    attempts: tuple[JobKey, ...]
+
+
+class Ending(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt ended without settling its task. `status` as in `Outcome`, or lost, refused."""
+
+    task: str
+    attempt: int
+    status: str
+    message: str
+
+
+class AttemptsEnded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.ended"):
+    """These attempts ended, and their tasks go on."""
+
+    wall_ns: int
+    endings: tuple[Ending, ...]
+
+
+class End(msgspec.Struct, frozen=True, array_like=True):
+    """The end of one task. `attempt` is the one that decided it; 0 where none did."""
+
+    task: str
+    state: str
+    attempt: int
+    status: str
+    value: msgspec.Raw
+    error_kind: str
+    error_message: str
+    incomplete: bool
+    confidence: int
+    elapsed_us: int
+
+
+class EndsRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.settled"):
+    """These tasks are settled."""
+
+    wall_ns: int
+    ends: tuple[End, ...]
+
+
+class SpecRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.spec"):
+    """A skill's spec, fetched from a peer that hosts it."""
+
+    spec: SkillSpec
+
+
+class KeptAttempt(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt in a snapshot."""
+
+    number: int
+    lot: str
+    peer: bytes
+    started_wall_ns: int
+    ended_wall_ns: int
+    status: str
+    message: str
+
+
+class KeptTask(msgspec.Struct, frozen=True, array_like=True):
+    """One task in a snapshot; `end` is None while it is undecided."""
+
+    envelope: Envelope
+    accepted: Accepted
+    accepted_wall_ns: int
+    fingerprint: bytes
+    failures: int
+    losses: int
+    refusals: int
+    history: tuple[KeptAttempt, ...]
+    settled_wall_ns: int
+    end: End | None
+
+
+class TasksKept(msgspec.Struct, frozen=True, array_like=True, tag="tasks.kept"):
+    """A part of a snapshot."""
+
+    tasks: tuple[KeptTask, ...]
+
+
+RECORDS = (
+    TasksRecorded, AttemptsRecorded, AttemptsEnded, EndsRecorded, SpecRecorded, TasksKept,
+)  # fmt: skip

@@ -1,0 +1,228 @@
+"""What is checked before tasks are accepted, and what they are then made of.
+
+Nothing is changed here: a submission is refused as a whole, or `plan` gives
+what the custodian has to write down.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from protocols.errors import Refused
+from protocols.machine import MILLISECOND_NS, Now
+from protocols.tasks.catalogue import Catalogue, KnownSkill, fault_of
+from protocols.tasks.commands import SubmitTasks, TaskSpec
+from protocols.tasks.ledger import Ledger
+from protocols.tasks.messages import INPUT_LIMIT
+from protocols.tasks.parameters import TaskParameters
+from protocols.tasks.task import Envelope, fingerprint, keyed_id
+
+STRATEGIES = ("auction", "direct")
+BUSY_RETRY_NS = 100 * MILLISECOND_NS
+NAME_LIMIT = 128
+TRACE_LIMIT = 64
+KEY_LIMIT = 256
+NUMBER_LIMIT = 2**40
+"""Milliseconds, priorities, microseconds of weight: far below what arithmetic here minds."""
+
+
+class InputRefused(Refused):
+    """A submission was refused because of one of its tasks, which `index` names."""
+
+    def __init__(self, index: int, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.index = index
+
+
+class Planned(msgspec.Struct):
+    """One task to be: an id of its own where it has a key, else "" until it is accepted."""
+
+    task: str
+    spec: TaskSpec
+    fingerprint: bytes
+
+
+class Group(msgspec.Struct):
+    """Tasks in a row that were submitted alike."""
+
+    envelope: Envelope
+    known: KnownSkill
+    tasks: list[Planned]
+
+
+def _likeness(spec: TaskSpec) -> tuple[object, ...]:
+    return (
+        spec.skill, spec.version, spec.strategy, spec.to, spec.timeout_ms, spec.deadline_ms,
+        spec.retries, spec.priority, spec.budget, spec.traceparent, spec.parent, spec.depth,
+        spec.space, spec.principal,
+    )  # fmt: skip
+
+
+class Submissions:
+    """The checks of one custodian."""
+
+    def __init__(
+        self,
+        parameters: TaskParameters,
+        ledger: Ledger,
+        catalogue: Catalogue,
+        may_submit: Callable[[str], bool],
+    ) -> None:
+        """Takes what is asked; `may_submit(parent)` is False for what a draining peer refuses."""
+        self._parameters = parameters
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._may_submit = may_submit
+
+    def plan(self, command: SubmitTasks, now: Now) -> list[Group] | bytes:
+        """All tasks of a submission, checked; or the digest of a spec that is not here yet.
+
+        Raises:
+            Refused: with the reason; nothing has changed.
+        """
+        specs = command.tasks
+        if len(specs) > self._parameters.batch_tasks:
+            most = self._parameters.batch_tasks
+            raise Refused("TooLarge", f"{len(specs)} tasks at once; submit at most {most}")
+        self._check_room(specs)
+        groups: list[Group] = []
+        batch: dict[str, bytes] = {}
+        likeness: tuple[object, ...] = ()
+        for index, spec in enumerate(specs):
+            like = _likeness(spec)
+            if like != likeness:
+                likeness = like
+                made = self._group(index, specs, spec, now)
+                if isinstance(made, bytes):
+                    return made
+                groups.append(made)
+            group = groups[-1]
+            if not 0 <= spec.weight_us <= NUMBER_LIMIT:
+                raise _refused(index, specs, "InvalidInput", "its weight is out of range")
+            if len(spec.input) > INPUT_LIMIT:
+                raise _refused(
+                    index, specs, "TooLarge",
+                    f"an input of {len(spec.input)} bytes is over {INPUT_LIMIT}; "
+                    "pass a reference to it instead",
+                )  # fmt: skip
+            check = group.known.check_input
+            if check is not None:
+                fault = fault_of(check, spec.input)
+                if fault is not None:
+                    raise _refused(index, specs, "InvalidInput", f"{spec.skill}: {fault}")
+            if spec.key:
+                group.tasks.append(self._keyed(index, specs, spec, batch))
+            else:
+                group.tasks.append(Planned("", spec, b""))
+        return groups
+
+    def _check_room(self, specs: tuple[TaskSpec, ...]) -> None:
+        size = sum([len(spec.input) for spec in specs])
+        if self._ledger.has_room(len(specs), size):
+            return
+        if size > self._parameters.pending_bytes:
+            raise Refused("TooLarge", f"inputs of {size} bytes at once; submit fewer together")
+        raise Refused(
+            "Busy",
+            f"{self._ledger.open_tasks} tasks of {self._ledger.open_bytes} bytes wait here already",
+            BUSY_RETRY_NS,
+        )
+
+    def _keyed(
+        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, batch: dict[str, bytes]
+    ) -> Planned:
+        task_id = keyed_id(spec.space, spec.key)
+        print_ = fingerprint(spec.skill, spec.input)
+        there = self._ledger.tasks.get(task_id)
+        before = batch.setdefault(task_id, there.fingerprint if there is not None else print_)
+        if before != print_ or len(spec.key) > KEY_LIMIT:
+            what = "is too long" if len(spec.key) > KEY_LIMIT else "belongs to another task"
+            raise _refused(
+                index, specs, "KeyConflict",
+                f"the key {spec.key[:64]!r} {what}; use one key for one skill and input",
+            )  # fmt: skip
+        return Planned(task_id, spec, print_)
+
+    def _group(
+        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, now: Now
+    ) -> Group | bytes:
+        if not self._may_submit(spec.parent):
+            raise Refused("Draining", "this peer is being stopped; submit to another one")
+        if spec.strategy not in STRATEGIES:
+            choice = ", ".join(STRATEGIES)
+            raise _refused(
+                index, specs, "UnknownStrategy", f"{spec.strategy[:64]!r} is none of {choice}"
+            )
+        if spec.depth > self._parameters.depth:
+            most = self._parameters.depth
+            raise _refused(
+                index, specs, "TooDeep", f"calls are nested {spec.depth} deep; at most {most} are"
+            )
+        self._check_fields(index, specs, spec)
+        is_direct = spec.strategy == "direct"
+        if is_direct and not self._catalogue.is_here(spec.to):
+            raise _refused(
+                index, specs, "UnknownPeer", "strategy direct needs `to`, the id of a live peer"
+            )
+        to = spec.to if is_direct else b""
+        version = spec.version or self._catalogue.newest(spec.skill, to)
+        digest = self._catalogue.digest_of(spec.skill, version, to) if version else None
+        if version is None or digest is None:
+            raise self._unknown_skill(index, specs, spec, to)
+        known = self._catalogue.known(digest)
+        if known is None:
+            return digest
+        if isinstance(known, str):
+            raise _refused(index, specs, "UnknownSkill", known)
+        return Group(self._envelope(spec, version, to, known, now), known, [])
+
+    def _check_fields(self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec) -> None:
+        texts = (spec.space, spec.principal, spec.parent, spec.traceparent)
+        limits = (NAME_LIMIT, NAME_LIMIT, TRACE_LIMIT, TRACE_LIMIT)
+        numbers = (spec.timeout_ms, spec.deadline_ms, spec.depth, spec.budget, abs(spec.priority))
+        if any(len(text) > limit for text, limit in zip(texts, limits, strict=True)):
+            raise _refused(index, specs, "TooLarge", "a name or trace id is too long")
+        if any(not 0 <= number <= NUMBER_LIMIT for number in numbers):
+            raise _refused(index, specs, "InvalidInput", "a duration or number is out of range")
+
+    def _unknown_skill(
+        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, to: bytes
+    ) -> Refused:
+        where = "that peer hosts" if to else "no live peer hosts"
+        wanted = f"{spec.skill[:64]}@{spec.version[:32]}" if spec.version else spec.skill[:64]
+        near = self._catalogue.near(spec.skill)
+        if spec.skill in near:
+            hint = f"; {spec.skill} is hosted elsewhere, or in another version"
+        elif near:
+            hint = f"; did you mean {' or '.join(near)}?"
+        else:
+            names = self._catalogue.names()
+            hint = f"; known: {', '.join(names[:8])}" if names else "; no skill is hosted at all"
+        text = f"{where} {'no ' if to else ''}{wanted}{hint}"
+        return _refused(index, specs, "UnknownSkill", text)
+
+    def _envelope(
+        self, spec: TaskSpec, version: str, to: bytes, known: KnownSkill, now: Now
+    ) -> Envelope:
+        deadline = now.wall_ns + spec.deadline_ms * MILLISECOND_NS if spec.deadline_ms else 0
+        return Envelope(
+            spec.skill,
+            version,
+            spec.strategy,
+            to,
+            spec.timeout_ms or known.spec.timeout_ms,
+            deadline,
+            spec.retries if spec.retries >= 0 else known.spec.retries,
+            spec.priority,
+            spec.budget,
+            spec.traceparent,
+            spec.parent,
+            spec.depth,
+            spec.space,
+            spec.principal,
+        )
+
+
+def _refused(index: int, specs: tuple[TaskSpec, ...], kind: str, message: str) -> InputRefused:
+    where = f"input {index}: " if len(specs) > 1 else ""
+    return InputRefused(index, kind, where + message)

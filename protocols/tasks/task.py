@@ -1,0 +1,203 @@
+"""A task and its attempts, as their custodian keeps them in memory.
+
+Plain slotted classes, because these are what the hot path changes. What goes to
+disk or over a link is in `records.py` and `messages.py`.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from protocols.tasks.lifecycle import ACCEPTED, TRANSITIONS
+
+if TYPE_CHECKING:
+    from protocols.tasks.dispatch import Desk, Slots
+
+NIL = msgspec.Raw(b"\xc0")
+"""An encoded nil: what stands for a value where there is none."""
+
+_BASE32 = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[index & 31] for index in range(256))
+UNKEYED_ID_LENGTH, KEYED_ID_LENGTH = 16, 20
+FINGERPRINT_BYTES = 16
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """All that tasks submitted alike have in common. Milliseconds; 0 means none."""
+
+    skill: str
+    version: str
+    strategy: str
+    to: bytes
+    timeout_ms: int
+    deadline_wall_ns: int
+    retries: int
+    priority: int
+    budget: int
+    traceparent: str
+    parent: str
+    depth: int
+    space: str
+    principal: str
+
+
+class Attempt:
+    """One try at a task. `slots` is None where it occupies none (any more)."""
+
+    __slots__ = (
+        "ended_wall",
+        "is_heard",
+        "is_parked",
+        "is_resent",
+        "lot",
+        "message",
+        "number",
+        "patience",
+        "peer",
+        "seen",
+        "slots",
+        "started",
+        "started_wall",
+        "status",
+    )
+
+    def __init__(
+        self, number: int, lot: str, peer: bytes, slots: "Slots | None", now: int, wall: int
+    ) -> None:
+        self.number = number
+        self.lot = lot
+        self.peer = peer
+        self.slots = slots
+        self.started = now
+        self.seen = now
+        self.started_wall = wall
+        self.ended_wall = 0
+        self.status = ""
+        self.message = ""
+        self.patience = 1
+        self.is_heard = False
+        self.is_parked = False
+        self.is_resent = False
+
+
+class Task:
+    """One task of this custodian.
+
+    `current` is the attempt that is out, `history` all attempts, `current` included.
+    """
+
+    __slots__ = (
+        "accepted_wall",
+        "attempts",
+        "avoid",
+        "avoid_until",
+        "confidence",
+        "current",
+        "decided",
+        "desk",
+        "elapsed_us",
+        "envelope",
+        "error_kind",
+        "error_message",
+        "failures",
+        "fingerprint",
+        "history",
+        "id",
+        "incomplete",
+        "input",
+        "key",
+        "losses",
+        "producer",
+        "progress",
+        "refusals",
+        "settled_wall",
+        "size",
+        "state",
+        "value",
+        "weight_us",
+    )
+
+    def __init__(
+        self,
+        task_id: str,
+        envelope: Envelope,
+        desk: "Desk",
+        task_input: msgspec.Raw,
+        key: str,
+        weight_us: int,
+        fingerprint: bytes,
+        accepted_wall: int,
+    ) -> None:
+        self.id = task_id
+        self.envelope = envelope
+        self.desk = desk
+        self.input = task_input
+        self.size = len(task_input)
+        self.key = key
+        self.weight_us = weight_us
+        self.fingerprint = fingerprint
+        self.accepted_wall = accepted_wall
+        self.state = ACCEPTED
+        self.current: Attempt | None = None
+        self.history: list[Attempt] = []
+        self.attempts = 0
+        self.failures = 0
+        self.losses = 0
+        self.refusals = 0
+        self.avoid: tuple[bytes, ...] = ()
+        self.avoid_until = 0
+        self.settled_wall = 0
+        self.decided = 0
+        self.value = NIL
+        self.error_kind = ""
+        self.error_message = ""
+        self.incomplete = False
+        self.producer = b""
+        self.confidence = -1
+        self.elapsed_us = 0
+        self.progress = ""
+
+    def move(self, state: str) -> None:
+        """Changes the state along the table of `lifecycle.py`."""
+        assert (self.state, state) in TRANSITIONS, f"settled-stays: {self.state} to {state}"
+        self.state = state
+
+    def attempt(self, number: int) -> Attempt | None:
+        """The attempt of that number, the newest first."""
+        for attempt in reversed(self.history):
+            if attempt.number == number:
+                return attempt
+        return None
+
+
+class Ids:
+    """Makes the ids of tasks without key: a hash of peer, boot and a counter."""
+
+    def __init__(self, me: bytes, boot: int) -> None:
+        self._prefix = hashlib.blake2b(
+            me + boot.to_bytes(8, "big"), digest_size=UNKEYED_ID_LENGTH, person=b"mesh task"
+        )
+        self._counter = 0
+
+    def next(self) -> str:
+        """An id that no task of any peer or boot has had."""
+        self._counter += 1
+        state = self._prefix.copy()
+        state.update(self._counter.to_bytes(8, "big"))
+        return state.digest().translate(_BASE32).decode()
+
+
+def keyed_id(space: str, key: str) -> str:
+    """The id of a task with an idempotency key, the same at every peer."""
+    name = space.encode()
+    body = len(name).to_bytes(4, "big") + name + key.encode()
+    digest = hashlib.blake2b(body, digest_size=KEYED_ID_LENGTH, person=b"mesh keyed task").digest()
+    return digest.translate(_BASE32).decode()
+
+
+def fingerprint(skill: str, task_input: msgspec.Raw) -> bytes:
+    """What must be the same when a key is used again."""
+    name = skill.encode()
+    state = hashlib.blake2b(len(name).to_bytes(4, "big") + name, digest_size=FINGERPRINT_BYTES)
+    state.update(task_input)
+    return state.digest()

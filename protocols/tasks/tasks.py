@@ -1,0 +1,201 @@
+"""The tasks machine: custodian and worker of one peer, as one `protocols.machine.Machine`.
+
+See docs/protocols/tasks.md. Custodian and worker know nothing of each other: a
+peer that works for itself sends itself messages, as to any other.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from protocols.effects import Effect
+from protocols.errors import Refused
+from protocols.machine import Instant, Now
+from protocols.tasks import commands, messages
+from protocols.tasks.catalogue import Catalogue, Compile
+from protocols.tasks.custodian import Custodian
+from protocols.tasks.events import Drained, TaskView
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import NEVER, TaskParameters
+from protocols.tasks.records import SpecRecorded
+from protocols.tasks.restoring import Restoring, kept_records
+from protocols.tasks.views import view_of
+from protocols.tasks.worker import Worker
+
+
+class Tasks:
+    """Tasks of one peer: those it keeps, and those it runs."""
+
+    def __init__(
+        self,
+        me: bytes,
+        boot: int,
+        parameters: TaskParameters,
+        rng: random.Random,
+        compile_schema: Compile,
+    ) -> None:
+        """Takes who this is and how it may check values.
+
+        Args:
+            me: this peer's id.
+            boot: how often this peer has started.
+            parameters: the numbers of the protocol.
+            rng: for jitter.
+            compile_schema: turns JSON Schema text into a check, which answers None or
+                what is wrong and where; raises ValueError for what is no schema.
+        """
+        self._me = me
+        self._outbox = Outbox()
+        self._catalogue = Catalogue(me, parameters, compile_schema, self._outbox)
+        self._worker = Worker(boot, parameters, self._outbox)
+        self._custodian = Custodian(
+            me, boot, parameters, self._catalogue, self._outbox, rng, self._may_submit
+        )
+        self._has_told_drained = False
+        self._commands: dict[type[msgspec.Struct], Callable[[Any, Now], None]] = {
+            commands.SubmitTasks: self._custodian.submit,
+            commands.JobsEnded: lambda command, now: self._worker.ended(command),
+            commands.JobParked: lambda command, now: self._worker.parked(command),
+            commands.JobProgress: lambda command, now: self._worker.progress(command),
+            commands.SlotsHeld: self._on_slots_held,
+            commands.SlotsGone: self._on_slots_gone,
+            commands.SlotsLent: lambda command, now: self._worker.lent(command),
+            commands.PeerUp: self._on_peer_up,
+            commands.PeerDown: self._on_peer_down,
+            commands.HostSkills: self._on_host_skills,
+            commands.CancelTasks: self._custodian.cancel,
+            commands.LookUpTask: self._custodian.look_up,
+            commands.ListTasks: lambda command, now: self._custodian.list(command),
+            commands.AttachTasks: lambda command, now: self._custodian.attach(command),
+            commands.Drain: lambda command, now: self._worker.drain(now),
+        }
+        custodian, worker, catalogue = self._custodian, self._worker, self._catalogue
+        self._messages: dict[type[msgspec.Struct], Callable[[bytes, Any, Now], None]] = {
+            messages.Assign: worker.assign,
+            messages.Results: custodian.attempts.results,
+            messages.ResultsAck: lambda link, message, now: worker.acknowledged(link, message),
+            messages.Rejected: custodian.rejected,
+            messages.Beat: custodian.attempts.beat,
+            messages.Parked: custodian.attempts.parked,
+            messages.CancelJobs: self._on_cancel_jobs,
+            messages.Progress: lambda link, message, now: custodian.attempts.progress(
+                link, message
+            ),
+            messages.DescribeSkill: lambda link, message, now: catalogue.describe(link, message),
+            messages.SkillDescribed: self._on_described,
+            messages.FindTask: custodian.asked,
+            messages.CancelTask: custodian.asked,
+            messages.TaskFound: lambda link, message, now: custodian.lookups.found(link, message),
+        }
+
+    # The machine.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
+        """Takes local intent.
+
+        Raises:
+            Refused: the command is refused, and nothing has changed.
+        """
+        handler = self._commands.get(type(command))
+        if handler is None:
+            raise Refused("UnknownCommand", f"tasks do not know {type(command).__name__}")
+        handler(command, now)
+        return self._end_step(now)
+
+    def receive(
+        self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
+    ) -> tuple[Effect, ...]:
+        """Takes a remote message. None of them is signed, so `author` is `link`."""
+        handler = self._messages.get(type(message))
+        if handler is None:
+            return ()
+        handler(link, message, now)
+        return self._end_step(now)
+
+    def wake(self, now: Now) -> tuple[Effect, ...]:
+        """Does all that is due."""
+        self._catalogue.wake(now.monotonic_ns)
+        self._worker.wake(now)
+        self._custodian.wake(now)
+        return self._end_step(now)
+
+    def deadline(self) -> Instant | None:
+        """When `wake` is wanted."""
+        least = min(self._custodian.deadline(), self._worker.deadline(), self._catalogue.deadline())
+        return least if least < NEVER else None
+
+    def snapshot(self) -> Iterator[msgspec.Struct]:
+        """The records that give today's tasks and specs."""
+        for spec in self._catalogue.fetched():
+            yield SpecRecorded(spec)
+        yield from kept_records(self._custodian)
+
+    def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
+        """Rebuilds tasks and specs; attempts that are out keep their standing."""
+        restoring = Restoring(self._custodian, now)
+        for record in records:
+            if isinstance(record, SpecRecorded):
+                self._catalogue.keep(record.spec)
+            else:
+                restoring.apply(record)
+        restoring.finish()
+
+    def check(self) -> None:
+        """Asserts the invariants of docs/invariants.md, "Tasks"."""
+        self._custodian.check()
+        self._worker.check()
+
+    # Queries.
+
+    def view(self, task: str) -> TaskView | None:
+        """A task of this custodian, or None."""
+        found = self._custodian.ledger.tasks.get(task)
+        return view_of(found, self._me, self._custodian.ledger) if found is not None else None
+
+    @property
+    def undecided(self) -> int:
+        """How many tasks of this custodian have not ended."""
+        return self._custodian.ledger.open_tasks
+
+    # Commands and messages that concern several parts.
+
+    def _on_slots_held(self, command: commands.SlotsHeld, now: Now) -> None:
+        self._custodian.touch(self._custodian.desks.held(command))
+
+    def _on_slots_gone(self, command: commands.SlotsGone, now: Now) -> None:
+        self._custodian.desks.gone(command)
+
+    def _on_host_skills(self, command: commands.HostSkills, now: Now) -> None:
+        self._catalogue.host(tuple(spec for spec, _ in command.skills))
+        self._worker.host(command, now)
+        self._custodian.specs_changed(now)
+
+    def _on_peer_up(self, command: commands.PeerUp, now: Now) -> None:
+        self._catalogue.up(command, now.monotonic_ns)
+        self._custodian.peer_up(command, now)
+        self._worker.custodian_up(command.peer, now)
+
+    def _on_peer_down(self, command: commands.PeerDown, now: Now) -> None:
+        self._catalogue.down(command.peer)
+        self._custodian.peer_down(command.peer, command.reason, now)
+
+    def _on_cancel_jobs(self, link: bytes, message: messages.CancelJobs, now: Now) -> None:
+        for task in self._worker.cancel(link, message):
+            self._custodian.cancel_children(task, "its parent was cancelled", now)
+
+    def _on_described(self, link: bytes, message: messages.SkillDescribed, now: Now) -> None:
+        if self._catalogue.described(link, message):
+            self._custodian.specs_changed(now)
+
+    def _may_submit(self, parent: str) -> bool:
+        return not self._worker.is_draining or (parent != "" and self._worker.runs(parent))
+
+    def _end_step(self, now: Now) -> tuple[Effect, ...]:
+        self._custodian.end_step(now)
+        self._worker.end_step(now)
+        if self._worker.is_draining and not self._has_told_drained and self._worker.is_idle:
+            self._has_told_drained = True
+            self._outbox.emit(Drained(self.undecided))
+        return self._outbox.take()

@@ -1,0 +1,387 @@
+"""The worker's half: attempts taken for custodians, run by this peer's agents.
+
+Nothing is persisted: an attempt that is forgotten with this process is run
+again by its custodian, which has it on disk. So nothing here waits for a disk.
+Invariants: a job is held once for each custodian, task and attempt.
+"""
+
+import msgspec
+
+from protocols.machine import Now
+from protocols.tasks import commands
+from protocols.tasks.delivery import Delivery
+from protocols.tasks.events import (
+    CapacityChanged,
+    ResumeJobs,
+    RunJob,
+    RunJobs,
+    StopJobs,
+)
+from protocols.tasks.hosting import (
+    ENDED,
+    HANDED,
+    PARKED,
+    QUEUED,
+    RETURNING,
+    HeldJob,
+    Hosted,
+    key_of,
+    outcome_without_value,
+    run_of,
+)
+from protocols.tasks.messages import (
+    BATCH_LIMIT,
+    INPUT_LIMIT,
+    Assign,
+    Beat,
+    CancelJobs,
+    Job,
+    JobKey,
+    Outcome,
+    Parked,
+    Progress,
+    Rejected,
+    ResultsAck,
+)
+from protocols.tasks.observing import Observing
+from protocols.tasks.outbox import Outbox
+from protocols.tasks.parameters import (
+    GRANTS_LIMIT,
+    JOBS_BYTES_LIMIT,
+    JOBS_PER_CUSTODIAN_LIMIT,
+    NEVER,
+    TaskParameters,
+)
+from protocols.tasks.task import NIL
+
+TEXT_LIMIT = 4096
+Jobs = dict[tuple[str, int], HeldJob]
+
+
+class Worker:
+    """The attempts that this peer holds."""
+
+    def __init__(self, boot: int, parameters: TaskParameters, outbox: Outbox) -> None:
+        self._boot = boot
+        self._parameters = parameters
+        self._outbox = outbox
+        self._hosted: dict[tuple[str, str], Hosted] = {}
+        self._grants: dict[tuple[str, bytes], commands.SlotsLent] = {}
+        self._jobs: dict[bytes, Jobs] = {}
+        self._delivery = Delivery(boot, parameters, outbox)
+        self._bytes = 0
+        self._beat_at = NEVER
+        self._touched: dict[Hosted, None] = {}
+        self._observing = Observing(parameters, outbox)
+        self._answers: dict[bytes, list[Outcome]] = {}
+        self._parkings: dict[tuple[bytes, bool], list[JobKey]] = {}
+        self.is_draining = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is held here: nothing runs, and every result is acknowledged."""
+        return not self._jobs and self._delivery.is_empty
+
+    def runs(self, task: str) -> bool:
+        """Whether an attempt at this task runs here."""
+        return any(
+            key[0] == task and job.state != ENDED
+            for jobs in self._jobs.values()
+            for key, job in jobs.items()
+        )
+
+    # What is hosted and granted.
+
+    def host(self, command: commands.HostSkills, now: Now) -> None:
+        """Every skill that this peer hosts now."""
+        given = {(spec.name, spec.version): (spec, slots) for spec, slots in command.skills}
+        for key, hosted in tuple(self._hosted.items()):
+            if key not in given:
+                self._withdraw(key, hosted)
+        for key, (spec, slots) in given.items():
+            known = self._hosted.get(key)
+            before = known.slots if known is not None else 0
+            if known is None:
+                known = self._hosted[key] = Hosted(spec, slots)
+            known.spec, known.slots = spec, slots
+            self._touched[known] = None
+            if slots != before and not self.is_draining:
+                self._outbox.emit(CapacityChanged(*key, slots))
+
+    def _withdraw(self, key: tuple[str, str], hosted: Hosted) -> None:
+        """What is queued goes back; what runs, runs on."""
+        if hosted.slots and not self.is_draining:
+            self._outbox.emit(CapacityChanged(*key, 0))
+        hosted.slots = 0
+        for job in tuple(hosted.queue):
+            hosted.leave(job)
+            self._bytes -= job.size
+            jobs = self._jobs[job.custodian]
+            del jobs[job.key]
+            if not jobs:
+                del self._jobs[job.custodian]
+            self._outbox.send(job.custodian, Rejected("", (key_of(job),), "no-skill"))
+        if not any(
+            job.hosted is hosted and job.state != ENDED
+            for jobs in self._jobs.values()
+            for job in jobs.values()
+        ):
+            del self._hosted[key]
+
+    def lent(self, command: commands.SlotsLent) -> None:
+        """An issuer may assign so many at once; what it assigned before goes on."""
+        key = (command.lot, command.issuer)
+        if command.slots <= 0:
+            self._grants.pop(key, None)
+        elif key in self._grants or len(self._grants) < GRANTS_LIMIT:
+            self._grants[key] = command
+
+    def drain(self, now: Now) -> None:
+        """Takes no new work."""
+        if not self.is_draining:
+            for key, hosted in self._hosted.items():
+                if hosted.slots:
+                    self._outbox.emit(CapacityChanged(*key, 0))
+        self.is_draining = True
+
+    # Assigned, cancelled, acknowledged.
+
+    def assign(self, link: bytes, message: Assign, now: Now) -> None:
+        """Jobs from a custodian. Those that are held or ended already are not run again."""
+        version = message.version
+        grant = self._grants.get((message.lot, link)) if message.lot else None
+        if grant is not None and not version:
+            version = grant.version
+        hosted = self._hosted.get((message.skill, version))
+        reason = self._reason_against(message, grant, hosted)
+        jobs = self._jobs.get(link)
+        if jobs is None:
+            jobs = {}
+        rejected: list[JobKey] = []
+        for job in message.jobs:
+            key = (job.task, job.attempt)
+            held = jobs.get(key)
+            if held is not None:
+                if held.state == ENDED:
+                    self._delivery.hurry(link, now.monotonic_ns)
+                continue
+            recent = self._delivery.recent(link, job.task, job.attempt)
+            if recent is not None:
+                self._answers.setdefault(link, []).append(recent)
+            elif reason or hosted is None or self._is_full(hosted, jobs, message.lot, job):
+                rejected.append(JobKey(job.task, job.attempt))
+            else:
+                held = HeldJob(link, key, job, hosted, not message.lot, now.monotonic_ns)
+                jobs[key] = held
+                self._bytes += held.size
+                if held.is_direct:
+                    hosted.direct += 1
+                hosted.queue.append(held)
+        if jobs:
+            self._jobs[link] = jobs
+            if self._beat_at == NEVER:
+                self._beat_at = now.monotonic_ns + self._parameters.beat_ns
+        if hosted is not None:
+            self._touched[hosted] = None
+        if rejected:
+            self._outbox.send(link, Rejected(message.lot, tuple(rejected), reason or "busy"))
+
+    def _reason_against(
+        self, message: Assign, grant: commands.SlotsLent | None, hosted: Hosted | None
+    ) -> str:
+        if hosted is None or not hosted.slots:
+            return "no-skill"
+        if self.is_draining:
+            return "busy"
+        if message.lot and (grant is None or grant.skill != message.skill):
+            return "no-slot"
+        return ""
+
+    def _is_full(self, hosted: Hosted, jobs: Jobs, lot: str, job: Job) -> bool:
+        return (
+            len(jobs) >= JOBS_PER_CUSTODIAN_LIMIT
+            or self._bytes + len(job.input) > JOBS_BYTES_LIMIT
+            or (not lot and hosted.direct >= hosted.direct_limit)
+        )
+
+    def cancel(self, link: bytes, message: CancelJobs) -> list[str]:
+        """The custodian wants these stopped; returns the tasks that really ran here."""
+        jobs = self._jobs.get(link, {})
+        stopped: list[HeldJob] = []
+        for key in message.jobs:
+            job = jobs.get((key.task, key.attempt))
+            if job is None or job.state == ENDED:
+                continue
+            if job.state == QUEUED:
+                self._end(
+                    job, outcome_without_value(job, "cancelled", "Cancelled", "before it began")
+                )
+            elif not job.is_stopped:
+                job.is_stopped = True
+                stopped.append(job)
+        self._stop(stopped, "cancelled")
+        return [job.key[0] for job in stopped]
+
+    def _stop(self, jobs: list[HeldJob], reason: str) -> None:
+        if jobs:
+            stopped = tuple((job.custodian, *job.key) for job in jobs)
+            self._outbox.perform(StopJobs(stopped, reason))
+
+    def acknowledged(self, link: bytes, message: ResultsAck) -> None:
+        """The custodian has these results."""
+        outcomes = self._delivery.acknowledged(link, message.batches)
+        jobs = self._jobs.get(link)
+        if jobs is None:
+            return
+        for outcome in outcomes:
+            jobs.pop((outcome.task, outcome.attempt), None)
+        if not jobs:
+            del self._jobs[link]
+
+    def custodian_up(self, peer: bytes, now: Now) -> None:
+        """A custodian is back: it gets at once what it has not acknowledged."""
+        self._delivery.hurry(peer, now.monotonic_ns)
+
+    # The agents' side.
+
+    def ended(self, command: commands.JobsEnded) -> None:
+        """Agents ended attempts."""
+        sums: dict[Hosted, list[int]] = {}
+        for custodian, outcome in command.ends:
+            job = self._jobs.get(custodian, {}).get((outcome.task, outcome.attempt))
+            if job is None or job.state == ENDED:
+                continue
+            if len(outcome.value) > INPUT_LIMIT:
+                text = f"a result of {len(outcome.value)} bytes is over {INPUT_LIMIT}"
+                outcome = outcome_without_value(job, "rejected", "TooLarge", text)
+            elif not len(outcome.value):
+                # Nothing at all would break the message that it is put into.
+                outcome = msgspec.structs.replace(outcome, value=NIL)
+            entry = sums.setdefault(job.hosted, [0, 0])
+            entry[0] += 1
+            entry[1] += outcome.elapsed_us
+            self._end(job, outcome)
+        for hosted, (count, elapsed_us) in sums.items():
+            hosted.observe(count, elapsed_us)
+
+    def _end(self, job: HeldJob, outcome: Outcome) -> None:
+        job.hosted.leave(job)
+        job.job = None
+        self._bytes -= job.size
+        self._answers.setdefault(job.custodian, []).append(outcome)
+        self._touched[job.hosted] = None
+
+    def parked(self, command: commands.JobParked) -> None:
+        """A job awaits a child, or wants to go on."""
+        job = self._jobs.get(command.custodian, {}).get((command.task, command.attempt))
+        if job is None:
+            return
+        if command.waiting and job.state == HANDED:
+            job.hosted.pause(job)
+            job.state = PARKED
+            self._parkings.setdefault((job.custodian, True), []).append(key_of(job))
+        elif not command.waiting and job.state == PARKED:
+            job.state = RETURNING
+            job.hosted.returning.append(job)
+        self._touched[job.hosted] = None
+
+    def progress(self, command: commands.JobProgress) -> None:
+        """A running handler says how far it is."""
+        if (command.task, command.attempt) in self._jobs.get(command.custodian, {}):
+            fraction = max(0, min(command.fraction, 1_000_000))
+            self._outbox.send_promptly(
+                command.custodian,
+                Progress(command.task, command.attempt, fraction, command.text[:TEXT_LIMIT]),
+            )
+
+    # Steps.
+
+    def end_step(self, now: Now) -> None:
+        """Starts what has a place, sends what ended, says how busy this peer is."""
+        mono = now.monotonic_ns
+        for hosted in self._touched:
+            self._start(hosted, mono)
+        for (custodian, waiting), keys in self._parkings.items():
+            for at in range(0, len(keys), BATCH_LIMIT):
+                self._outbox.send(custodian, Parked(tuple(keys[at : at + BATCH_LIMIT]), waiting))
+        self._parkings.clear()
+        if self._answers:
+            for custodian, outcomes in self._answers.items():
+                self._delivery.send(custodian, outcomes, now)
+            self._answers.clear()
+            for custodian, outcome in self._delivery.drop_beyond_limits(mono):
+                self._jobs.get(custodian, {}).pop((outcome.task, outcome.attempt), None)
+        for hosted in self._touched:
+            self._observing.look(hosted, mono)
+        self._touched.clear()
+
+    def _start(self, hosted: Hosted, now: int) -> None:
+        hosted.begin(now)
+        if hosted.running >= hosted.limit or not (hosted.returning or hosted.queue):
+            return
+        limit = hosted.limit
+        resumed: list[HeldJob] = []
+        while hosted.returning and hosted.running < limit:
+            job = hosted.returning.popleft()
+            hosted.resume(job)
+            resumed.append(job)
+            self._parkings.setdefault((job.custodian, False), []).append(key_of(job))
+        runs: list[RunJob] = []
+        queue = hosted.queue
+        while queue and hosted.running < limit:
+            job = queue.popleft()
+            hosted.hand(job, now)
+            runs.append(run_of(job, now))
+        if resumed:
+            keys = tuple((job.custodian, *job.key) for job in resumed)
+            self._outbox.perform(ResumeJobs(keys))
+        if runs:
+            self._outbox.perform(RunJobs(tuple(runs)))
+
+    def wake(self, now: Now) -> None:
+        """Stops what is overdue, beats, sends again."""
+        mono = now.monotonic_ns
+        for hosted in self._hosted.values():
+            if hosted.due <= mono:
+                overdue = [job for job in hosted.overdue(mono) if not job.is_stopped]
+                for job in overdue:
+                    job.is_stopped = True
+                self._stop(overdue, "timeout")
+        if self._beat_at <= mono:
+            self._beat(mono)
+        self._delivery.wake(mono)
+        self._observing.wake(mono)
+
+    def _beat(self, now: int) -> None:
+        for custodian, jobs in self._jobs.items():
+            running: list[JobKey] = []
+            parked: list[JobKey] = []
+            for job in jobs.values():
+                (parked if job.state == PARKED else running).append(key_of(job))
+            self._outbox.send_promptly(custodian, Beat(self._boot, tuple(running), tuple(parked)))
+        self._beat_at = now + self._parameters.beat_ns if self._jobs else NEVER
+
+    def deadline(self) -> int:
+        """When `wake` is wanted."""
+        least = min(self._beat_at, self._delivery.deadline(), self._observing.deadline())
+        for hosted in self._hosted.values():
+            least = min(least, hosted.due)
+        return least
+
+    def check(self) -> None:
+        """Asserts what is said on top."""
+        size = 0
+        running: dict[Hosted, int] = {}
+        for custodian, jobs in self._jobs.items():
+            assert jobs, "held-once: an empty custodian is kept"
+            assert len(jobs) <= JOBS_PER_CUSTODIAN_LIMIT, "held-once: too many jobs"
+            for key, job in jobs.items():
+                assert (job.custodian, job.key) == (custodian, key), "held-once: misfiled"
+                size += 0 if job.state == ENDED else job.size
+                if job.state == HANDED:
+                    running[job.hosted] = running.get(job.hosted, 0) + 1
+        assert size == self._bytes, "held-once: the bytes are wrong"
+        for hosted in self._hosted.values():
+            hosted.check()
+            assert running.get(hosted, 0) == hosted.running, "within-capacity: the count is wrong"
+        self._delivery.check()
