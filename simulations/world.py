@@ -373,6 +373,11 @@ class World:
 
         self.after(duration, ended)
 
+    def _ending(
+        self, peer: SimulatedPeer, core: PeerCore, custodian: bytes, outcome: Outcome
+    ) -> Callable[[], None]:
+        return lambda: self._end(peer, core, custodian, outcome)
+
     def _end(self, peer: SimulatedPeer, core: PeerCore, custodian: bytes, outcome: Outcome) -> None:
         if peer.core is core:
             self.submit(peer, JobsEnded(((custodian, outcome),)))
