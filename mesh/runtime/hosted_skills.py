@@ -33,10 +33,15 @@ class HostedSkills(Generic[L]):
         self._promised: dict[WorkerProcess, dict[Key, SkillDeclaration]] = {}
         self._declared: Declared | None = None
 
-    def add_inline(self, skill: SkillDeclaration) -> None:
-        """A skill that the peer itself runs."""
-        self._check(skill)
-        self._inline[skill.name, skill.version] = skill
+    def try_inline(self, skills: list[SkillDeclaration]) -> bool:
+        """Skills that the peer itself runs; False where one is declared otherwise elsewhere."""
+        try:
+            for skill in skills:
+                self._check(skill)
+        except SkillConflict:
+            return False
+        self._inline.update({(skill.name, skill.version): skill for skill in skills})
+        return True
 
     def promise(self, process: WorkerProcess, agent: str, skills: list[SkillDeclaration]) -> None:
         """Skills of a worker that starts at their first use."""

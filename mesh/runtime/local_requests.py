@@ -8,7 +8,6 @@ connection hears of the end of every task that it submitted or attached to.
 import base64
 import binascii
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -29,17 +28,23 @@ from mesh.local.messages import (
 from mesh.local.messages import Refused as RefusedMessage
 from mesh.runtime.local_connection import Link
 from protocols.errors import Refused
-from protocols.identity import PEER_ID_BYTES, text_id
+from protocols.identity import PEER_ID_BYTES
 from protocols.machine import MILLISECOND_NS
 from protocols.tasks import events
-from protocols.tasks.commands import CancelTasks, LookUpTask, SubmitTasks, TaskSpec
+from protocols.tasks.commands import (
+    AttachTasks,
+    CancelTasks,
+    ListTasks,
+    LookUpTask,
+    SubmitTasks,
+    TaskSpec,
+)
 
 UNANSWERED_LIMIT = 4096
 """Requests of one connection that may wait for an answer."""
 SETTLED_BYTES = 4 * 1024 * 1024
 """Bytes of results in one message, above which another one begins."""
 BUSY_RETRY_MS = 100
-FINAL_STATES = frozenset({"done", "failed", "cancelled", "expired", "dead"})
 
 
 class Driver(Protocol):
@@ -52,16 +57,6 @@ class Driver(Protocol):
         """Carries out what the commands given so far have caused."""
 
 
-class _Attaching:
-    """An `Attach` whose look-ups are not all answered yet."""
-
-    def __init__(self, connection: Link, request: int, remaining: int) -> None:
-        self.connection = connection
-        self.request = request
-        self.remaining = remaining
-        self.unknown: list[str] = []
-
-
 Answered = Callable[[Any], None]
 
 
@@ -71,13 +66,11 @@ class TaskDesk:
     def __init__(
         self,
         driver: Driver,
-        peer: str,
         find_peer: Callable[[str], bytes | None],
         name_of: Callable[[bytes], str],
     ) -> None:
-        """Takes the driver, this peer's text id, and how peers are found and named."""
+        """Takes the driver, and how peers are found and named."""
         self._driver = driver
-        self._peer = peer
         self._find_peer = find_peer
         self._name_of = name_of
         self._number = 0
@@ -134,20 +127,39 @@ class TaskDesk:
         number = self._question(answered)
         self._command(connection, request, number, LookUpTask(number, task))
 
+    def list_tasks(
+        self,
+        connection: Link,
+        request: int,
+        states: tuple[str, ...],
+        limit: int,
+        show: Callable[[events.TaskView], Any],
+    ) -> None:
+        """Answers with what `show` makes of each of this peer's tasks, newest first."""
+
+        def answered(event: events.TasksListed) -> None:
+            value = encode_value([show(view) for view in event.views])
+            connection.send(Answer(request=request, value=value))
+
+        number = self._question(answered)
+        self._command(connection, request, number, ListTasks(number, states, limit))
+
     def attach(self, connection: Link, message: Attach) -> None:
         """Has the connection told the ends of tasks that it did not submit."""
-        attaching = _Attaching(connection, message.request, len(message.tasks))
-        if not message.tasks:
-            connection.send(Attached(request=message.request))
+
+        def answered(event: events.TasksAttached) -> None:
+            for task in event.unknown:
+                self._lose_interest(task, connection)
+            connection.send(Attached(request=message.request, unknown=list(event.unknown)))
+
+        # Before asking, so that no end falls between.
         for task in message.tasks:
-            # Before asking, so that no end falls between.
             self._interest(task, connection)
-            number = self._question(partial(self._looked_up, attaching, task))
-            try:
-                self._driver.submit(LookUpTask(number, task))
-            except Refused:
-                del self._questions[number]
-                self._attached(attaching, task, None)
+        number = self._question(answered)
+        command = AttachTasks(number, tuple(message.tasks))
+        if not self._command(connection, message.request, number, command):
+            for task in message.tasks:
+                self._lose_interest(task, connection)
 
     def forget(self, connection: Link) -> None:
         """A connection is closed; its tasks run on."""
@@ -168,12 +180,17 @@ class TaskDesk:
                 self._settled(event.settled)
             case events.TasksAccepted():
                 self._accepted(event)
-            case events.TaskLookedUp() | events.CancelAnswered():
+            case events.SubmissionRefused():
+                self._submission_refused(event)
+            case (
+                events.TaskLookedUp()
+                | events.CancelAnswered()
+                | events.TasksListed()
+                | events.TasksAttached()
+            ):
                 answered = self._questions.pop(event.request, None)
                 if answered is not None:
                     answered(event)
-            case _ if type(event).__name__ == "SubmissionRefused":
-                self._submission_refused(event)
             case _:
                 pass
 
@@ -187,11 +204,12 @@ class TaskDesk:
                 self._interest(task, connection)
         connection.send(Accepted(request=request, tasks=list(event.tasks)))
 
-    def _submission_refused(self, event: Any) -> None:
+    def _submission_refused(self, event: events.SubmissionRefused) -> None:
         submission = self._end_submission(event.request)
         if submission is not None:
             connection, request = submission
-            self._refuse(connection, request, event.kind, event.message)
+            retry_ms = event.retry_after_ns // MILLISECOND_NS or -1
+            self._refuse(connection, request, event.kind, event.message, retry_ms, event.index)
 
     def _settled(self, settled: tuple[events.Settled, ...]) -> None:
         names: dict[bytes, str] = {}
@@ -208,22 +226,6 @@ class TaskDesk:
                 batches.setdefault(connection, []).append(task)
         for connection, tasks in batches.items():
             _send_settled(connection, tasks)
-
-    def _looked_up(self, attaching: _Attaching, task: str, event: events.TaskLookedUp) -> None:
-        self._attached(attaching, task, event.view)
-
-    def _attached(self, attaching: _Attaching, task: str, view: events.TaskView | None) -> None:
-        connection = attaching.connection
-        attaching.remaining -= 1
-        if view is not None and view.state in FINAL_STATES:
-            self._lose_interest(task, connection)
-            producer = self._name_of(view.producer) if view.producer else ""
-            _send_settled(connection, [_settled_task(view, producer)])
-        elif view is None or text_id(view.custodian) != self._peer:
-            self._lose_interest(task, connection)
-            attaching.unknown.append(task)
-        if not attaching.remaining:
-            connection.send(Attached(request=attaching.request, unknown=attaching.unknown))
 
     # Bookkeeping.
 
@@ -281,12 +283,14 @@ class TaskDesk:
 
     def _command(
         self, connection: Link, request: int, number: int, command: msgspec.Struct
-    ) -> None:
+    ) -> bool:
         try:
             self._driver.submit(command)
         except Refused as error:
             self._questions.pop(number, None)
             self._refused(connection, request, error)
+            return False
+        return True
 
     def _end_submission(self, number: int) -> tuple[Link, int] | None:
         submission = self._submissions.pop(number, None)
@@ -331,7 +335,7 @@ class TaskDesk:
         connection.send(refusal)
 
 
-def _settled_task(end: events.Settled | events.TaskView, producer: str) -> SettledTask:
+def _settled_task(end: events.Settled, producer: str) -> SettledTask:
     return SettledTask(
         task=end.task,
         state=end.state,
@@ -342,7 +346,7 @@ def _settled_task(end: events.Settled | events.TaskView, producer: str) -> Settl
         incomplete=end.incomplete,
         producer=producer,
         confidence=end.confidence,
-        elapsed_us=end.elapsed_us if isinstance(end, events.Settled) else 0,
+        elapsed_us=end.elapsed_us,
     )
 
 

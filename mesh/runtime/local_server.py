@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import structlog
@@ -44,6 +44,7 @@ SOCKET_PATH_LIMIT = 107 if os.uname().sysname == "Linux" else 103
 """Bytes in the path of a Unix socket."""
 CONNECTIONS_LIMIT = 1024
 BACKLOG = 128
+TASKS_LISTED_LIMIT = 10_000
 
 Answerer = Callable[[Any], Any | Awaitable[Any]]
 """Answers a verb: takes the decoded arguments, gives a plain value. May raise `Refused`."""
@@ -51,6 +52,9 @@ Answerer = Callable[[Any], Any | Awaitable[Any]]
 
 class Workers(Protocol):
     """Who takes what workers say."""
+
+    def connect_inside(self, send: Callable[[InsideLink, LocalMessage], None]) -> None:
+        """Takes how handlers inside this process submit tasks."""
 
     def joined(self, link: LocalConnection) -> None:
         """A worker said hello; `link.pid` tells which process it is."""
@@ -60,6 +64,13 @@ class Workers(Protocol):
 
     def left(self, link: LocalConnection) -> None:
         """A worker's connection is closed."""
+
+
+class _TasksWanted(msgspec.Struct):
+    """The arguments of the verb ``tasks``."""
+
+    states: tuple[str, ...] = ()
+    limit: Annotated[int, msgspec.Meta(ge=1, le=TASKS_LISTED_LIMIT)] = 100
 
 
 class LocalServer:
@@ -94,12 +105,13 @@ class LocalServer:
         self._answers = answers
         self._lookups = lookups
         self._outgoing_limit = outgoing_limit
-        self._desk = TaskDesk(driver, welcome.peer, find_peer, name_of)
+        self._desk = TaskDesk(driver, find_peer, name_of)
         self._flusher = Flusher()
         self._connections: dict[LocalConnection, None] = {}
         self._watchers: list[tuple[LocalConnection, int, str]] = []
         self._log = structlog.get_logger("mesh.local")
         self._nursery: trio.Nursery | None = None
+        workers.connect_inside(self.receive_inside)
 
     @property
     def connection_count(self) -> int:
@@ -238,7 +250,9 @@ class LocalServer:
             return
         lookup = self._lookups.get(ask.verb)
         answer = self._answers.get(ask.verb)
-        if lookup is not None:
+        if ask.verb == "tasks" and "task" in self._lookups:
+            self._list_tasks(connection, ask.request, arguments)
+        elif lookup is not None:
             task = arguments.get("task") if isinstance(arguments, dict) else arguments
             self._desk.look_up(connection, ask.request, str(task), lookup)
         elif answer is not None and self._nursery is not None:
@@ -246,6 +260,16 @@ class LocalServer:
         else:
             text = f"this peer does not know the question {ask.verb!r}"
             connection.send(Refused(request=ask.request, kind="UnknownVerb", message=text))
+
+    def _list_tasks(self, connection: LocalConnection, request: int, arguments: Any) -> None:
+        try:
+            wanted = msgspec.convert(arguments or {}, _TasksWanted)
+        except msgspec.ValidationError as error:
+            refusal = Refused(request=request, kind="InvalidInput", message=str(error))
+            connection.send(refusal)
+            return
+        show = self._lookups["task"]
+        self._desk.list_tasks(connection, request, wanted.states, wanted.limit, show)
 
     async def _answer(
         self, connection: LocalConnection, request: int, answer: Answerer, arguments: Any

@@ -81,8 +81,17 @@ def log_event(message: Log, task: str, attempt: int) -> dict[str, Any]:
         "text": message.text,
     }
     if message.fields != NIL:
-        event["fields"] = message.fields
+        event["fields"] = _plain_fields(message.fields)
     return event
+
+
+def _plain_fields(fields: msgspec.Raw) -> Any:
+    if memoryview(fields).nbytes > TEXT_LIMIT:
+        return {"bytes": memoryview(fields).nbytes}
+    try:
+        return msgspec.to_builtins(msgspec.msgpack.decode(fields), str_keys=True)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return {"malformed": True}
 
 
 def send_jobs(connection: LocalConnection, jobs: list[LocalJob]) -> None:

@@ -33,7 +33,7 @@ from mesh.local.messages import (
 )
 from mesh.runtime.hosted_skills import HostedSkills, SkillConflict
 from mesh.runtime.inline import InlineHost
-from mesh.runtime.inline_port import InlinePort, inline_skills
+from mesh.runtime.inline_port import InlinePort, SendInside, inline_skills
 from mesh.runtime.local_connection import LocalConnection
 from mesh.runtime.local_requests import Driver
 from mesh.runtime.worker_jobs import (
@@ -90,8 +90,8 @@ class WorkerHost:
         self._stopping = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._log = structlog.get_logger("mesh.workers")
-        self.port = InlinePort(self._inline_said)
-        self._inline = InlineHost(self._ended_inline, self.port)
+        self._port = InlinePort(self._inline_said)
+        self._inline = InlineHost(self._ended_inline, self._port)
 
     # What there is to run.
 
@@ -107,7 +107,7 @@ class WorkerHost:
         Its inline skills run here; a worker for the others starts at their first use.
         """
         for skill in self._inline.add(agent):
-            self._skills.add_inline(skill.declaration())
+            self._skills.try_inline([skill.declaration()])
         others = [skill for skill in agent.skills.values() if not skill.inline]
         if others:
             process = WorkerProcess(
@@ -251,7 +251,7 @@ class WorkerHost:
             if link is not None:
                 link.connection.send(Resume(jobs=[number]))
             else:
-                self.port.resume(number)
+                self._port.resume(number)
 
     async def _kill_overdue(self) -> None:
         while True:
@@ -268,6 +268,10 @@ class WorkerHost:
                     job.link.connection.close()
 
     # From workers.
+
+    def connect_inside(self, send: SendInside) -> None:
+        """Takes how inline handlers submit tasks."""
+        self._port.connect(send)
 
     def joined(self, link: LocalConnection) -> None:
         """A worker said hello; its pid tells whether it is one of ours."""
@@ -320,15 +324,15 @@ class WorkerHost:
 
     def _register(self, worker: WorkerLink, message: Register) -> None:
         inline = [skill for skill in message.skills if skill.inline]
-        others = [skill for skill in message.skills if not skill.inline]
         process = worker.process
         if inline and process is not None and self._nursery is not None:
-            self._nursery.start_soon(self._take_inline, worker, message.agent, inline)
+            others = [skill for skill in message.skills if not skill.inline]
+            self._host(worker, message.agent, others)
+            self._nursery.start_soon(self._take_inline, worker, process, message.agent, inline)
         else:
-            others = message.skills
-        self._host(worker, message.agent, others)
-        if process is not None:
-            process.ready()
+            self._host(worker, message.agent, message.skills)
+            if process is not None:
+                process.ready()
 
     def _host(self, worker: WorkerLink, agent: str, skills: list[SkillDeclaration]) -> None:
         if worker.connection.closed:
@@ -343,17 +347,21 @@ class WorkerHost:
         self._place_waiting()
 
     async def _take_inline(
-        self, worker: WorkerLink, agent: str, skills: list[SkillDeclaration]
+        self,
+        worker: WorkerLink,
+        process: WorkerProcess,
+        agent: str,
+        skills: list[SkillDeclaration],
     ) -> None:
         """Imports an agent's file here for its inline skills; failing that, workers run them."""
-        assert worker.process is not None, "only our own workers have files"
-        found = await inline_skills(worker.process.target, agent, skills)
-        if found is None:
-            self._host(worker, agent, skills)
-            return
-        for skill in self._inline.add(found):
-            self._skills.add_inline(skill.declaration())
-        self._declare()
+        if not all(self._inline.hosts(skill.name, skill.version) for skill in skills):
+            found = await inline_skills(process.target, agent, skills)
+            if found is None or not self._skills.try_inline(skills):
+                self._host(worker, agent, skills)
+            else:
+                self._inline.add(found)
+                self._declare()
+        process.ready()
 
     # Ends and words of jobs.
 
@@ -386,7 +394,7 @@ class WorkerHost:
         for end in ends:
             job = self._jobs.pop(end.job)
             del self._numbers[job.id]
-            self.port.forget(end.job)
+            self._port.forget(end.job)
             outcomes.append((job.id[0], outcome_of(job, end)))
         if outcomes:
             self._driver.submit(JobsEnded(tuple(outcomes)))
