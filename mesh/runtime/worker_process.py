@@ -122,7 +122,7 @@ class WorkerProcess:
             os.close(log)
 
     def _fail(self) -> None:
-        self.state = "failed"
         text = self._log_path.read_text(errors="replace")
         self.error = text[-ERROR_TAIL:].strip()
+        self.state = "failed"
         self._log.error("worker-failed", target=self.target, error=self.error)

@@ -117,7 +117,7 @@ def test_errors_of_a_map_come_in_their_place(client: Client) -> None:
 
 
 def test_one_bad_input_does_not_spoil_the_others(client: Client) -> None:
-    inputs = [{"n": 0}, {"n": "poison"}, {"n": 2}]
+    inputs: list[dict[str, Any]] = [{"n": 0}, {"n": "poison"}, {"n": 2}]
     first, second, third = client.map("echo", inputs, return_exceptions=True)
     assert (first, third) == ({"n": 0}, {"n": 2})
     assert isinstance(second, Refused)

@@ -61,6 +61,8 @@ class FakeDriver:
     def submit(self, command: msgspec.Struct) -> None:
         """What the core would do, without its company."""
         self.commands.append(command)
+        # As the real one does: whoever does not flush has it done in the next turn.
+        trio.lowlevel.current_trio_token().run_sync_soon(self.flush, idempotent=True)
         match command:
             case commands.SubmitTasks():
                 self._accept(command)
@@ -83,7 +85,13 @@ class FakeDriver:
             case commands.CancelTasks():
                 self._cancel(command)
             case commands.LookUpTask():
-                self._look_up(command)
+                self._notify(events.TaskLookedUp(command.request, self._view(command.task)))
+            case commands.ListTasks():
+                views = [self._view(task) for task in self.tasks]
+                wanted = tuple(v for v in views if v and v.state in command.states)
+                self._notify(events.TasksListed(command.request, wanted[: command.limit]))
+            case commands.AttachTasks():
+                self._attach(command)
             case _:
                 raise AssertionError(f"unexpected {command!r}")
 
@@ -121,7 +129,9 @@ class FakeDriver:
                 raise refusal
         ids = []
         for spec in command.tasks:
-            task_id = hashlib.sha256((spec.key or f"unkeyed {next(self._count)}").encode()).hexdigest()[:32]
+            task_id = hashlib.sha256(
+                (spec.key or f"unkeyed {next(self._count)}").encode()
+            ).hexdigest()[:32]
             ids.append(task_id)
         self._notify(events.TasksAccepted(command.request, tuple(ids), "", ""))
         for task_id, spec in zip(ids, command.tasks, strict=True):
@@ -222,8 +232,16 @@ class FakeDriver:
         key = (PEER, task.id, task.attempt)
         self.outbox.append(("execute", events.StopJobs((key,), reason)))
 
-    def _look_up(self, command: commands.LookUpTask) -> None:
-        task = self.tasks.get(command.task)
+    def _attach(self, command: commands.AttachTasks) -> None:
+        unknown = tuple(task for task in command.tasks if task not in self.tasks)
+        self._notify(events.TasksAttached(command.request, unknown))
+        known = [self.tasks[task].settled for task in command.tasks if task in self.tasks]
+        ended = tuple(settled for settled in known if settled is not None)
+        if ended:
+            self._notify(events.TasksSettled(ended))
+
+    def _view(self, task_id: str) -> events.TaskView | None:
+        task = self.tasks.get(task_id)
         view = None
         if task is not None:
             done = task.settled
@@ -250,7 +268,7 @@ class FakeDriver:
                 history=(),
                 progress=task.progress,
             )
-        self._notify(events.TaskLookedUp(command.request, view))
+        return view
 
 
 class FakePeer:
@@ -347,7 +365,6 @@ def make_peer(
         name_of=lambda peer: name,
         **options,
     )
-    host.port.connect(server.receive_inside)
     driver.server, driver.host = server, host
     return server, host
 
