@@ -44,8 +44,21 @@ def up(
     folder = launcher.prepare(path, count, agents or [])
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
-    if missing:
-        launcher.start(folder, missing)
+    try:
+        if missing:
+            launcher.start(folder, missing)
+        _converge(folder, begin, as_json)
+        if not detach:
+            _stay(folder, quiet=as_json)
+    except KeyboardInterrupt:
+        if detach:
+            raise
+        _drain(folder)
+
+
+def _converge(folder: Any, begin: float, as_json: bool) -> None:
+    from mesh.runtime import launcher
+
     convergence = launcher.wait_converged(folder, CONVERGE_S)
     seconds = time.monotonic() - begin
     summary = launcher.summary(folder, convergence, seconds)
@@ -59,8 +72,6 @@ def up(
             f"the peers go on, their logs are in {folder.path}/peers",
             TIMED_OUT,
         )
-    if not detach:
-        _stay(folder, quiet=as_json)
 
 
 def _say_up(summary: dict[str, Any]) -> None:
@@ -85,16 +96,17 @@ def _stay(folder: Any, quiet: bool) -> None:
 
     if not quiet:
         print("Ctrl-C stops them (--detach leaves them running)", flush=True)
-    try:
-        while launcher.running(folder):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        say("draining…")
-        killed = launcher.stop(folder, list(launcher.running(folder)))
-        for name in killed:
-            say(f"{name} did not stop in time and was killed")
-        return
+    while launcher.running(folder):
+        time.sleep(0.5)
     say("all peers have ended")
+
+
+def _drain(folder: Any) -> None:
+    from mesh.runtime import launcher
+
+    say("draining…")
+    for name in launcher.stop(folder, list(launcher.running(folder))):
+        say(f"{name} did not stop in time and was killed")
 
 
 def down(at: DirOption = None, as_json: JsonOption = False) -> None:
