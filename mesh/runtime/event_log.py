@@ -5,7 +5,6 @@ and counts, never payloads. Each line is one write, so that what happened
 before a kill can be read after it.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -132,7 +131,7 @@ class EventLog:
             OSError: the disk is full or gone.
         """
         line = {"time": round(self._wall_ns() / SECOND_NS, 6), "peer": self._peer, **event}
-        data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        data = msgspec.json.encode(line) + b"\n"
         if self._size + len(data) > ROTATE_BYTES:
             os.close(self._file)
             self._path.replace(self._path.with_suffix(".1.jsonl"))
