@@ -1,6 +1,7 @@
 """The verbs that look at tasks: tasks, task, cancel, why."""
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -74,11 +75,29 @@ def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = F
 
     with Client(dir=folder) as client:
         story = client.why(task_id)
+        if story["custodian"] != client.home:
+            story = _from_custodian(folder, story)
     if as_json:
         print_json(story)
         return
     for line in tell(story):
         print(line)
+
+
+def _from_custodian(folder: Path | None, story: dict[str, Any]) -> dict[str, Any]:
+    """The story as its custodian tells it, where that is a local peer: it alone knows the lots."""
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+    from mesh.local.discovery import find_folder, sockets
+
+    local = dict(sockets(find_folder(folder)))
+    address = local.get(story["custodian"])
+    if address is None:
+        return story
+    try:
+        told: dict[str, Any] = ask(address, "why", {"task": story["task"]})
+    except (NoAnswer, QuestionRefused):
+        return story
+    return told
 
 
 def tell(story: dict[str, Any]) -> list[str]:
