@@ -2,7 +2,6 @@
 
 import copy
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -85,7 +84,7 @@ class Client:
         dir: PathLike | None = None,
         address: PathLike | Sequence[PathLike] | None = None,
     ) -> None:
-        self._core = ClientCore(secrets.token_hex(8))
+        self._core = ClientCore(os.urandom(8).hex())
         self._transport = Transport(self._core, _addresses(dir, address))
         self._options = Options()
         self._transport.connect()
