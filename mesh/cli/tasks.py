@@ -24,10 +24,7 @@ def tasks(
     as_json: JsonOption = False,
 ) -> None:
     """List the tasks that the mesh's local peers have accepted, newest first."""
-    from mesh.client import Client
-
-    with Client(dir=folder) as client:
-        rows = client.ask("tasks", {"states": state or [], "limit": limit})
+    rows = _from_all(folder, {"states": state or [], "limit": limit})[:limit]
     if as_json:
         for row in rows:
             print_json(row)
@@ -35,6 +32,29 @@ def tasks(
     for row in rows:
         row["age"] = _age(row.get("accepted"))
     print_table(rows, ["task", "state", "skill", "attempts", "producer", "age"])
+
+
+def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tasks of every local peer that answers, newest first.
+
+    Raises:
+        NoPeer: none answers.
+    """
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+    from mesh.local.discovery import find_folder, sockets
+    from mesh.local.errors import NoPeer
+
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    addresses = sockets(find_folder(folder))
+    for _, address in addresses:
+        try:
+            rows += ask(address, "tasks", arguments)
+        except (NoAnswer, QuestionRefused) as error:
+            problems.append(str(error))
+    if len(problems) == len(addresses):
+        raise NoPeer("no peer answers: " + "; ".join(problems))
+    return sorted(rows, key=lambda row: row["accepted"] or 0, reverse=True)
 
 
 def task(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
