@@ -7,6 +7,7 @@ connection hears of the end of every task that it submitted or attached to.
 
 import base64
 import binascii
+import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -245,7 +246,7 @@ class TaskDesk:
             "retries": message.retries,
             "priority": message.priority,
             "budget": message.budget,
-            "traceparent": message.traceparent,
+            "traceparent": message.traceparent or new_traceparent(),
             "parent": message.parent,
             "depth": message.depth,
             "space": message.space,
@@ -333,6 +334,11 @@ class TaskDesk:
             index=index,
         )
         connection.send(refusal)
+
+
+def new_traceparent() -> str:
+    """A W3C trace context for work that came without one: a new trace, sampled."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
 def _settled_task(end: events.Settled, producer: str) -> SettledTask:
