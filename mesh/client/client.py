@@ -85,7 +85,7 @@ class Client:
         address: PathLike | Sequence[PathLike] | None = None,
     ) -> None:
         self._core = ClientCore(os.urandom(8).hex())
-        self._transport = Transport(self._core, _addresses(dir, address))
+        self._transport = Transport(self._core, addresses_of(dir, address))
         self._options = Options()
         self._transport.connect()
 
@@ -266,7 +266,12 @@ class Client:
         return decode_value(question.answer.value)
 
 
-def _addresses(dir: PathLike | None, address: PathLike | Sequence[PathLike] | None) -> Addresses:
+def addresses_of(dir: PathLike | None, address: PathLike | Sequence[PathLike] | None) -> Addresses:
+    """Where the peers of a mesh listen.
+
+    Raises:
+        NoPeer: no mesh was found.
+    """
     if address is None:
         folder = find_folder(dir)
         # Read anew each time: peers may come and go.

@@ -9,7 +9,7 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -55,9 +55,22 @@ class Order:
 
 
 class Entry:
-    """One task, from the client's side. `outcome` is None until it ended."""
+    """One task, from the client's side. `outcome` is None until it ended.
 
-    __slots__ = ("id", "index", "input", "key", "number", "order", "outcome", "weight_us")
+    `changed`, where set, is called when the task is accepted and when it ends.
+    """
+
+    __slots__ = (
+        "changed",
+        "id",
+        "index",
+        "input",
+        "key",
+        "number",
+        "order",
+        "outcome",
+        "weight_us",
+    )
 
     def __init__(
         self, order: Order, index: int, number: int, key: str, input: msgspec.Raw, weight_us: int
@@ -70,16 +83,24 @@ class Entry:
         self.weight_us = weight_us
         self.id = ""
         self.outcome: SettledTask | Refused | None = None
+        self.changed: Callable[[], object] | None = None
 
 
 class Question:
     """A request that wants one answer; asked again after a fail-over."""
 
-    __slots__ = ("answer", "message")
+    __slots__ = ("answer", "changed", "message")
 
     def __init__(self, message: Any) -> None:
         self.message = message
         self.answer: Answer | Refused | None = None
+        self.changed: Callable[[], object] | None = None
+
+    def take(self, answer: Answer | Refused) -> None:
+        """Takes the answer."""
+        self.answer = answer
+        if self.changed is not None:
+            self.changed()
 
 
 class ClientCore:
@@ -183,7 +204,7 @@ class ClientCore:
             case Answer():
                 question = self._asked.pop(message.request, None)
                 if question is not None:
-                    question.answer = message
+                    question.take(message)
             case _:
                 pass  # Welcome, Pong and what newer peers say: the connection lives
 
@@ -198,6 +219,8 @@ class ClientCore:
         for entry, task in zip(entries, message.tasks, strict=False):
             if entry.outcome is None:
                 entry.id = task
+                if entry.changed is not None:
+                    entry.changed()
                 # Two inputs with one key are one task.
                 by_id.setdefault(task, []).append(entry)
 
@@ -209,7 +232,7 @@ class ClientCore:
             return
         question = self._asked.pop(message.request, None)
         if question is not None:
-            question.answer = error
+            question.take(error)
         elif message.request == CONNECTION:
             self.rejection = error
 
@@ -232,6 +255,8 @@ class ClientCore:
         if entry.outcome is not None:
             return
         entry.outcome = outcome
+        if entry.changed is not None:
+            entry.changed()
         del self._live[entry.number]
         if entry.order.collect:
             entry.order.done.append(entry)

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from mesh.client.core import ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
@@ -203,19 +204,16 @@ class Transport:
 
         The peer that was just left comes last: it may still accept, and not answer.
         """
-        addresses = sorted(self._addresses(), key=lambda address: address == avoid)
+        addresses = in_order(self._addresses(), avoid)
         problems = []
         for address in addresses:
             try:
                 self._try(address)
             except (OSError, ProtocolError) as error:
-                reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                problems.append(f"{address}: {reason}")
+                problems.append(problem(address, error))
             else:
                 return None
-        if not problems:
-            return "the mesh has no peers on this machine"
-        return "no peer answers: " + "; ".join(problems)
+        return summary(problems)
 
     def _try(self, address: str) -> None:
         until = time.monotonic() + CONNECT_S
@@ -223,16 +221,14 @@ class Transport:
         try:
             sock.settimeout(CONNECT_S)
             sock.connect(address)
-            hello = Hello(role="client", name="python", pid=os.getpid())
-            sock.sendall(pack(hello) + pack(Ping(request=0)))
+            sock.sendall(greeting())
             unpacker = for_local()
             messages: list[LocalMessage] = []
             while not any(isinstance(message, Pong) for message in messages):
                 sock.settimeout(max(SHORTEST_WAIT_S, until - time.monotonic()))
                 data = sock.recv(RECEIVE_BYTES)
                 if not data:
-                    _raise_refusal(messages)
-                    raise ConnectionResetError("it closed the connection")
+                    raise_closed(messages)
                 messages += unpacker.feed(data)
         except BaseException:
             sock.close()
@@ -244,7 +240,41 @@ class Transport:
         self._send()
 
 
-def _raise_refusal(messages: list[LocalMessage]) -> None:
+# What every transport of a client says and tells.
+
+
+def greeting() -> bytes:
+    """The first bytes of a client: hello, and a ping that shows the peer to be alive."""
+    hello = Hello(role="client", name="python", pid=os.getpid())
+    return pack(hello) + pack(Ping(request=0))
+
+
+def in_order(addresses: Sequence[str], avoid: str) -> list[str]:
+    """The addresses to try; one that was just left comes last."""
+    return sorted(addresses, key=lambda address: address == avoid)
+
+
+def problem(address: str, error: Exception) -> str:
+    """Why a peer is not home, in a few words."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{address}: {reason}"
+
+
+def summary(problems: list[str]) -> str:
+    """Why no peer is home."""
+    if not problems:
+        return "the mesh has no peers on this machine"
+    return "no peer answers: " + "; ".join(problems)
+
+
+def raise_closed(messages: list[LocalMessage]) -> NoReturn:
+    """For a peer that closed the connection before it answered.
+
+    Raises:
+        Refused: it said why.
+        ConnectionResetError: it did not.
+    """
     for message in messages:
         if isinstance(message, RefusedMessage):
             raise Refused(message.kind, message.message)
+    raise ConnectionResetError("it closed the connection")
