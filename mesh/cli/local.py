@@ -47,7 +47,7 @@ def up(
     try:
         if missing:
             launcher.start(folder, missing)
-        _converge(folder, begin, as_json)
+        _converge(folder, missing, begin, as_json)
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:
@@ -56,10 +56,10 @@ def up(
         _drain(folder)
 
 
-def _converge(folder: Any, begin: float, as_json: bool) -> None:
+def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:
     from mesh.runtime import launcher
 
-    convergence = launcher.wait_converged(folder, CONVERGE_S)
+    convergence = launcher.wait_converged(folder, CONVERGE_S, expected=started)
     seconds = time.monotonic() - begin
     summary = launcher.summary(folder, convergence, seconds)
     if as_json:

@@ -148,10 +148,12 @@ def wait_converged(
     folder: MeshFolder,
     timeout_s: float,
     progress: Callable[[str], None] | None = None,
+    expected: Sequence[str] = (),
 ) -> Convergence:
     """Waits until every running peer sees all of them alive, with all their skills.
 
-    Paused peers can see nothing, and are not waited for.
+    Paused peers can see nothing, and are not waited for. `expected` names peers
+    that were started just now: one of them that does not run has ended already.
 
     Raises:
         ConfigurationError: a peer ended; says what it logged last.
@@ -159,7 +161,7 @@ def wait_converged(
     ends = time.monotonic() + timeout_s
     runs = running(folder)
     paused = {name for name, pid in runs.items() if is_paused(pid)}
-    started = set(runs) - paused
+    started = {*runs, *expected} - paused
     entries = [entry for entry in folder.peers() if entry.name not in paused]
     while True:
         statuses = _statuses(entries)

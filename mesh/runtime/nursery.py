@@ -1,8 +1,9 @@
 """Starts peers: one process that has imported everything forks one child per peer.
 
 Importing costs a third of a second and 30 MB; forked peers pay it once between
-them. The children detach (their own session, logs instead of a terminal) and
-the nursery ends, so that no process coordinates anything.
+them. The children detach (their own session, logs instead of a terminal), and
+the nursery ends as soon as each holds its folder or has ended itself, so that
+no process coordinates anything, and whoever started them sees who runs.
 
     python -P -m mesh.runtime.nursery FOLDER NAME...
 
@@ -13,9 +14,15 @@ import gc
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
+from mesh.local.discovery import running_pid
 from mesh.runtime.peer_process import run_peer
+
+BEGUN_S = 10.0
+"""How long a peer may take to hold its folder."""
+POLL_S = 0.002
 
 
 def _detach(log: Path) -> None:
@@ -50,11 +57,26 @@ def start(folder: Path, names: list[str]) -> dict[str, int]:
     return pids
 
 
+def wait_begun(folder: Path, pids: dict[str, int]) -> None:
+    """Waits until each child holds its peer's folder, or has ended."""
+    ends = time.monotonic() + BEGUN_S
+    left = dict(pids)
+    while left and time.monotonic() < ends:
+        for name, pid in list(left.items()):
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+            if ended or running_pid(folder / "peers" / name) == pid:
+                del left[name]
+        time.sleep(POLL_S)
+
+
 def main() -> None:
     """See the module."""
     if len(sys.argv) < len(("program", "folder", "name")):
         sys.exit("usage: python -P -m mesh.runtime.nursery FOLDER NAME...")
-    print(json.dumps(start(Path(sys.argv[1]), sys.argv[2:])), flush=True)
+    folder = Path(sys.argv[1])
+    pids = start(folder, sys.argv[2:])
+    wait_begun(folder, pids)
+    print(json.dumps(pids), flush=True)
 
 
 if __name__ == "__main__":

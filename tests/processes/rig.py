@@ -76,12 +76,13 @@ class LocalMesh:
     def up(self) -> None:
         """Starts the peers that do not run, and waits until all see all."""
         runs = launcher.running(self.folder)
-        launcher.start(self.folder, [name for name in self.names() if name not in runs])
-        self.converge()
+        missing = [name for name in self.names() if name not in runs]
+        launcher.start(self.folder, missing)
+        self.converge(missing)
 
-    def converge(self) -> None:
+    def converge(self, started: Sequence[str] = ()) -> None:
         """Waits until all running peers see each other and their skills."""
-        convergence = launcher.wait_converged(self.folder, PATIENCE_S)
+        convergence = launcher.wait_converged(self.folder, PATIENCE_S, expected=started)
         assert convergence.converged, f"waiting for {convergence.waiting_for}"
 
     def down(self) -> None:
