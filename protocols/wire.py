@@ -102,7 +102,7 @@ def decode_frame(data: bytes) -> Frame:
         raise Malformed(f"a frame of {len(data)} bytes is over {FRAME_LIMIT}")
     try:
         return _frame_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Malformed(f"not a frame: {error}") from None
 
 

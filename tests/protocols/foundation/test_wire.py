@@ -87,3 +87,8 @@ def test_a_signature_holds_for_its_domain_mesh_and_body_only() -> None:
     assert not keyring.verify(envelope.domain, keyring.peer, body, signature[:-1])
     other_mesh = Ed25519Keyring(bytes(32), bytes(32))
     assert not other_mesh.verify(envelope.domain, keyring.peer, body, signature)
+
+
+def test_a_frame_that_is_nested_too_deeply_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        decode_frame(b"\x93\x01\x01\x91" + b"\x91" * 100_000 + b"\x01")
