@@ -1,5 +1,7 @@
 """Frames, messages and signatures: sizes first, then types, then who signed."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +94,32 @@ def test_a_signature_holds_for_its_domain_mesh_and_body_only() -> None:
 def test_a_frame_that_is_nested_too_deeply_is_malformed() -> None:
     with pytest.raises(Malformed):
         decode_frame(b"\x93\x01\x01\x91" + b"\x91" * 100_000 + b"\x01")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x91\xa3new", b"\xdc\x00\x01\xd9\x03new", b"\xdd\x00\x00\x00\x01\xda\x00\x03new"],
+)
+def test_an_unknown_kind_is_known_by_its_tag_however_its_lengths_are_written(data: bytes) -> None:
+    assert CODEC.decode(data) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x90", b"\x91\xa4new", b"\xdc\x00", b"\xa3new", b"\x91\x01"]
+)
+def test_what_does_not_begin_with_a_tag_is_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        CODEC.decode(data)
+
+
+def test_a_wrong_message_of_many_elements_is_judged_by_its_first() -> None:
+    count = 2_000_000
+    data = b"\xdd" + count.to_bytes(4, "big") + b"\x01" * count
+    tracemalloc.start()
+    try:
+        with pytest.raises(Malformed):
+            CODEC.decode(data, 2 * count)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000_000
