@@ -77,7 +77,8 @@ class LocalMesh:
         """Starts the peers that do not run, and waits until all see all."""
         runs = launcher.running(self.folder)
         missing = [name for name in self.names() if name not in runs]
-        launcher.start(self.folder, missing)
+        if missing:
+            launcher.start(self.folder, missing)
         self.converge(missing)
 
     def converge(self, started: Sequence[str] = ()) -> None:
@@ -252,6 +253,12 @@ def until(holds: Callable[[], object], what: str, within_s: float = PATIENCE_S) 
     while not holds():
         assert time.monotonic() < ends, f"waited {within_s:g} s for {what}"
         time.sleep(POLL_S)
+
+
+def until_done(client: Client, task: str) -> dict[str, Any]:
+    """Polls until a task is done, and gives all that is known of it."""
+    until(lambda: client.task(task)["state"] == "done", f"task {task} to be done")
+    return client.task(task)
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -16,6 +16,7 @@ from tests.processes.rig import (
     local_mesh,
     start_cli,
     until,
+    until_done,
 )
 
 DONE, FAILED, USAGE, NO_PEER, TIMED_OUT = range(5)
@@ -126,7 +127,7 @@ def test_giving_up_waiting_is_exit_status_4_and_the_task_goes_on(probes: LocalMe
     row = probes.cli("call", "sleep", "seconds:=0.5", "--wait", "0.1", expect=TIMED_OUT).row
     assert row["state"] in ("accepted", "running")
     with probes.client() as client:
-        until(lambda: client.task(row["task"])["state"] == "done", "the task to be done")
+        until_done(client, row["task"])
 
 
 def test_a_submitted_task_can_be_looked_at_later(probes: LocalMesh) -> None:
@@ -134,7 +135,7 @@ def test_a_submitted_task_can_be_looked_at_later(probes: LocalMesh) -> None:
     assert set(submitted) >= TASK_KEYS
     task = submitted["task"]
     with probes.client() as client:
-        until(lambda: client.task(task)["state"] == "done", "the task to be done")
+        until_done(client, task)
     row = probes.cli("task", task).row
     assert set(row) >= TASK_KEYS
     assert (row["task"], row["state"], row["result"]) == (task, "done", {"a": 1})
