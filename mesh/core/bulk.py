@@ -119,8 +119,8 @@ class Incoming:
         self._session = -1
         self._position = 0
         self._credited = 0
-        self._parts: list[bytes] = []
-        self._size = 0
+        # One buffer: a list of pieces would cost a liar's one-byte chunks 50 bytes each.
+        self._whole = bytearray()
         self._broken = True
 
     def take(self, chunk: Chunk) -> tuple[bytes | None, Credit | None]:
@@ -136,18 +136,17 @@ class Incoming:
         if chunk.offset == 0:
             self._drop()
             self._broken = False
-        elif chunk.position != self._position or chunk.offset != self._size:
+        elif chunk.position != self._position or chunk.offset != len(self._whole):
             self._broken = True
         self._position = chunk.position + len(chunk.data)
         whole = None
         if not self._broken:
-            self._size += len(chunk.data)
-            if self._size + chunk.left > BULK_LIMIT:
+            if len(self._whole) + len(chunk.data) + chunk.left > BULK_LIMIT:
                 self._drop()
             else:
-                self._parts.append(chunk.data)
+                self._whole += chunk.data
                 if chunk.left == 0:
-                    whole = b"".join(self._parts)
+                    whole = bytes(self._whole)
                     self._drop()
         credit = None
         if self._position - self._credited >= CREDIT_STEP or chunk.left == 0:
@@ -156,8 +155,7 @@ class Incoming:
         return whole, credit
 
     def _drop(self) -> None:
-        self._parts.clear()
-        self._size = 0
+        self._whole = bytearray()
         self._broken = True
 
 

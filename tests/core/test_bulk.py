@@ -1,7 +1,9 @@
 """Long messages in chunks: whole or not at all, whatever the network does to the chunks."""
 
 import random
+import tracemalloc
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,3 +115,18 @@ def test_what_arrives_was_sent_whole_in_order(sizes: list[int], drop: set[int]) 
     arrived = carry(outgoing, incoming, drop)
     remaining = iter(messages)
     assert all(any(message == sent for sent in remaining) for message in arrived)
+
+
+@pytest.mark.parametrize("piece", [b"", b"xy"])
+def test_a_liar_that_sends_tiny_chunks_costs_no_more_memory_than_bytes(piece: bytes) -> None:
+    incoming = Incoming()
+    count = 50_000
+    tracemalloc.start()
+    try:
+        for n in range(count):
+            offset = n * len(piece)
+            incoming.take(Chunk(1, offset, offset, 1_000_000, piece))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * count * len(piece) + 10_000
