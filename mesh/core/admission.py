@@ -5,6 +5,7 @@ does not pass is dropped here; the sender's misconduct is blamed, and a sender
 that triggered an assertion is isolated until this peer restarts.
 """
 
+import traceback
 from typing import Any
 
 import msgspec
@@ -118,3 +119,10 @@ class Admission:
             self._budgets.pop(next(iter(self._budgets)))
         self._budgets[link] = (begun, used + 1)
         return used < SIGNATURES_PER_SECOND
+
+
+def described(error: Exception) -> str:
+    """What went wrong and where, in a line for people."""
+    places = traceback.extract_tb(error.__traceback__)
+    where = f" ({places[-1].filename.rpartition('/')[2]}:{places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {str(error)[:200]}{where}"
