@@ -260,4 +260,4 @@ class Catalogue:
 
 def _version_order(version: str) -> tuple[tuple[int, int, str], ...]:
     parts = re.findall(r"[0-9]+|[^0-9.]+", version)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return tuple((1, int(part), "") if "0" <= part[0] <= "9" else (0, 0, part) for part in parts)
