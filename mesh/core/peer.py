@@ -59,7 +59,7 @@ from protocols.wire import MESSAGE_LIMIT, decode_frame, encode
 STEP_LIMIT = 100_000
 """Internal events and commands in one step; more can only be a loop between machines."""
 LINKS_LIMIT = 4096
-"""Peers whose frame order and bulk state are remembered."""
+"""Peers whose frame order is remembered; the one first met makes room."""
 
 
 class PeerCore:
@@ -180,7 +180,7 @@ class PeerCore:
         order = self._orders.get(link)
         if order is None:
             if len(self._orders) >= LINKS_LIMIT:
-                return
+                del self._orders[next(iter(self._orders))]
             order = self._orders[link] = FrameOrder()
         if not order.is_new(decoded):
             return

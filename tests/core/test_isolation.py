@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import mesh.core.peer as core_peer
 from mesh.core.outward import Accuse
 from protocols.gossip.messages import MemberRecord, Ping
 from protocols.wire import encode, seal
@@ -59,3 +60,12 @@ def test_a_signed_message_that_raises_is_laid_to_its_author_not_to_who_relayed_i
     assert blamed(world, one, author.peer, b"\xc1") == []
     accused = [o for o in one.core.take_outward() if isinstance(o, Accuse)]
     assert accused == []
+
+
+def test_a_newcomer_is_heard_however_many_peers_there_were_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_peer, "LINKS_LIMIT", 2)
+    world, (one, other, third) = three_peers()
+    for stranger in (b"s" * 32, b"t" * 32, other.peer, third.peer):
+        assert blamed(world, one, stranger, b"\xc1")
