@@ -89,6 +89,11 @@ def _work_observed(event: task_events.WorkObserved) -> list[Routed]:
     return [(AUCTION, work)]
 
 
+def _completion_observed(event: task_events.CompletionObserved) -> list[Routed]:
+    observed = auction_commands.ObserveCompletion(event.peer, event.claimed_us, event.actual_us)
+    return [(AUCTION, observed)]
+
+
 def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
     return [(AUCTION, auction_commands.SetCapacity(event.skill, event.version, event.slots))]
 
@@ -104,6 +109,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.SlotsReturned: _slots_returned,
     task_events.WorkObserved: _work_observed,
     task_events.CapacityChanged: _capacity_changed,
+    task_events.CompletionObserved: _completion_observed,
 }
 
 INTERNAL = frozenset(
@@ -113,6 +119,7 @@ INTERNAL = frozenset(
         task_events.SlotsReturned,
         task_events.WorkObserved,
         task_events.CapacityChanged,
+        task_events.CompletionObserved,
     )
 )
 """Events that are plumbing between machines and of no interest outside."""

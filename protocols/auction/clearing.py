@@ -5,8 +5,11 @@ The score of a unit is the expected time to a success in microseconds:
     (completion_us * multiplier // 10**6 + cost) * 10**6 // max(confidence, 10**4)
 
 One unit of account weighs as much as a second; a confidence of c makes 1/c
-attempts expected. All units of all valid bids are sorted by (score, index,
-H(seed, bidder)), and the first ones win. Integers only: every bidder that
+attempts expected. Each further slot at one bidder counts an eighth of its score
+more: peers that are nearly as fast as each other share a lot, where a
+microsecond of difference would else give all of it to one of them. All units
+of all valid bids are sorted by (that, index, H(seed, bidder)), and the first
+ones win. Integers only: every bidder that
 computes it again gets the same.
 
 Laws (`tests/properties/test_auction_clearing.py`): the order of bids is
@@ -31,6 +34,10 @@ from protocols.auction.sealing import opens, tie_break
 MILLION = 1_000_000
 CONFIDENCE_FLOOR = 10_000
 """A confidence below one in a hundred counts as that: nothing is divided by zero."""
+
+
+SPREAD = 8
+"""The i-th slot of one bidder (from 0) counts (SPREAD + i) / SPREAD times its score."""
 
 
 def score(unit: Unit, multiplier: int) -> int:
@@ -77,7 +84,10 @@ def clear(
             continue
         tie = tie_break(seed, bid.bidder)
         count = min(len(ranked), limits.get(bid.bidder, len(ranked)), units)
-        offers.extend((ranked[index], index, tie, bid.bidder) for index in range(count))
+        offers.extend(
+            (ranked[index] * (SPREAD + index) // SPREAD, index, tie, bid.bidder)
+            for index in range(count)
+        )
     offers.sort()
     won: dict[bytes, int] = {}
     for _, _, _, bidder in offers[:units]:

@@ -53,8 +53,8 @@ class AuctionParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     candidates: int = 8
     units_per_lot: int = UNITS_PER_BID_LIMIT
-    window_ns: int = 25 * MILLISECOND_NS
-    reveal_window_ns: int = 25 * MILLISECOND_NS
+    window_ns: int = 50 * MILLISECOND_NS
+    reveal_window_ns: int = 50 * MILLISECOND_NS
     lease_ns: int = 3 * SECOND_NS
     retry_first_ns: int = 20 * MILLISECOND_NS
     retry_most_ns: int = SECOND_NS

@@ -47,7 +47,7 @@ class TaskParameters(msgspec.Struct, frozen=True, kw_only=True):
     pending_bytes: int = 256 * 1024 * 1024
     batch_tasks: int = 16_384
     depth: int = 32
-    units: int = 256
+    units: int = 2048
     target_us: int = 4_000
     idle_ns: int = 200 * MILLISECOND_NS
     retry_first_ns: int = 50 * MILLISECOND_NS

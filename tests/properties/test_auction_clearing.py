@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.auction.clearing import clear, score
+from protocols.auction.clearing import SPREAD, clear, score
 from protocols.auction.messages import Opened, Unit
 
 MILLION = 1_000_000
@@ -86,7 +86,7 @@ def test_nobody_who_lost_had_offered_less(
         multiplier = weights[bid.bidder]
         for index in range(offered(bid, multiplier)):
             side = winning if index < won.get(bid.bidder, 0) else losing
-            side.append(score(bid.schedule[index], multiplier))
+            side.append(score(bid.schedule[index], multiplier) * (SPREAD + index) // SPREAD)
     assert not winning or not losing or max(winning) <= min(losing)
 
 

@@ -102,7 +102,7 @@ def test_a_bid_is_opened_once() -> None:
     for _ in range(3):
         mesh.deliver("liar", "issuer", Reveal(lot, NONCE, CHEAP))
     mesh.deliver("liar", "issuer", Reveal(lot, NONCE, DEAR))
-    mesh.advance(30)
+    mesh.advance(60)
     assert len(mesh["issuer"].blames) == 1
     story = mesh["issuer"].auction.lot_story(lot)
     assert story is not None
@@ -113,7 +113,7 @@ def test_a_bidder_that_commits_and_then_declines_has_still_to_reveal() -> None:
     mesh, lot = lot_with_liar()
     sealed_by_liar(mesh, lot)
     mesh.deliver("liar", "issuer", Decline(lot, "changed my mind"))
-    mesh.advance(30)
+    mesh.advance(60)
     assert mesh["issuer"].slots == 4
     assert mesh["issuer"].auction.standing(peer_id("liar")).lapses == 1
 

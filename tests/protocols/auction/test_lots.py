@@ -153,7 +153,7 @@ def test_a_silent_candidate_costs_one_window_and_is_passed_over_next_time() -> N
     mesh.host(4, "b", "c")
     mesh.dead.add("c")
     mesh.seek("a", 2)
-    mesh.advance(24)
+    mesh.advance(49)
     assert mesh["a"].slots == 0
     mesh.advance(2)
     assert mesh["a"].slots == 2
@@ -170,7 +170,7 @@ def test_no_reveal_no_bid_and_the_issuer_remembers() -> None:
     mesh.host(4, "b", "c")
     mesh.drop = lambda source, _, message: source == "c" and isinstance(message, Reveal)
     mesh.seek("a", 4)
-    mesh.advance(26)
+    mesh.advance(51)
     assert sum(mesh["b"].granted.values()) == 4
     assert mesh["c"].granted == {}
     assert mesh["a"].auction.standing(mesh["c"].id).lapses == 1
@@ -193,7 +193,7 @@ def test_a_commit_after_the_window_is_told_that_it_is_not_needed() -> None:
 
     mesh.drop = hold
     mesh.seek("a", 2)
-    mesh.advance(30)
+    mesh.advance(60)
     mesh.deliver(*late[0])
     mesh.settle()
     assert [(s, t) for s, t, m in mesh.sent if isinstance(m, Release)] == [("a", "c")]
@@ -271,7 +271,7 @@ def test_a_version_may_be_left_open() -> None:
     mesh.submit("a", Seek("retrieve", "", 4, 0))
     mesh.settle()
     assert mesh["b"].auction.granted("retrieve", "2") == 3
-    mesh.advance(30)
+    mesh.advance(60)
     assert mesh["b"].auction.granted("retrieve", "1") == 1
     assert mesh["a"].slots == 4
 

@@ -286,7 +286,7 @@ def test_a_reservation_without_award_ends_by_itself() -> None:
     mesh.dead.add("a")
     mesh.drop = lambda source, to, message: False
     mesh.seek("b", 4)
-    mesh.advance(299)
+    mesh.advance(349)
     assert mesh["b"].slots == 0
     mesh.advance(2)
     assert mesh["b"].slots == 4
@@ -309,7 +309,7 @@ def test_a_reveal_that_an_award_leaves_out_is_counted_and_not_blamed() -> None:
         (source, to) == ("c", "a") and isinstance(message, Reveal)
     )
     mesh.seek("a", 4)
-    mesh.advance(30)
+    mesh.advance(60)
     assert mesh["a"].slots == 4
     assert mesh["b"].auction.issuer_standing(mesh["a"].id).omissions == 1
     assert mesh["b"].blames == []
