@@ -45,6 +45,8 @@ UNANSWERED_LIMIT = 4096
 """Requests of one connection that may wait for an answer."""
 SETTLED_BYTES = 4 * 1024 * 1024
 """Bytes of results in one message, above which another one begins."""
+LISTED_BYTES = 16 * 1024 * 1024
+"""Bytes of results in one list of tasks; a longer one is refused."""
 BUSY_RETRY_MS = 100
 
 
@@ -122,8 +124,8 @@ class TaskDesk:
                 text = f"no peer that can be reached knows a task {task!r}"
                 self._refuse(connection, request, "UnknownTask", text)
             else:
-                value = encode_value(show(event.view))
-                connection.send(Answer(request=request, value=value))
+                view = event.view
+                self._show(connection, request, lambda: show(view))
 
         number = self._question(answered)
         self._command(connection, request, number, LookUpTask(number, task))
@@ -139,8 +141,13 @@ class TaskDesk:
         """Answers with what `show` makes of each of this peer's tasks, newest first."""
 
         def answered(event: events.TasksListed) -> None:
-            value = encode_value([show(view) for view in event.views])
-            connection.send(Answer(request=request, value=value))
+            size = sum(memoryview(view.value).nbytes for view in event.views)
+            if size > LISTED_BYTES:
+                text = f"the results of these {len(event.views)} tasks have {size} bytes; ask for "
+                self._refuse(connection, request, "TooLarge", text + "fewer at once")
+            else:
+                views = event.views
+                self._show(connection, request, lambda: [show(view) for view in views])
 
         number = self._question(answered)
         self._command(connection, request, number, ListTasks(number, states, limit))
@@ -310,6 +317,16 @@ class TaskDesk:
         others = [c for c in self._interested.pop(task, ()) if c is not connection]
         if others:
             self._interested[task] = others
+
+    def _show(self, connection: Link, request: int, make: Callable[[], Any]) -> None:
+        # What other peers say of a task is in there: it must not end this one.
+        try:
+            value = encode_value(make())
+        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+            text = f"what is known of it cannot be shown: {error}"
+            self._refuse(connection, request, "Unshowable", text)
+        else:
+            connection.send(Answer(request=request, value=value))
 
     def _refused(self, connection: Link, request: int, error: Refused) -> None:
         retry_ns = error.retry_after_ns

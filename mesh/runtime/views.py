@@ -16,8 +16,16 @@ from protocols.tasks.events import AttemptView, TaskView
 
 
 def decoded(value: msgspec.Raw) -> Any:
-    """An encoded value; None where it is empty."""
-    return msgspec.msgpack.decode(value) if memoryview(value).nbytes else None
+    """An encoded value; None where it is empty.
+
+    A worker, or another peer, may call any bytes a value: those that are none are
+    shown as how many they are.
+    """
+    size = memoryview(value).nbytes
+    try:
+        return msgspec.msgpack.decode(value) if size else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {"malformed": True, "bytes": size}
 
 
 def seconds(wall_ns: int) -> float | None:

@@ -90,7 +90,7 @@ def _plain_fields(fields: msgspec.Raw) -> Any:
         return {"bytes": memoryview(fields).nbytes}
     try:
         return msgspec.to_builtins(msgspec.msgpack.decode(fields), str_keys=True)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError):
         return {"malformed": True}
 
 
