@@ -10,8 +10,8 @@ from typing import Protocol
 
 import trio
 
-from mesh.local.codec import pack
-from mesh.local.messages import LocalMessage
+from mesh.local.codec import ProtocolError, pack
+from mesh.local.messages import LocalMessage, Refused
 
 RECEIVE_BYTES = 1 << 18
 OUTGOING_LIMIT = 64 * 1024 * 1024
@@ -92,7 +92,12 @@ class LocalConnection:
         """Sends a message in this turn of the loop; dropped when the connection is closed."""
         if self.closed:
             return
-        self._outgoing += pack(message)
+        try:
+            self._outgoing += pack(message)
+        except ProtocolError as error:
+            # Whoever asked is told; nobody else may notice, least of all the peer.
+            request = getattr(message, "request", 0)
+            self._outgoing += pack(Refused(request=request, kind="TooLarge", message=str(error)))
         if len(self._outgoing) > self._limit:
             self.close()
         elif not self._marked:

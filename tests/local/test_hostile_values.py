@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from mesh.local import codec
 from mesh.local.codec import encode_value
 from mesh.local.messages import Answer, Ask, Log, Ping, Pong, Refused
 from mesh.runtime import local_requests
@@ -72,3 +73,23 @@ def test_a_list_too_long_for_one_message_is_refused_and_the_peer_goes_on(
     answer = _listed(tmp_path / "b", lambda _: None)
     assert isinstance(answer, Refused)
     assert answer.kind == "TooLarge"
+
+
+def test_an_answer_over_the_limit_of_a_message_becomes_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "MESSAGE_LIMIT", 2000)
+    with running_peer(tmp_path) as peer:
+        wire = Wire(peer.socket)
+        assert peer.driver.server is not None
+        peer.driver.server._answers = {"peers": lambda _: "x" * 3000}  # noqa: SLF001  # any answer
+        wire.send(Ask(request=2, verb="peers"))
+        answer = wire.receive()
+        assert isinstance(answer, Refused)
+        assert (answer.request, answer.kind) == (2, "TooLarge")
+        wire.sock.close()
+
+
+def test_a_socket_that_somebody_removed_does_not_disturb_the_end(tmp_path: Path) -> None:
+    with running_peer(tmp_path) as peer:
+        peer.socket.unlink()
