@@ -140,7 +140,9 @@ class LocalServer:
                 connection.flush()
                 connection.close()
             listener.close()
-            os.unlink(path)
+            # It is gone already where somebody cleaned up the runtime folder.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core."""
