@@ -283,7 +283,7 @@ class Attempts:
             if now.monotonic_ns - attempt.seen >= silence:
                 if attempt.is_heard or attempt.is_resent:
                     self.dirty[task.desk] = None
-                    self._failing.lost(task, "its peer no longer speaks of it", now)
+                    self._failing.silent(task, now)
                 else:
                     attempt.is_resent = True
                     attempt.seen = now.monotonic_ns

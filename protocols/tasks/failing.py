@@ -84,6 +84,13 @@ class Failing:
         attempt = self._ended(task, LOST, why, now)
         self._lose(task, attempt, why, now)
 
+    def silent(self, task: Task, now: Now) -> None:
+        """Its peer is there, and no longer speaks of the attempt: better ask another."""
+        attempt = task.current
+        assert attempt is not None, "one-attempt-out: nothing is out"
+        self._avoid(task, attempt.peer, now.monotonic_ns)
+        self.lost(task, "its peer no longer speaks of it", now)
+
     def _lose(self, task: Task, attempt: Attempt, why: str, now: Now) -> None:
         attempt.status = LOST
         task.losses += 1

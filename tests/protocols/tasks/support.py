@@ -307,7 +307,8 @@ class Town:
                 return
             match effect:
                 case Send(to, message):
-                    self._send(peer, self.by_id[to], message)
+                    if to in self.by_id:
+                        self._send(peer, self.by_id[to], message)
                 case Broadcast(message):
                     for other in self.up():
                         if other is not peer:
