@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from mesh.local.discovery import running_pid
@@ -23,11 +24,15 @@ from mesh.runtime.peer_process import run_peer
 BEGUN_S = 10.0
 """How long a peer may take to hold its folder."""
 POLL_S = 0.002
+LOG_LIMIT = 16 * 1024 * 1024
+"""Bytes in a peer's log above which it is set aside at the next start."""
 
 
 def _detach(log: Path) -> None:
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_suffix(".1.log"))
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(null, 0)
     os.dup2(out, 1)
@@ -49,6 +54,8 @@ def start(folder: Path, names: list[str]) -> dict[str, int]:
             try:
                 _detach(folder / "peers" / name / "peer.log")
                 status = run_peer(folder, name)
+            except BaseException:  # noqa: BLE001  # what ends here never reaches the interpreter
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
