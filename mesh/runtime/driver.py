@@ -196,8 +196,8 @@ class Driver:
                 left_ns = max(0, due - self._clock.now().monotonic_ns)
                 with trio.move_on_after(left_ns / SECOND_NS):
                     await self._roused.wait()
+        # What moved the deadline meanwhile roused this task, and is looked at in the next turn.
         now = self._clock.now()
-        due = self._core.deadline()
         if due is not None and due <= now.monotonic_ns:
             self._core.wake(now)
             self._dirty = True

@@ -10,7 +10,7 @@ from typing import Literal
 
 from protocols.auction import events, messages
 from protocols.auction.agenda import Agenda
-from protocols.auction.clearing import clear, multipliers_of
+from protocols.auction.clearing import clear, delays_of, multipliers_of
 from protocols.auction.commands import ReleaseSlots
 from protocols.auction.history import History
 from protocols.auction.holdings import Holding, Holdings
@@ -66,7 +66,14 @@ class Awards:
         """Decides a lot within its limits, hands out what is new, and says how much that is."""
         invite = lot.invite
         opened = tuple(lot.opened[bidder] for bidder in sorted(lot.opened))
-        winners = clear(invite.units, multipliers_of(invite), invite.seed, opened, lot.limits)
+        winners = clear(
+            invite.units,
+            multipliers_of(invite),
+            invite.seed,
+            opened,
+            lot.limits,
+            delays_of(invite),
+        )
         told = [line.bidder for line in lot.sealed] if lot.award is None else []
         limits = tuple(messages.Winner(peer, lot.limits[peer]) for peer in sorted(lot.limits))
         lot.award = messages.Award(lot.id, lot.sealed, opened, winners, limits)

@@ -2,9 +2,9 @@
 
 The score of a unit is the expected time to a success in microseconds:
 
-    (completion_us * multiplier // 10**6 + cost) * 10**6 // max(confidence, 10**4)
+    (completion_us * multiplier // 10**6 + delay_us + cost) * 10**6 // max(confidence, 10**4)
 
-One unit of account weighs as much as a second; a confidence of c makes 1/c
+`delay_us` is the way to the bidder and back, as the invitation has it. One unit of account weighs as much as a second; a confidence of c makes 1/c
 attempts expected. Each further slot at one bidder counts an eighth of its score
 more: peers that are nearly as fast as each other share a lot, where a
 microsecond of difference would else give all of it to one of them. All units
@@ -40,19 +40,19 @@ SPREAD = 8
 """The i-th slot of one bidder (from 0) counts (SPREAD + i) / SPREAD times its score."""
 
 
-def score(unit: Unit, multiplier: int) -> int:
+def score(unit: Unit, multiplier: int, delay_us: int = 0) -> int:
     """The expected microseconds to a success in this slot; less is better."""
-    expected = unit.completion_us * multiplier // MILLION + unit.cost
+    expected = unit.completion_us * multiplier // MILLION + delay_us + unit.cost
     return expected * MILLION // max(unit.confidence, CONFIDENCE_FLOOR)
 
 
-def scores(schedule: tuple[Unit, ...], multiplier: int) -> list[int] | None:
+def scores(schedule: tuple[Unit, ...], multiplier: int, delay_us: int = 0) -> list[int] | None:
     """The scores of a schedule, or None if it is empty, too long, or falls."""
     if not 0 < len(schedule) <= UNITS_PER_BID_LIMIT:
         return None
     if schedule[0] == schedule[-1] and schedule.count(schedule[0]) == len(schedule):
-        return [score(schedule[0], multiplier)] * len(schedule)
-    result = [score(unit, multiplier) for unit in schedule]
+        return [score(schedule[0], multiplier, delay_us)] * len(schedule)
+    result = [score(unit, multiplier, delay_us) for unit in schedule]
     if any(result[i] > result[i + 1] for i in range(len(result) - 1)):
         return None
     return result
@@ -64,6 +64,7 @@ def clear(
     seed: bytes,
     opened: Iterable[Opened],
     limits: Mapping[bytes, int],
+    delays: Mapping[bytes, int] | None = None,
 ) -> tuple[Winner, ...]:
     """Who wins how many of `units`, sorted by bidder; bidders without a slot are left out.
 
@@ -73,13 +74,14 @@ def clear(
         seed: the invitation's tie-break seed.
         opened: reveals that match their commitments, at most one per bidder.
         limits: how many units of a bidder's schedule count, where it forfeited some.
+        delays: of the way to a bidder and back, microseconds; none where it is not in it.
     """
     offers: list[tuple[int, int, bytes, bytes]] = []
     for bid in opened:
         multiplier = multipliers.get(bid.bidder)
         if multiplier is None:
             continue
-        ranked = scores(bid.schedule, multiplier)
+        ranked = scores(bid.schedule, multiplier, (delays or {}).get(bid.bidder, 0))
         if ranked is None:
             continue
         tie = tie_break(seed, bid.bidder)
@@ -98,6 +100,11 @@ def clear(
 def multipliers_of(invite: Invite) -> dict[bytes, int]:
     """The multiplier of each invited peer."""
     return {candidate.peer: candidate.multiplier for candidate in invite.candidates}
+
+
+def delays_of(invite: Invite) -> dict[bytes, int]:
+    """The way to each invited peer and back, microseconds."""
+    return {candidate.peer: candidate.delay_us for candidate in invite.candidates}
 
 
 def contradiction(invite: Invite, book: tuple[Sealed, ...] | None, award: Award) -> str | None:
@@ -125,7 +132,7 @@ def contradiction(invite: Invite, book: tuple[Sealed, ...] | None, award: Award)
         if bid.bidder not in sealed or not opens(award.lot, sealed[bid.bidder], bid):
             return "award holds a bid that does not match the book"
     limits = {line.bidder: line.slots for line in award.limits}
-    winners = clear(invite.units, multipliers, invite.seed, award.opened, limits)
+    winners = clear(invite.units, multipliers, invite.seed, award.opened, limits, delays_of(invite))
     if winners != award.winners:
         return "award does not follow from the book"
     return None

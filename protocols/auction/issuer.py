@@ -134,7 +134,7 @@ class Issuer:
             parameters.window_ns // MICROSECOND_NS,
             parameters.lease_ns // MICROSECOND_NS,
             self._entropy(SEED_BYTES),
-            tuple(messages.Candidate(peer, self.standings.of(peer).multiplier) for peer in invited),
+            tuple(self._candidate(peer) for peer in invited),
         )
         lot = Lot(invite, demand.key, demand.trace, now)
         self._lots[lot.id] = lot
@@ -143,6 +143,10 @@ class Issuer:
         self._agenda.put(("lot", lot.id), now.monotonic_ns + parameters.window_ns)
         for peer in invited:
             self._send(peer, invite)
+
+    def _candidate(self, peer: bytes) -> messages.Candidate:
+        delay_us = 0 if peer == self._me else self._parameters.link_us
+        return messages.Candidate(peer, self.standings.of(peer).multiplier, delay_us)
 
     def _invited(self, key: Key, now: Now) -> list[bytes]:
         room = self._parameters.candidates

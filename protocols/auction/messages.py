@@ -34,6 +34,8 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
 
     peer: PeerIdField
     multiplier: CountField
+    delay_us: CountField = 0
+    """The way to this peer and back, as the issuer has it; 0 for itself."""
 
 
 class Invite(Message, frozen=True, array_like=True, tag="auction.invite"):

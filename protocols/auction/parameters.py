@@ -58,6 +58,8 @@ class AuctionParameters(msgspec.Struct, frozen=True, kw_only=True):
     lease_ns: int = 3 * SECOND_NS
     retry_first_ns: int = 20 * MILLISECOND_NS
     retry_most_ns: int = SECOND_NS
+    link_us: int = 500
+    """What the way to another peer and back is taken to cost a task."""
     vacancy_pause_ns: int = 5 * MILLISECOND_NS
     award_retry_ns: int = 250 * MILLISECOND_NS
 

@@ -112,9 +112,9 @@ class Mesh:
             for other in self.peers:
                 self.submit(other, CandidateUp(self[name].id, self[name].boot, (SKILL,)))
 
-    def seek(self, name: str, units: int) -> None:
+    def seek(self, name: str, units: int, estimate_us: int = 0) -> None:
         """One peer wants so many slots; messages are not yet delivered."""
-        self.submit(name, Seek(*SKILL, units, 0))
+        self.submit(name, Seek(*SKILL, units, estimate_us))
 
     def submit(self, name: str, command: msgspec.Struct) -> None:
         """A local command, checked after."""

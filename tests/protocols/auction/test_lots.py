@@ -51,10 +51,18 @@ def test_a_lone_peer_plays_every_part_within_one_step() -> None:
 def test_equal_bidders_share_a_lot_evenly() -> None:
     mesh = Mesh("a", "b", "c", "d")
     mesh.host(4, "a", "b", "c", "d")
-    mesh.seek("a", 8)
+    mesh.seek("a", 8, estimate_us=100_000)
     mesh.settle()
     assert [sum(peer.granted.values()) for peer in mesh.peers.values()] == [2, 2, 2, 2]
     assert mesh.now_ns == 0, "nobody waited for a window"
+
+
+def test_short_tasks_stay_with_their_issuer_as_long_as_the_way_costs_more() -> None:
+    mesh = Mesh("a", "b", "c", "d")
+    mesh.host(4, "a", "b", "c", "d")
+    mesh.seek("a", 1, estimate_us=5)
+    mesh.settle()
+    assert [sum(peer.granted.values()) for peer in mesh.peers.values()] == [1, 0, 0, 0]
 
 
 def test_an_award_leaves_after_its_record_and_before_slots_are_announced() -> None:
