@@ -123,26 +123,45 @@ class EventLog:
         self._wall_ns = wall_ns
         self._file = self._open()
         self._size = path.stat().st_size
+        self._lost = 0
+        self._torn = False
 
     def write(self, event: Event) -> None:
         """Appends one event.
 
-        Raises:
-            OSError: the disk is full or gone.
+        Where the disk refuses, the event is lost and the peer goes on: what must not
+        be lost is in the journal. The next event that is taken follows a
+        ``log.lost`` with how many were not.
         """
-        line = {"time": round(self._wall_ns() / SECOND_NS, 6), "peer": self._peer, **event}
-        data = msgspec.json.encode(line) + b"\n"
-        if self._size + len(data) > ROTATE_BYTES:
-            os.close(self._file)
-            self._path.replace(self._path.with_suffix(".1.jsonl"))
-            self._file = self._open()
-            self._size = 0
-        os.write(self._file, data)
-        self._size += len(data)
+        data = self._line(event)
+        if self._lost:
+            lost = self._line({"event": "log.lost", "count": self._lost})
+            data = (b"\n" if self._torn else b"") + lost + data
+        try:
+            if self._size + len(data) > ROTATE_BYTES:
+                self._rotate()
+            written = os.write(self._file, data)
+        except OSError:
+            self._lost += 1
+            return
+        self._size += written
+        if written == len(data):
+            self._lost, self._torn = 0, False
+        else:
+            self._lost, self._torn = self._lost + 1, True
 
     def close(self) -> None:
         """Closes the file."""
         os.close(self._file)
+
+    def _line(self, event: Event) -> bytes:
+        line = {"time": round(self._wall_ns() / SECOND_NS, 6), "peer": self._peer, **event}
+        return msgspec.json.encode(line) + b"\n"
+
+    def _rotate(self) -> None:
+        self._path.replace(self._path.with_suffix(".1.jsonl"))
+        full, self._file, self._size = self._file, self._open(), 0
+        os.close(full)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
