@@ -10,6 +10,12 @@ from mesh.client import Refused, TaskFailed
 from tests.processes.rig import LocalMesh, until
 
 
+@pytest.fixture(autouse=True)
+def all_hosted(crew: LocalMesh) -> None:
+    """A worker that crashed thrice is away for a moment, and its skills with it."""
+    crew.converge()
+
+
 def marks(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
 

@@ -4,6 +4,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.processes.rig import CREW, TRIO_CREW, LocalMesh, finish, local_mesh, until
 
 INPUTS = 3000
@@ -31,6 +33,7 @@ def test_every_index_comes_exactly_once_with_its_own_result(tmp_path: Path) -> N
         _back(mesh)
 
 
+@pytest.mark.slow
 def test_the_same_inline(tmp_path: Path) -> None:
     with local_mesh(tmp_path, 4, [TRIO_CREW]) as mesh:
         with mesh.client("peer-1", "peer-2") as client:
