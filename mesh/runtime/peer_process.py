@@ -26,6 +26,7 @@ from mesh.core.settings import CoreSettings
 from mesh.local.discovery import PeerEntry
 from mesh.local.messages import Welcome
 from mesh.runtime import probe
+from mesh.runtime.accusations import Accusations
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.driver import Driver, end_hung_process
 from mesh.runtime.event_log import EventLog, public
@@ -107,6 +108,7 @@ class PeerProcess:
             self._keyring.peer,
             watchdog=self._watchdog,
         )
+        self._accusations = Accusations(lambda: self._clock.now().monotonic_ns)
         self._drained = trio.Event()
 
     async def serve(self) -> None:
@@ -205,13 +207,10 @@ class PeerProcess:
 
     def accuse(self, accusation: Accuse) -> None:
         """Takes note of a peer's misconduct."""
-        event = {
-            "event": "core.blamed",
-            "accused": text_id(accusation.peer),
-            "offence": accusation.offence,
-        }
-        self._log.warning("blamed", **{k: v for k, v in event.items() if k != "event"})
-        self._show(event)
+        event = self._accusations.event(accusation)
+        if event is not None:
+            self._log.warning("blamed", **{k: v for k, v in event.items() if k != "event"})
+            self._show(event)
 
     def _show(self, event: dict[str, Any]) -> None:
         self._events.write(event)
