@@ -58,9 +58,21 @@ class Connection:
     """A socket with its monitor; closed together."""
 
     def __init__(self, sockets: Sockets, server_key: bytes, message_limit: int) -> None:
+        """Makes both.
+
+        Raises:
+            DialFailed: this process has as many sockets or descriptors as it may have.
+        """
         self._sockets = sockets
-        self.socket: Socket = sockets.client(server_key, message_limit, HIGH_WATER)
-        self.monitor = Monitor(sockets, self.socket)
+        try:
+            self.socket: Socket = sockets.client(server_key, message_limit, HIGH_WATER)
+        except zmq.ZMQError as error:
+            raise DialFailed(Failure.UNREACHABLE, f"no socket: {error}") from None
+        try:
+            self.monitor = Monitor(sockets, self.socket)
+        except zmq.ZMQError as error:
+            sockets.close(self.socket)
+            raise DialFailed(Failure.UNREACHABLE, f"no monitor: {error}") from None
 
     async def open(self, address: Address) -> None:
         """Connects and completes the CURVE handshake.

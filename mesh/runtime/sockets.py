@@ -117,15 +117,15 @@ async def nobody_listens(address: Address) -> bool:
     is why this asks the kernel.
     """
     family = os_socket.AF_INET6 if ":" in address.host else os_socket.AF_INET
-    with trio.move_on_after(PROBE_TIMEOUT_S), trio.socket.socket(family) as probe:
-        try:
+    try:
+        with trio.move_on_after(PROBE_TIMEOUT_S), trio.socket.socket(family) as probe:
             await probe.connect((address.host, address.port))
             # A free port in the ephemeral range can be connected to itself.
             return bool(probe.getsockname() == probe.getpeername())
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
     return False
 
 

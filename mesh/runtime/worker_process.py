@@ -92,7 +92,13 @@ class WorkerProcess:
 
     async def _run_once(self) -> int:
         self.state = "starting"
-        process = self._start()
+        try:
+            process = self._start()
+        except OSError as error:
+            # Out of processes, memory, descriptors or disk: as passing as a crash.
+            self.error = str(error)
+            self._log.error("worker-not-started", target=self.target, error=self.error)
+            return os.EX_OSERR
         self.pid = process.pid
         try:
             # A thread of its own: workers live long, and must not use up the shared ones.
