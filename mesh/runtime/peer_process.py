@@ -6,11 +6,13 @@ runs finish for a while, say goodbye, close. kill -9 at any moment is a start
 from the journal.
 """
 
+import contextlib
 import os
 import random
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ DESCRIPTORS = 65_536
 SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
 CHECKPOINT_EVERY_S = 1.0
 FAILED_STATUS = 1
+RECURSION_FACTOR = 4
 
 
 def run_peer(path: Path, name: str) -> int:
@@ -74,6 +77,21 @@ def run_peer(path: Path, name: str) -> int:
             sys.stderr.write(f"mesh: {name} stops: {error}\n")
         status = FAILED_STATUS
     return status
+
+
+@contextlib.contextmanager
+def reading_back() -> Iterator[None]:
+    """Lets values nest more deeply than they may when they are taken in.
+
+    In its record a value lies a few levels deeper than in the message that brought
+    it. One that just passed would else be a journal that can never be read again.
+    """
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(before * RECURSION_FACTOR)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
@@ -132,7 +150,8 @@ class PeerProcess:
             os.urandom,
             compile_schema,
         )
-        self._core.restore(self._journal.read(), self._clock.now())
+        with reading_back():
+            self._core.restore(self._journal.read(), self._clock.now())
         self._driver = Driver(self._core, self._journal, self._clock)
         self._events = EventLog(self._place.events, self._name, lambda: self._clock.now().wall_ns)
         self._transport = self._make_transport(rng)
