@@ -26,7 +26,7 @@ class Figure(msgspec.Struct, frozen=True):
 def mesh(*words: str, folder: Path, check: bool = True) -> list[dict[str, Any]]:
     """Runs a verb of the command line with ``--json`` and gives the objects it printed."""
     command = [sys.executable, "-m", "mesh.cli", *words, "--dir", str(folder), "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and ended.returncode != 0:
         raise RuntimeError(f"mesh {' '.join(words)}: {ended.stderr[-2000:]}")
     return [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
