@@ -185,24 +185,23 @@ class Desk:
         aside: list[Task] = []
         line = self.line
         only_children = self.is_saturated
+        if only_children and not line.children:
+            return tasks
         if len(line) <= TAIL_PER_SLOT * self.total and not self._is_worth(slots, now):
             self._look_again(now + int(slots.expected_us(0) * MICROSECOND_NS) // 8)
             return tasks
         while len(tasks) < most and len(aside) < TAIL_LOOK_LIMIT:
-            task = line.pop()
+            task = line.pop(only_children)
             if task is None:
                 break
             if task.avoid and now < task.avoid_until and slots.peer in task.avoid:
                 self._look_again(task.avoid_until)
                 aside.append(task)
-            elif only_children and not task.envelope.depth:
-                aside.append(task)
             else:
                 tasks.append(task)
         if aside:
             line.put_back(aside)
-            if not only_children:
-                self.avoiding = max(self.avoiding, len(aside))
+            self.avoiding = max(self.avoiding, len(aside))
         return tasks
 
     def _look_again(self, at: int) -> None:

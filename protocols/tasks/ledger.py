@@ -8,6 +8,7 @@ Invariants:
 
 from collections import deque
 
+from protocols.tasks.dispatch import Desk
 from protocols.tasks.lifecycle import ACCEPTED, RUNNING, SETTLED, UNDECIDED
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.task import Task
@@ -101,7 +102,7 @@ class Ledger:
             for task in flights:
                 assert task not in out, "one-attempt-out: an attempt at two peers"
                 out[task] = peer
-        waiting: dict[int, int] = {}
+        lines: dict[Desk, list[Task]] = {}
         for task in self.tasks.values():
             if task.state == RUNNING:
                 assert task.current is not None, "one-place: running without an attempt"
@@ -110,8 +111,9 @@ class Ledger:
                 assert task.current is None, f"one-place: {task.state} with an attempt out"
                 assert task not in out, f"one-attempt-out: {task.state}, and out"
             if task.state == ACCEPTED:
-                waiting[id(task.desk)] = waiting.get(id(task.desk), 0) + 1
-                assert task in task.desk.line.upcoming(), "one-place: accepted, and in no line"
-        for task in undecided:
-            expected = waiting.get(id(task.desk), 0)
-            assert len(task.desk.line) == expected, "one-place: a line counts wrong"
+                lines.setdefault(task.desk, []).append(task)
+        for desk, waiting in lines.items():
+            in_line = desk.line.upcoming()
+            assert len(in_line) == len(desk.line), "one-place: a line counts wrong"
+            ids = sorted(task.id for task in waiting)
+            assert ids == sorted(task.id for task in in_line), "one-place: accepted, in no line"

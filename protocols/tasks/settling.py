@@ -120,8 +120,11 @@ class Settling:
 
     def restore(self, task: Task, end: End, wall: int) -> None:
         """A task's end, read from disk, while no task is in a line yet."""
-        if task.current is not None:
+        current = task.current
+        if current is not None:
             self.release(task)
+            if current.number != end.attempt:
+                current.status, current.ended_wall = "cancelled", wall
         task.state = end.state
         task.settled_wall = wall
         task.value = msgspec.Raw(end.value).copy()
@@ -134,6 +137,8 @@ class Settling:
         if attempt is not None:
             attempt.status = end.status
             attempt.ended_wall = wall
+            if end.state != DONE:
+                attempt.message = end.error_message
             task.producer = attempt.peer
             task.decided = attempt.number
         task.input = NIL

@@ -1,7 +1,6 @@
 """One skill's desk in virtual time: how long until the last of many tasks is done."""
 
 import heapq
-from collections import deque
 
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS
 from protocols.tasks.dispatch import Desk, Slots
@@ -25,7 +24,6 @@ def makespan_ns(durations: list[int], speeds: list[float], has_weights: bool) ->
         weight = duration // MICROSECOND_NS if has_weights else 0
         desk.line.push(Task(str(index), ENVELOPE, desk, NIL, "", weight, b"", 0))
     workers = [desk.hold(f"lot-{index}", bytes([index]), 1, 0) for index in range(len(speeds))]
-    waiting: dict[Slots, deque[Task]] = {slots: deque() for slots in workers}
     speed_of = dict(zip(workers, speeds, strict=True))
     busy_until = dict.fromkeys(workers, 0)
     heap: list[tuple[int, int, Slots | None, Task | None]] = []

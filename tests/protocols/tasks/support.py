@@ -88,6 +88,19 @@ def hanging(peer: "Peer", job: events.RunJob) -> None:
     return None
 
 
+def first(count: int, kind: type) -> Callable[["Peer", "Peer", msgspec.Struct], bool]:
+    """Loses the first so many messages of a kind."""
+    lost: list[msgspec.Struct] = []
+
+    def drop(sender: "Peer", to: "Peer", message: msgspec.Struct) -> bool:
+        if not isinstance(message, kind) or len(lost) >= count:
+            return False
+        lost.append(message)
+        return True
+
+    return drop
+
+
 class Peer:
     """One peer: its records survive, its machine does not."""
 
@@ -101,6 +114,7 @@ class Peer:
         self.skills: tuple[tuple[SkillSpec, int], ...] = ()
         self.run: Run = echo()
         self.events: list[Any] = []
+        self.settled: dict[str, Settled] = {}
         self.effects: list[Effect] = []
         self.running: dict[tuple[bytes, str, int], events.RunJob] = {}
         self.most_running = 0
@@ -114,14 +128,6 @@ class Peer:
 
     def seen(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def settled(self) -> dict[str, Settled]:
-        return {
-            settled.task: settled
-            for event in self.seen(events.TasksSettled)
-            for settled in event.settled
-        }
 
     @property
     def accepted(self) -> list[str]:
@@ -212,7 +218,8 @@ class Town:
         end = self.now + limit_ns
         while not condition():
             due = self._next()
-            assert due is not None and due <= end, "it never came about"
+            assert due is not None, "it never came about"
+            assert due <= end, "it did not come about in time"
             self.now = max(self.now, due)
             self._step()
 
@@ -315,6 +322,8 @@ class Town:
                             self._send(peer, other, message)
                 case Emit(event):
                     peer.events.append(event)
+                    if isinstance(event, events.TasksSettled):
+                        peer.settled.update({one.task: one for one in event.settled})
                     self._route(peer, event)
                 case Blame():
                     self.blamed.append(effect)

@@ -11,7 +11,7 @@ from protocols.tasks.messages import DescribeSkill, SkillDescribed
 from protocols.tasks.parameters import PARKED_SUBMISSIONS_LIMIT, TaskParameters
 from protocols.tasks.records import TasksRecorded
 from protocols.tasks.submission import InputRefused
-from tests.protocols.tasks.support import Town, peer_id, raw, skill, spec
+from tests.protocols.tasks.support import Town, first, peer_id, raw, skill, spec
 
 
 def town(**parameters: int) -> Town:
@@ -37,7 +37,7 @@ def test_a_batch_is_one_record_and_one_event_with_ids_in_order() -> None:
     request = commands.SubmitTasks(7, tuple(spec(value=i) for i in range(3)))
     effects = made["a"].command(request)
     records = [e.record for e in effects if isinstance(e, Persist)]
-    accepted = [e.event for e in effects if isinstance(e, Emit)][0]
+    accepted = next(e.event for e in effects if isinstance(e, Emit))
     assert len(records) == 1
     assert isinstance(records[0], TasksRecorded)
     assert isinstance(accepted, events.TasksAccepted)
@@ -97,7 +97,7 @@ def test_attaching_to_a_settled_task_tells_its_end_again() -> None:
     made = town()
     (task,) = made["a"].submit(spec(key="k"))
     made.settle()
-    made["a"].events.clear()
+    made["a"].settled.clear()
     made["a"].submit(spec(key="k"))
     assert made["a"].settled[task].state == "done"
     assert len(made["b"].started) == 1
@@ -244,10 +244,7 @@ def test_a_spec_that_never_comes_refuses_what_is_parked() -> None:
 
 def test_a_spec_is_asked_for_again_when_the_answer_is_lost() -> None:
     made = Town("a", "b")
-    lost: list[bool] = []
-    made.drop = lambda sender, to, message: (
-        isinstance(message, SkillDescribed) and len(lost) < 2 and not lost.append(True)
-    )
+    made.drop = first(2, SkillDescribed)
     made.start("a")
     made.start("b", (skill(), 1))
     made["a"].submit(spec())
@@ -301,7 +298,7 @@ def test_a_description_is_given_to_whoever_asks_and_only_of_what_is_known() -> N
 def test_an_unknown_command_is_refused_and_an_unknown_message_ignored() -> None:
     made = town()
     with pytest.raises(Refused):
-        made["a"].command(commands.SkillSpec("x", "1", b"", b""))
+        made["a"].command(skill())
     assert made["a"].receive(made["b"], raw_message()) == ()
 
 

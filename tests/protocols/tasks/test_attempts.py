@@ -1,5 +1,7 @@
 """What becomes of attempts: results, failures, losses, late answers, liars."""
 
+import itertools
+
 import msgspec
 import pytest
 
@@ -9,12 +11,13 @@ from protocols.tasks import commands, events, messages
 from protocols.tasks.messages import Outcome, Results
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.records import AttemptsRecorded, EndsRecorded
+from protocols.tasks.task import NIL
 from tests.protocols.tasks.support import (
-    NIL,
     Peer,
     Town,
     echo,
     failing,
+    first,
     hanging,
     peer_id,
     raw,
@@ -165,7 +168,7 @@ def test_retries_wait_longer_each_time_up_to_a_cap() -> None:
     run_one(made)
     made.settle()
     starts = [view.started_wall_ns for view in made["a"].view(made["a"].accepted[0]).history]
-    pauses = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(starts)]
     assert 20 * MILLISECOND_NS < pauses[0] < 120 * MILLISECOND_NS
     assert max(pauses) < 900 * MILLISECOND_NS
     assert sum(pauses[4:]) > sum(pauses[:4])
@@ -240,10 +243,7 @@ def test_a_task_that_takes_its_peers_with_it_is_poison() -> None:
 
 def test_an_assignment_that_was_lost_is_sent_again_as_the_same_attempt() -> None:
     made = town()
-    lost: list[bool] = []
-    made.drop = lambda sender, to, message: (
-        isinstance(message, messages.Assign) and not lost and not lost.append(True)
-    )
+    made.drop = first(1, messages.Assign)
     (task,) = made["a"].submit(spec())
     made.run(6 * SECOND_NS)
     assert made["a"].settled[task].attempts == 1
@@ -252,10 +252,7 @@ def test_an_assignment_that_was_lost_is_sent_again_as_the_same_attempt() -> None
 
 def test_a_result_that_was_lost_is_sent_again() -> None:
     made = town()
-    lost: list[bool] = []
-    made.drop = lambda sender, to, message: (
-        isinstance(message, Results) and len(lost) < 2 and not lost.append(True)
-    )
+    made.drop = first(2, Results)
     task = run_one(made)
     made.run(5 * SECOND_NS)
     assert made["a"].settled[task].attempts == 1

@@ -7,8 +7,8 @@ from protocols.machine import MILLISECOND_NS, SECOND_NS
 from protocols.tasks import commands, events, messages
 from protocols.tasks.messages import Assign, Job, JobKey, Outcome, Rejected, Results
 from protocols.tasks.parameters import CHUNK_LIMIT, JOBS_PER_CUSTODIAN_LIMIT, TaskParameters
+from protocols.tasks.task import NIL
 from tests.protocols.tasks.support import (
-    NIL,
     Peer,
     Town,
     echo,
@@ -106,7 +106,7 @@ def test_a_lot_of_one_skill_does_not_serve_another() -> None:
 
 
 def test_the_same_attempt_twice_runs_once() -> None:
-    made, peer = worker()
+    _, peer = worker()
     assign(peer, job("x"), job("x"))
     assert assign(peer, job("x")) == ()
     assert len(peer.started) == 1
@@ -331,9 +331,11 @@ def test_direct_jobs_are_bounded_by_the_slots() -> None:
 
 def test_jobs_for_one_custodian_are_bounded() -> None:
     _, peer = worker(slots=1)
+    effects: list[tuple[Effect, ...]] = []
     for at in range(0, JOBS_PER_CUSTODIAN_LIMIT + 1024, 1024):
-        effects = assign(peer, *[job(str(at + i)) for i in range(1024)])
-    (rejected,) = sent(effects, Rejected)
+        last = [job(str(at + i)) for i in range(1024)]
+        effects.append(assign(peer, *last))
+    (rejected,) = sent(effects[-1], Rejected)
     assert isinstance(rejected, Rejected)
     assert (rejected.reason, len(rejected.jobs)) == ("busy", 1024)
 
@@ -358,7 +360,7 @@ def test_an_end_without_value_is_sent_with_a_nil_and_one_of_no_job_is_ignored() 
 
 
 def test_capacity_is_told_when_it_changes_and_withdrawn_skills_give_back_what_waits() -> None:
-    made, peer = worker(slots=1)
+    _, peer = worker(slots=1)
     assign(peer, job("x"), job("y"))
     peer.events.clear()
     effects = peer.command(commands.HostSkills(((skill("new"), 3),)))
@@ -390,7 +392,7 @@ def test_work_is_told_on_notable_change_and_not_too_often() -> None:
 
 
 def test_a_draining_worker_takes_nothing_new_and_says_when_it_is_done() -> None:
-    made, peer = worker(slots=1)
+    _, peer = worker(slots=1)
     assign(peer, job("x"))
     peer.command(commands.Drain())
     assert [(e.skill, e.slots) for e in peer.seen(events.CapacityChanged)][-1] == ("echo", 0)
