@@ -81,6 +81,8 @@ def cancel(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption 
 
     with Client(dir=folder) as client:
         state = client.cancel(task_id)
+        if not state:
+            fail(f"no peer that can be reached knows a task {task_id!r}")
         if as_json:
             print_json(client.task(task_id))
         elif state == "cancelled":

@@ -156,12 +156,16 @@ def wait_converged(
     that were started just now: one of them that does not run has ended already.
 
     Raises:
-        ConfigurationError: a peer ended; says what it logged last.
+        ConfigurationError: a peer ended, and what it logged last; or all are paused.
     """
     ends = time.monotonic() + timeout_s
     runs = running(folder)
     paused = {name for name, pid in runs.items() if is_paused(pid)}
     started = {*runs, *expected} - paused
+    if paused and not started:
+        raise ConfigurationError(
+            f"{', '.join(sorted(paused))} are paused: `mesh resume PEER` lets one go on"
+        )
     entries = [entry for entry in folder.peers() if entry.name not in paused]
     while True:
         statuses = _statuses(entries)

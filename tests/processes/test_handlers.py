@@ -119,6 +119,11 @@ def test_inputs_and_results_larger_than_a_frame_travel(crew: LocalMesh, megabyte
         assert len(view.call("blob", length=length)) == length
 
 
+def test_an_input_of_a_million_elements_is_served(crew: LocalMesh) -> None:
+    with crew.client("peer-1") as client:
+        assert client.options(to="peer-2").call("count", items=[1] * 1_000_000) == 1_000_000
+
+
 def test_inputs_and_results_over_the_limit_are_refused(crew: LocalMesh) -> None:
     length = 8 * 1024 * 1024
     with crew.client() as client:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.rig import CREW, PATIENCE_S, LocalMesh, local_mesh, until
+from tests.processes.rig import CREW, PATIENCE_S, LocalMesh, finish, local_mesh, until
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,15 @@ def test_the_command_line_passes_over_a_stopped_home(sleepers: LocalMesh) -> Non
     assert (row["state"], row["result"]) == ("done", 2)
     rows = sleepers.cli("peers").rows
     assert [row["state"] for row in rows] == ["paused", "alive", "alive", "alive"]
+
+
+def test_a_mesh_that_is_paused_altogether_says_so(sleepers: LocalMesh) -> None:
+    for name in sleepers.names():
+        sleepers.signal(name, signal.SIGSTOP)
+    up, call = sleepers.start_cli("up", "--detach"), sleepers.start_cli("call", "add", "a:=1")
+    ran = finish(up)
+    assert (ran.status, "mesh resume" in ran.err) == (2, True)
+    assert finish(call).status == 3
 
 
 def test_a_stopped_worker_process_costs_a_timeout_and_no_task(

@@ -39,6 +39,11 @@ def blob(length: int) -> str:
     return "x" * length
 
 
+@agent.skill(slots=4)
+def count(items: list[int]) -> int:
+    return len(items)
+
+
 @agent.skill(retries=0, slots=4)
 def raises(message: str) -> None:
     raise ValueError(message)
