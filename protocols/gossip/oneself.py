@@ -1,5 +1,7 @@
 """What this peer says of itself: its record, its refutations, its goodbye."""
 
+import msgspec
+
 from protocols.errors import Refused
 from protocols.gossip.awareness import LocalHealth
 from protocols.gossip.commands import Advertise
@@ -11,8 +13,7 @@ from protocols.identity import Keyring
 from protocols.machine import Instant
 from protocols.wire import SIGNED_BODY_LIMIT, Signed, encode, seal
 
-NAME_LIMIT = 128
-DOOR_LIMIT = 256
+_record_decoder = msgspec.msgpack.Decoder(MemberRecord)
 
 
 class Oneself:
@@ -56,16 +57,19 @@ class Oneself:
         Raises:
             Refused: the description is too large.
         """
-        if (
-            len(command.name) > NAME_LIMIT
-            or len(command.door) > DOOR_LIMIT
-            or len(command.skills) > SKILLS_PER_PEER_LIMIT
-            or len(encode(self._draft(command, incarnation=2**62))) > SIGNED_BODY_LIMIT
-        ):
+        body = encode(self._draft(command, incarnation=2**62))
+        why = f"{len(body)} bytes" if len(body) > SIGNED_BODY_LIMIT else ""
+        try:
+            # As all others will: what they cannot decode would cost this peer its place.
+            _record_decoder.decode(body)
+        except msgspec.ValidationError as error:
+            why = str(error)
+        if why:
             raise Refused(
                 "TooLarge",
-                f"what a peer says of itself must fit {SIGNED_BODY_LIMIT} bytes and"
-                f" {SKILLS_PER_PEER_LIMIT} skills; host fewer skills here",
+                f"what a peer says of itself must fit {SIGNED_BODY_LIMIT} bytes,"
+                f" {SKILLS_PER_PEER_LIMIT} skills, and the lengths of names and versions ({why});"
+                " host fewer skills here, or shorten their names and versions",
             )
 
     def advertise(self, command: Advertise) -> bool:

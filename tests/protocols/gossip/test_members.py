@@ -147,6 +147,8 @@ def test_saying_the_same_again_says_nothing() -> None:
     [
         (Advertise("x" * 129, "tcp://a:1", ()), "TooLarge"),
         (Advertise("x", "d" * 257, ()), "TooLarge"),
+        (Advertise("x", "tcp://a:1", (SkillAdvert("s" * 129, "1", bytes(16)),)), "TooLarge"),
+        (Advertise("x", "tcp://a:1", (SkillAdvert("s", "v" * 33, bytes(16)),)), "TooLarge"),
         (Advertise("x", "d", (SKILL,) * (SKILLS_PER_PEER_LIMIT + 1)), "TooLarge"),
         (
             Advertise("x", "d", (SkillAdvert("s" * 128, "1", bytes(16)),) * SKILLS_PER_PEER_LIMIT),
