@@ -13,6 +13,9 @@ from mesh.runtime.worker_process import WorkerProcess
 from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
 
 CRASHES_LIMIT = 3
+NAME_LIMIT = 128
+VERSION_LIMIT = 32
+"""Characters, as the wire has it (`protocols.gossip.messages.SkillAdvert`)."""
 
 Key = tuple[str, str]
 Declared = tuple[tuple[SkillSpec, int], ...]
@@ -124,6 +127,11 @@ class HostedSkills(Generic[L]):
         spec = skill_spec(skill)
         if len(spec.input_schema) + len(spec.output_schema) > SKILL_SPEC_LIMIT:
             raise SkillConflict(f"the schemas of {skill.name} exceed {SKILL_SPEC_LIMIT} bytes")
+        if len(skill.name) > NAME_LIMIT or len(skill.version) > VERSION_LIMIT:
+            raise SkillConflict(
+                f"{skill.name[:NAME_LIMIT]}@{skill.version[:NAME_LIMIT]} is too long: a skill's name "
+                f"has at most {NAME_LIMIT} characters, and its version {VERSION_LIMIT}"
+            )
         others = [self._inline, *(skills for _, skills in self._by_link.values())]
         for skills in others:
             if key in skills and skill_spec(skills[key]) != spec:

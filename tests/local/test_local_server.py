@@ -316,6 +316,19 @@ def test_skills_of_one_name_must_be_the_same(dial: Dial) -> None:
     assert refused.kind == "SkillConflict"
 
 
+@pytest.mark.parametrize(("name", "version"), [("s" * 129, "1"), ("s", "f" * 40)])
+def test_a_skill_that_no_other_peer_could_be_told_of_is_refused(
+    peer: FakePeer, dial: Dial, name: str, version: str
+) -> None:
+    wire = dial(role="worker")
+    skill = SkillDeclaration(name=name, version=version, input_schema="{}", output_schema="{}")
+    wire.send(Register(agent="stranger", skills=[skill]))
+    refused = wire.receive()
+    assert isinstance(refused, Refused)
+    assert "too long" in refused.message
+    assert name not in peer.driver.skills
+
+
 async def test_two_peers_cannot_listen_at_one_path(tmp_path: Path) -> None:
     path = tmp_path / "p.sock"
     first, _ = make_peer(tmp_path, "a", path, FakeDriver())
