@@ -129,8 +129,8 @@ class HostedSkills(Generic[L]):
             raise SkillConflict(f"the schemas of {skill.name} exceed {SKILL_SPEC_LIMIT} bytes")
         if len(skill.name) > NAME_LIMIT or len(skill.version) > VERSION_LIMIT:
             raise SkillConflict(
-                f"{skill.name[:NAME_LIMIT]}@{skill.version[:NAME_LIMIT]} is too long: a skill's name "
-                f"has at most {NAME_LIMIT} characters, and its version {VERSION_LIMIT}"
+                f"{skill.name[:NAME_LIMIT]}@{skill.version[:NAME_LIMIT]} is too long: the name "
+                f"of a skill has at most {NAME_LIMIT} characters, its version {VERSION_LIMIT}"
             )
         others = [self._inline, *(skills for _, skills in self._by_link.values())]
         for skills in others:
