@@ -55,7 +55,9 @@ class Guests:
         """Lets a key into the house; False when the house is full."""
         assert peer not in self._revoked, "a revoked peer is admitted"
         if peer not in self._by_peer and len(self._by_peer) >= GUESTS_LIMIT:
-            self.dismiss_expired()
+            wall_ns = self._now().wall_ns
+            for guest in [g for g in self._by_peer.values() if g.not_after_ns < wall_ns]:
+                self._dismiss(guest.peer)
             if len(self._by_peer) >= GUESTS_LIMIT:
                 return False
         self._dismiss(peer)
@@ -79,10 +81,17 @@ class Guests:
         return peer in self._revoked
 
     def dismiss_expired(self) -> None:
-        """Shows out everybody whose credential has ended."""
+        """Shows out everybody whose credential has ended, and back in where it has not after all.
+
+        A wall clock that jumped ahead and was set right must not leave this peer deaf:
+        those whose frames it dropped see a good connection, and do not knock again.
+        """
         wall_ns = self._now().wall_ns
-        for guest in [g for g in self._by_peer.values() if g.not_after_ns < wall_ns]:
-            self._dismiss(guest.peer)
+        for guest in self._by_peer.values():
+            if guest.not_after_ns < wall_ns:
+                self._by_key.pop(guest.key, None)
+            else:
+                self._by_key[guest.key] = guest
 
     def turn_away(self, key: str) -> None:
         """Stops listening to a key for a while; the oldest entry makes room."""
@@ -104,7 +113,7 @@ class Guests:
     def _dismiss(self, peer: bytes) -> None:
         guest = self._by_peer.pop(peer, None)
         if guest is not None:
-            del self._by_key[guest.key]
+            self._by_key.pop(guest.key, None)
 
 
 class ZapHandler:

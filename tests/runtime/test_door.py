@@ -171,6 +171,30 @@ def test_a_full_house_takes_nobody_until_a_credential_has_ended() -> None:
     assert guests.peer_of(PEER.hex()) == PEER
 
 
+def test_a_clock_that_jumped_ahead_and_back_leaves_nobody_outside() -> None:
+    clock = StillClock()
+    guests = Guests(clock)
+    guests.admit(PEER, key(1), 10)
+    clock.time = Now(1, 11)
+    guests.dismiss_expired()
+    assert guests.peer_of(key(1).hex()) is None
+    clock.time = Now(2, 3)
+    guests.dismiss_expired()
+    assert guests.peer_of(key(1).hex()) == PEER
+
+
+def test_an_expired_guest_that_was_revoked_stays_outside() -> None:
+    clock = StillClock()
+    guests = Guests(clock)
+    guests.admit(PEER, key(1), 10)
+    clock.time = Now(1, 11)
+    guests.dismiss_expired()
+    guests.revoke(PEER)
+    clock.time = Now(2, 3)
+    guests.dismiss_expired()
+    assert guests.peer_of(key(1).hex()) is None
+
+
 def test_a_peer_has_one_key_its_newest() -> None:
     guests = Guests(StillClock())
     guests.admit(PEER, key(1), 10)
