@@ -4,6 +4,8 @@ The launcher coordinates nothing: it makes keys where they are missing, starts
 processes, and asks each peer what it sees. When it is gone the peers go on.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import msgspec
 from mesh.local.ask import NoAnswer, QuestionRefused, ask
 from mesh.local.discovery import PeerEntry
 from mesh.storage.authority import create_mesh, enrol
+from mesh.storage.files import make_private_folder, refusing_unwritable
 from mesh.storage.folder import MeshFolder
 from protocols.errors import ConfigurationError
 from protocols.quorum import tolerated
@@ -32,6 +35,7 @@ STOP_S = 15.0
 """How long a peer may take to drain and leave before it is killed."""
 PEERS_LIMIT = 256
 LOG_TAIL_LINES = 6
+LOCK = "launcher.lock"
 
 Status = dict[str, Any]
 
@@ -57,6 +61,24 @@ def prepare(path: Path, count: int | None, agents: Sequence[str], name: str = ""
     Raises:
         ConfigurationError: with what to try.
     """
+    with _one_at_a_time(path):
+        return _prepare(path, count, agents, name)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Whoever prepares the same folder waits, and then finds it prepared."""
+    make_private_folder(path)
+    with refusing_unwritable(path / LOCK):
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(path: Path, count: int | None, agents: Sequence[str], name: str) -> MeshFolder:
     exists = MeshFolder(path).exists()
     folder = MeshFolder.open(path) if exists else create_mesh(path, name or path.parent.name)
     present = folder.peers()
@@ -129,11 +151,11 @@ def _reserve_doors(folder: MeshFolder, names: Sequence[str]) -> None:
     One that is taken by the time its peer binds it costs that peer a new port,
     which gossip spreads.
     """
-    entries = {entry.name: entry for entry in folder.peers()}
     held: list[socket.socket] = []
     try:
         for name in names:
-            if entries[name].door:
+            # Read anew each time: somebody else may start them at this moment.
+            if folder.peer(name).door:
                 continue
             probe = socket.socket()
             held.append(probe)
