@@ -5,67 +5,58 @@ from typing import Any
 import pytest
 
 import mesh.core.peer as core_peer
-from mesh.core.outward import Accuse
 from protocols.gossip.messages import MemberRecord, Ping
 from protocols.wire import encode, seal
-from simulations.world import SimulatedPeer, World
-from tests.core.test_admission import blamed
+from tests.core.lone_core import LoneCore
+
+BAD = b"\xc1"
+"""No message at all: whoever is heard is blamed for it."""
 
 
-def three_peers() -> tuple[World, list[SimulatedPeer]]:
-    world = World(seed=1, peers=3)
-    for peer in world.peers:
-        world.start(peer, ())
-    world.run(1_000_000_000)
-    return world, list(world.peers)
-
-
-def break_gossip(peer: SimulatedPeer, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """From now on whatever `peer`'s gossip receives raises."""
+def break_gossip(one: LoneCore, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """From now on whatever its gossip receives raises."""
 
     def receive(*_: Any) -> None:
         raise error
 
-    assert peer.core is not None
-    monkeypatch.setattr(peer.core.gossip, "receive", receive)
+    monkeypatch.setattr(one.core.gossip, "receive", receive)
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("x"), OverflowError("big"), RecursionError(), AssertionError("a-law")]
+    "error", [KeyError("x"), OverflowError("big"), RecursionError(), AssertionError("wrong")]
 )
 def test_whatever_a_message_raises_its_sender_is_isolated_and_the_peer_goes_on(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, (one, other, _) = three_peers()
+    one, other = LoneCore(1), LoneCore(2)
     break_gossip(one, monkeypatch, error)
-    (offence,) = blamed(world, one, other.peer, encode(Ping(7, 0)), encode(Ping(8, 0)))
-    assert "isolated" in offence
-    assert type(error).__name__ in offence
-    assert blamed(world, one, other.peer, b"\xc1") == []
+    (accused,) = one.hear(other.peer, encode(Ping(7, 0)), encode(Ping(8, 0)))
+    assert accused.peer == other.peer
+    assert "isolated" in accused.offence
+    assert type(error).__name__ in accused.offence
+    assert one.hear(other.peer, BAD) == []
 
 
 def test_a_signed_message_that_raises_is_laid_to_its_author_not_to_who_relayed_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world, (one, relay, author) = three_peers()
-    assert one.core is not None
-    record = MemberRecord(author.peer, 99, False, "x", "sim://x", 1, (), author.credential)
+    one, relay, author = LoneCore(1), LoneCore(2), LoneCore(3)
+    record = MemberRecord(author.peer, 99, False, "x", "tcp://x:1", 1, (), author.credential)
     sealed = encode(seal(author.keyring, record))
     break_gossip(one, monkeypatch, KeyError("x"))
-    assert blamed(world, one, relay.peer, sealed)
+    assert [accused.peer for accused in one.hear(relay.peer, sealed)] == [author.peer]
     monkeypatch.undo()
-    assert blamed(world, one, relay.peer, sealed) == []
-    # The relay is still heard, the author is not.
-    assert blamed(world, one, relay.peer, b"\xc1")
-    assert blamed(world, one, author.peer, b"\xc1") == []
-    accused = [o for o in one.core.take_outward() if isinstance(o, Accuse)]
-    assert accused == []
+    assert one.hear(relay.peer, sealed) == []
+    # The relay is still heard, the author is not, whoever brings its word.
+    assert one.hear(relay.peer, BAD)
+    assert one.hear(author.peer, BAD) == []
+    assert author.peer not in one.core.gossip.alive()
 
 
 def test_a_newcomer_is_heard_however_many_peers_there_were_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(core_peer, "LINKS_LIMIT", 2)
-    world, (one, other, third) = three_peers()
-    for stranger in (b"s" * 32, b"t" * 32, other.peer, third.peer):
-        assert blamed(world, one, stranger, b"\xc1")
+    one = LoneCore(1)
+    for stranger in range(2, 6):
+        assert one.hear(LoneCore(stranger).peer, BAD)
