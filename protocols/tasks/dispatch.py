@@ -117,6 +117,8 @@ class Desk:
 
     def demand(self, most: int) -> int:
         """How many slots could be filled now."""
+        if not len(self.line):
+            self.avoiding = 0
         waiting = self.line.children if self.is_saturated else len(self.line)
         return min(most, waiting + self.running + self.avoiding)
 
