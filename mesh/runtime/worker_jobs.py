@@ -14,6 +14,8 @@ RUN_BYTES = 8 * 1024 * 1024
 """Bytes of inputs in one message to a worker, above which another one begins."""
 KIND_LIMIT = 128
 TEXT_LIMIT = 4096
+ELAPSED_LIMIT_US = 2**62
+"""As the wire has it; a larger one would keep the outcome from ever arriving."""
 STATUSES = frozenset({"ok", "failed", "rejected", "timeout", "cancelled", "crashed"})
 
 JobId = tuple[bytes, str, int]
@@ -57,7 +59,7 @@ def outcome_of(job: RunningJob, end: JobEnd) -> Outcome:
         attempt,
         status,
         value if status == "ok" else msgspec.Raw(b""),
-        max(0, end.elapsed_us),
+        min(max(0, end.elapsed_us), ELAPSED_LIMIT_US),
         kind[:KIND_LIMIT],
         message[:TEXT_LIMIT],
         confidence,

@@ -10,10 +10,12 @@ import pytest
 
 from mesh.local import codec
 from mesh.local.codec import encode_value
-from mesh.local.messages import Answer, Ask, Log, Ping, Pong, Refused
+from mesh.local.messages import NIL, Answer, Ask, JobEnd, Log, Ping, Pong, Refused
 from mesh.runtime import local_requests
 from mesh.runtime.views import decoded
-from mesh.runtime.worker_jobs import log_event
+from mesh.runtime.worker_jobs import RunningJob, log_event, outcome_of
+from protocols.tasks.events import RunJob
+from protocols.tasks.messages import Outcome
 from tests.local.fake_peer import FakePeer, running_peer
 from tests.local.test_local_server import Wire
 
@@ -93,3 +95,14 @@ def test_an_answer_over_the_limit_of_a_message_becomes_a_refusal(
 def test_a_socket_that_somebody_removed_does_not_disturb_the_end(tmp_path: Path) -> None:
     with running_peer(tmp_path) as peer:
         peer.socket.unlink()
+
+
+@pytest.mark.parametrize("elapsed_us", [-1, 2**63 - 1])
+def test_whatever_time_a_worker_claims_its_outcome_fits_the_wire(elapsed_us: int) -> None:
+    run = RunJob(
+        custodian=bytes(32), task="t", term=1, attempt=1, skill="s", version="1",
+        input=NIL, timeout_ms=0, deadline_ms=0, depth=0, traceparent="", parent="",
+        space="default", principal="",
+    )  # fmt: skip
+    outcome = outcome_of(RunningJob(1, run), JobEnd(job=1, status="ok", elapsed_us=elapsed_us))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(outcome), type=Outcome) == outcome
