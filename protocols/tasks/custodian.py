@@ -41,6 +41,7 @@ from protocols.tasks.messages import (
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import (
     LISTED_LIMIT,
+    MEMBERS_LIMIT,
     NEVER,
     PARKED_SUBMISSIONS_LIMIT,
     TaskParameters,
@@ -296,6 +297,8 @@ class Custodian:
         """A member; with a higher boot its earlier process is gone."""
         before = self._boots.get(member.peer)
         self._boots[member.peer] = member.boot
+        if len(self._boots) > 2 * MEMBERS_LIMIT:
+            del self._boots[next(iter(self._boots))]
         if before is not None and member.boot > before:
             self.desks.peer_down(member.peer)
             self.attempts.peer_lost(member.peer, "its peer was started again", now)

@@ -26,6 +26,8 @@ PLENTY_PER_SLOT = 2
 TAIL_LOOK_LIMIT = 64
 """Tasks, and busy slots, that one tail estimate looks at."""
 DIRECT_SLOTS = 4
+OVERDUE = 8
+"""An attempt that took so many times what it should is no sign of a slot that is soon free."""
 
 
 class Slots:
@@ -190,13 +192,14 @@ class Desk:
         if only_children and not line.children:
             return tasks
         if len(line) <= TAIL_PER_SLOT * self.total and not self._is_worth(slots, now):
-            self._look_again(now + int(slots.expected_us(0) * MICROSECOND_NS) // 8)
+            pause = int(slots.expected_us(0) * MICROSECOND_NS) // 8
+            self._look_again(now + max(pause, MILLISECOND_NS))
             return tasks
         while len(tasks) < most and len(aside) < TAIL_LOOK_LIMIT:
             task = line.pop(only_children)
             if task is None:
                 break
-            if task.avoid and now < task.avoid_until and slots.peer in task.avoid:
+            if _avoids(task, slots.peer, now):
                 self._look_again(task.avoid_until)
                 aside.append(task)
             else:
@@ -224,7 +227,7 @@ class Desk:
             best, end = -1, mine
             for index, (at, other) in enumerate(ready):
                 ends = at + other.expected_us(task.weight_us)
-                if ends <= end:
+                if ends <= end and not _avoids(task, other.peer, now):
                     best, end = index, ends
             if best < 0:
                 return True
@@ -246,8 +249,10 @@ class Desk:
                 elapsed = (now - task.current.started) / MICROSECOND_NS
                 # A guess without weight says little of what is left.
                 least = expected / 16 if task.weight_us else expected / 2
+                # One that takes far longer than it should is not worth waiting for.
+                overrun = elapsed - 2 * expected
                 first = busy.index(min(busy))
-                busy[first] += max(expected - elapsed, least)
+                busy[first] += max(expected - elapsed, least, overrun)
             ready.extend((at, other) for at in busy)
             if len(ready) >= TAIL_LOOK_LIMIT:
                 break
@@ -265,3 +270,8 @@ class Desk:
                 assert attempt is not None, "slots-add-up: a running task has an attempt"
                 assert attempt.slots is slots, "slots-add-up: an attempt at two slots"
         assert total == self.total, "slots-add-up: the total is wrong"
+
+
+def _avoids(task: Task, peer: bytes, now: int) -> bool:
+    """Whether a task insists on another peer: it failed, or was lost, at this one."""
+    return bool(task.avoid) and now < task.avoid_until and peer in task.avoid

@@ -30,6 +30,8 @@ from protocols.tasks.timetable import Timetable
 REFUSALS_FREE = 3
 """Refusals after which a task waits a little before it is offered again."""
 AVOID_MOST = 16
+SILENCES_MOST = 8
+"""A peer that fell silent is avoided for a beat, then for two, four, and so on: so many times."""
 
 
 class Failing:
@@ -88,7 +90,8 @@ class Failing:
         """Its peer is there, and no longer speaks of the attempt: better ask another."""
         attempt = task.current
         assert attempt is not None, "one-attempt-out: nothing is out"
-        self._avoid(task, attempt.peer, now.monotonic_ns)
+        pause = self._parameters.beat_ns << min(task.losses, SILENCES_MOST)
+        self._avoid(task, attempt.peer, now.monotonic_ns + pause)
         self.lost(task, "its peer no longer speaks of it", now)
 
     def _lose(self, task: Task, attempt: Attempt, why: str, now: Now) -> None:

@@ -100,6 +100,7 @@ class Hosted:
 
     def hand(self, job: HeldJob, now: int) -> None:
         """A job goes to the agents."""
+        assert self.running < self.limit, "within-capacity: no place is free"
         job.state = HANDED
         self.running += 1
         self._handed.append(job)
@@ -134,6 +135,7 @@ class Hosted:
 
     def resume(self, job: HeldJob) -> None:
         """A job has its place again."""
+        assert self.running < self.limit, "within-capacity: no place is free"
         job.state = HANDED
         job.is_begun = True
         self._begun += 1

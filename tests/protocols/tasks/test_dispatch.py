@@ -151,6 +151,21 @@ def test_the_last_task_waits_for_a_fast_slot_rather_than_take_a_slow_one() -> No
     assert [slots.lot for slots, _ in desk.fill(50_000_000)] == ["slow"]
 
 
+def test_a_fast_slot_whose_task_overruns_is_not_waited_for() -> None:
+    desk = Desk(("work", "1", b""), 4_000)
+    fast = desk.hold("fast", b"f", 1, 0)
+    slow = desk.hold("slow", b"s", 1, 0)
+    fast.pace.observe(8, 8 * 100_000)
+    slow.pace.observe(8, 8 * 1_000_000)
+    busy = Task("busy", ENVELOPE, desk, NIL, "", 0, b"", 0)
+    busy.current = Attempt(1, "fast", b"f", fast, 0, 0)
+    fast.running[busy] = None
+    desk.running = 1
+    desk.line.push(Task("waits", ENVELOPE, desk, NIL, "", 0, b"", 0))
+    assert list(desk.fill(150 * MILLISECOND_NS)) == []
+    assert [slots.lot for slots, _ in desk.fill(2 * SECOND_NS)] == ["slow"]
+
+
 # Demand.
 
 
