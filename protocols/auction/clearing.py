@@ -4,12 +4,12 @@ The score of a unit is the expected time to a success in microseconds:
 
     (completion_us * multiplier // 10**6 + delay_us + cost) * 10**6 // max(confidence, 10**4)
 
-`delay_us` is the way to the bidder and back, as the invitation has it. One unit of account weighs as much as a second; a confidence of c makes 1/c
-attempts expected. Each further slot at one bidder counts an eighth of its score
-more: peers that are nearly as fast as each other share a lot, where a
-microsecond of difference would else give all of it to one of them. All units
-of all valid bids are sorted by (that, index, H(seed, bidder)), and the first
-ones win. Integers only: every bidder that
+`delay_us` is the way to the bidder and back, as the invitation has it. One unit
+of account weighs as much as a second; a confidence of c makes 1/c attempts
+expected. Each further slot at one bidder counts an eighth of its score more:
+peers that are nearly as fast as each other share a lot, where a microsecond of
+difference would else give all of it to one of them. All units of all valid bids
+are sorted by (that, index, H(seed, bidder)), and the first ones win. Integers only: every bidder that
 computes it again gets the same.
 
 Laws (`tests/properties/test_auction_clearing.py`): the order of bids is
