@@ -6,20 +6,26 @@ from mesh.core.records import StepRecord
 
 
 class Disk:
-    """Keeps records in order. A process crash keeps what was written; a torn write, a prefix."""
+    """Keeps records in order. A process crash keeps what was written; a torn group, a prefix."""
 
     def __init__(self) -> None:
         self._records: list[bytes] = []
         self.boot = 0
+        self.room: int | None = None
+        """How many more records fit; None for enough."""
 
     def next_boot(self) -> int:
         """Counts starts; synced, as the real journal does."""
         self.boot += 1
         return self.boot
 
-    def append(self, records: Sequence[StepRecord]) -> None:
-        """Writes records, all of them."""
-        self._records.extend(record.data for record in records)
+    def append(self, records: Sequence[StepRecord]) -> bool:
+        """Writes a group; False where the disk filled up, and only a prefix is there."""
+        kept = records if self.room is None else records[: self.room]
+        self._records.extend(record.data for record in kept)
+        if self.room is not None:
+            self.room -= len(kept)
+        return len(kept) == len(records)
 
     def checkpoint(self, records: Sequence[bytes]) -> None:
         """Replaces everything by a snapshot, at once."""

@@ -5,6 +5,7 @@ what a connection gives.
 """
 
 import random
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,12 +29,21 @@ class Network:
         """Takes the conditions, which may be replaced at any time, and the run's randomness."""
         self.conditions = conditions
         self._rng = rng
-        self._cuts: dict[tuple[bytes, bytes], None] = {}
+        self._cuts: dict[tuple[bytes, bytes], int] = {}
         self._last: dict[tuple[bytes, bytes], Instant] = {}
 
     def cut(self, sender: bytes, receiver: bytes) -> None:
         """Frames from `sender` to `receiver` are lost from now on; one way."""
-        self._cuts[sender, receiver] = None
+        self._cuts[sender, receiver] = self._cuts.get((sender, receiver), 0) + 1
+
+    def mend(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Cuts of these directions end, each as often as it was made."""
+        for pair in pairs:
+            left = self._cuts.get(pair, 0) - 1
+            if left > 0:
+                self._cuts[pair] = left
+            else:
+                self._cuts.pop(pair, None)
 
     def heal(self) -> None:
         """Every cut ends."""
@@ -45,15 +55,15 @@ class Network:
 
     def arrivals(self, sender: bytes, receiver: bytes, now: Instant) -> list[Instant]:
         """When a frame sent now arrives: no, one, or two instants."""
-        conditions = self.conditions
-        if self.is_cut(sender, receiver) or self._rng.random() < conditions.loss:
+        conditions, draw = self.conditions, self._rng.random
+        if (sender, receiver) in self._cuts or (conditions.loss and draw() < conditions.loss):
             return []
-        copies = 2 if self._rng.random() < conditions.duplication else 1
+        copies = 2 if conditions.duplication and draw() < conditions.duplication else 1
         instants = []
         for _ in range(copies):
-            delay = self._rng.randint(conditions.delay_least_ns, conditions.delay_most_ns)
-            arrival = now + delay
-            if self._rng.random() >= conditions.reorder:
+            spread = conditions.delay_most_ns - conditions.delay_least_ns
+            arrival = now + conditions.delay_least_ns + int(draw() * (spread + 1))
+            if not conditions.reorder or draw() >= conditions.reorder:
                 arrival = max(arrival, self._last.get((sender, receiver), 0) + 1)
                 self._last[sender, receiver] = arrival
             instants.append(arrival)

@@ -9,51 +9,88 @@ from collections.abc import Callable
 
 import msgspec
 
+from mesh.core.settings import CoreSettings
 from protocols.machine import MILLISECOND_NS, SECOND_NS
-from protocols.tasks.commands import SubmitTasks, TaskSpec
-from simulations.agents import Behaviour, ModelledSkill
-from simulations.checkers.accepted import AcceptedTasksEnd, ResultsAreRight
-from simulations.checkers.membership import MembershipConverges, NobodyHonestIsBlamed
-from simulations.network import NetworkConditions
-from simulations.world import SimulatedPeer, World
+from simulations.adversaries import ADVERSARIES
+from simulations.agents import Behaviour
+from simulations.checkers.accepted import AcceptedTasksEnd
+from simulations.checkers.acknowledged import AcknowledgedResultsCount
+from simulations.checkers.answers import RequestsAreAnswered
+from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
+from simulations.checkers.blame import NobodyHonestIsBlamed
+from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
+from simulations.checkers.keys import OneKeyOneTask
+from simulations.checkers.membership import MembershipConverges, NobodyIsBuriedAlive
+from simulations.checkers.nothing_left import CoresHoldTheirInvariants, NothingIsLeft
+from simulations.checkers.promptness import LossesAreSeenAtOnce
+from simulations.checkers.results import ResultsAreRight
+from simulations.checkers.slots import OneWinnerPerSlot
+from simulations.faults import Faults, Injector
+from simulations.keyrings import MakeKeyring, simulated_keyrings
+from simulations.load import Clients, Load, skills_of
+from simulations.world import Checker, World
 
-QUIET_NS = 60 * SECOND_NS
+SETTLING_NS = 3 * SECOND_NS
+"""After so long every peer knows every other, before the load begins."""
+LIVENESS_NS = 120 * SECOND_NS
+"""So long after faults stop everything has ended."""
+CONVERGED_NS = 45 * SECOND_NS
+"""So long after faults stop every peer sees every other: three push-pulls."""
+
+
+_WORK = Behaviour(duration_ns=40 * MILLISECOND_NS, spread=0.9)
+_SICK = Behaviour(
+    duration_ns=40 * MILLISECOND_NS, spread=0.9, failing=0.05, hanging=0.02, crashing=0.03
+)
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """What may happen in a run; the seed draws what does. Rates are per virtual second."""
+    """What may happen in a run; the seed draws what does."""
 
     name: str
     peers: int = 5
-    duration_ns: int = 20 * SECOND_NS
-    tasks: int = 120
-    loss: float = 0.0
-    duplication: float = 0.0
-    reorder: float = 0.0
-    crash_rate: float = 0.0
-    pause_rate: float = 0.0
-    cut_rate: float = 0.0
-    down_most_ns: int = 6 * SECOND_NS
-    behaviour: Behaviour = Behaviour()
+    duration_ns: int = 15 * SECOND_NS
+    load: Load = Load()
+    faults: Faults = Faults()
+    behaviour: Behaviour = _WORK
+    liars: tuple[str, ...] = ()
+    """Adversaries by name (`simulations.adversaries`): the last peers of the mesh."""
 
+    @property
+    def can_fail(self) -> bool:
+        """Whether a task may fail without anybody's fault."""
+        harm = self.behaviour.failing or self.behaviour.hanging or self.behaviour.crashing
+        return bool(harm or self.liars or not self.faults.peaceful or self.faults.slow)
+
+
+_EVERYTHING = Faults(
+    loss=0.02, duplication=0.01, reorder=0.01, crashes=0.25, pauses=0.15, cuts=0.15,
+    leaves=0.07, full_disks=0.07, partitions=0.07, moves=0.2, slow=0.2,
+)  # fmt: skip
+_DEEP = Load(submissions=25, nested=0.8, depth_most=10, slots=1, deadline=0.0, cancelled=0.1)
 
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("calm"),
-        Scenario("lossy", loss=0.05, duplication=0.02, reorder=0.02),
-        Scenario("crashes", crash_rate=0.3),
-        Scenario("pauses", pause_rate=0.3),
-        Scenario("cuts", cut_rate=0.3),
+        Scenario("calm", peers=7),
+        Scenario("lossy", faults=Faults(loss=0.05, duplication=0.02, reorder=0.02)),
+        Scenario("crashes", faults=Faults(crashes=0.5, moves=0.2)),
+        Scenario("pauses", faults=Faults(pauses=0.3)),
+        Scenario("cuts", faults=Faults(cuts=0.3, partitions=0.1)),
+        Scenario("disks", faults=Faults(full_disks=0.4, crashes=0.1)),
+        Scenario("leaves", faults=Faults(leaves=0.4, moves=0.5)),
+        Scenario("sick", behaviour=_SICK, faults=Faults(slow=0.3)),
+        Scenario("nested", load=_DEEP),
+        Scenario("nested-crashes", load=_DEEP, faults=Faults(crashes=0.3, loss=0.01)),
+        Scenario("pair", peers=2, faults=Faults(crashes=0.3, pauses=0.1, loss=0.02)),
+        Scenario("everything", faults=_EVERYTHING, behaviour=_SICK),
+        *(Scenario(f"liar-{name}", liars=(name,)) for name in ADVERSARIES),
+        Scenario("slander-by-two", peers=7, liars=("slanderer", "slanderer")),
         Scenario(
-            "everything",
-            loss=0.02,
-            duplication=0.01,
-            reorder=0.01,
-            crash_rate=0.2,
-            pause_rate=0.15,
-            cut_rate=0.15,
-            behaviour=Behaviour(failing=0.05, hanging=0.02, crashing=0.03),
+            "liars",
+            peers=7,
+            liars=("meddler", "replayer"),
+            faults=Faults(loss=0.01, crashes=0.2, duplication=0.01),
         ),
     )
 }
@@ -69,25 +106,58 @@ class Report(msgspec.Struct, frozen=True):
     events: int
     tasks: int
     states: dict[str, int]
+    coverage: dict[str, int]
+
+
+def checkers_of(scenario: Scenario) -> tuple[Checker, ...]:
+    """Every invariant that holds in a scenario."""
+    faults = scenario.faults
+    links_work = not (
+        faults.loss or faults.pauses or faults.cuts or faults.partitions or scenario.liars
+    )
+    peaceful = faults.peaceful or bool(scenario.liars and not faults.crashes)
+    return (
+        AcceptedTasksEnd(),
+        ResultsAreRight(),
+        OneKeyOneTask(),
+        AttemptsRunOnce(),
+        ResultsAreEarned(),
+        OneWinnerPerSlot(),
+        AcknowledgedResultsCount(),
+        EndsHaveReasons(scenario.can_fail),
+        CancelledStaysCancelled(),
+        RequestsAreAnswered(),
+        LossesAreSeenAtOnce(links_work),
+        NobodyHonestIsBlamed(),
+        NobodyIsBuriedAlive(peaceful),
+        CoresHoldTheirInvariants(),
+        MembershipConverges(),
+        NothingIsLeft(),
+    )
 
 
 class Run:
     """One scenario under one seed."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        settings: CoreSettings | None = None,
+        keyrings: Callable[[bytes], MakeKeyring] = simulated_keyrings,
+    ) -> None:
         self.scenario = scenario
-        self.rng = random.Random(f"faults {scenario.name} {seed}")
-        self.accepted = AcceptedTasksEnd()
-        self.right = ResultsAreRight()
+        rng = random.Random(f"{scenario.name} {seed}")
+        self.clients = Clients(scenario.load, random.Random(rng.getrandbits(64)))
+        self.accepted, *others = checkers_of(scenario)
         self.world = World(
             seed,
             scenario.peers,
-            conditions=NetworkConditions(
-                loss=scenario.loss, duplication=scenario.duplication, reorder=scenario.reorder
-            ),
-            checkers=(self.accepted, self.right, MembershipConverges(), NobodyHonestIsBlamed()),
+            settings,
+            checkers=(self.accepted, *others, self.clients),
+            keyrings=keyrings,
         )
-        self._requests = 0
+        self.injector = Injector(scenario.faults, self.world, random.Random(rng.getrandbits(64)))
 
     def execute(self) -> Report:
         """Runs it to its end.
@@ -96,90 +166,34 @@ class Run:
             Violation: an invariant was broken.
         """
         world, scenario = self.world, self.scenario
-        skill = ModelledSkill("work", behaviour=scenario.behaviour)
-        for peer in world.peers:
-            world.start(peer, (skill,))
-        world.run(3 * SECOND_NS)
-        begin = world.now
-        for index in range(scenario.tasks):
-            world.at(begin + self.rng.randrange(scenario.duration_ns), self._submit_later(index))
-        self._draw_faults(begin)
+        for index, peer in enumerate(world.peers):
+            peer.start(skills_of(scenario.load, index, scenario.behaviour))
+        world.run(SETTLING_NS)
+        world.network.conditions = scenario.faults.conditions
+        for peer, name in zip(reversed(world.peers), scenario.liars, strict=False):
+            world.corrupt(peer, ADVERSARIES[name]())
+        self.injector.begin(scenario.duration_ns)
+        self.clients.begin(world, scenario.duration_ns)
         world.run(scenario.duration_ns)
-        self._make_peace()
-        world.run_until(self._all_settled, QUIET_NS)
-        world.run(QUIET_NS)
+        self.injector.make_peace()
+        peace = world.now
+        world.run_until(lambda: self.clients.are_served, LIVENESS_NS, 250 * MILLISECOND_NS)
+        world.run(max(0, peace + CONVERGED_NS - world.now))
         digest = world.finish()
-        states: dict[str, int] = {}
-        for settled in self.accepted.settled.values():
-            states[settled.state] = states.get(settled.state, 0) + 1
         return Report(
             scenario.name,
             world.seed,
             digest,
             world.now / SECOND_NS,
             world.events,
-            len(self.accepted.accepted),
-            states,
+            len(self.clients.accepted),
+            {
+                key.removeprefix("ended: "): count
+                for key, count in sorted(world.coverage.items())
+                if key.startswith("ended: ")
+            },
+            dict(sorted(world.coverage.items())),
         )
-
-    def _all_settled(self) -> bool:
-        return len(self.accepted.settled) >= len(self.accepted.accepted)
-
-    def _submit_later(self, index: int) -> Callable[[], None]:
-        def submit() -> None:
-            running = [peer for peer in self.world.peers if peer.core is not None]
-            running = [peer for peer in running if peer.paused_until <= self.world.now]
-            if not running:
-                return
-            peer = self.rng.choice(running)
-            self._requests += 1
-            value = {"index": index}
-            self.right.submitted[self._requests] = value
-            spec = TaskSpec(skill="work", input=msgspec.Raw(msgspec.msgpack.encode(value)))
-            self.world.submit(peer, SubmitTasks(self._requests, (spec,)))
-
-        return submit
-
-    def _draw_faults(self, begin: int) -> None:
-        scenario, rng, world = self.scenario, self.rng, self.world
-        seconds = scenario.duration_ns / SECOND_NS
-        for rate, fault in (
-            (scenario.crash_rate, self._crash),
-            (scenario.pause_rate, self._pause),
-            (scenario.cut_rate, self._cut),
-        ):
-            for _ in range(round(rate * seconds)):
-                world.at(begin + rng.randrange(scenario.duration_ns), fault)
-
-    def _crash(self) -> None:
-        peer = self.rng.choice(self.world.peers)
-        self.world.crash(peer)
-        down = self.rng.randint(50 * MILLISECOND_NS, self.scenario.down_most_ns)
-        self.world.after(down, lambda: self._restart(peer))
-
-    def _restart(self, peer: SimulatedPeer) -> None:
-        if peer.core is None:
-            self.world.start(peer)
-
-    def _pause(self) -> None:
-        peer = self.rng.choice(self.world.peers)
-        self.world.pause(peer, self.rng.randint(50 * MILLISECOND_NS, self.scenario.down_most_ns))
-
-    def _cut(self) -> None:
-        world = self.world
-        one, other = self.rng.sample(world.peers, 2)
-        world.network.cut(one.peer, other.peer)
-        if self.rng.random() < 0.5:
-            world.network.cut(other.peer, one.peer)
-        world.after(self.rng.randint(SECOND_NS, self.scenario.down_most_ns), world.network.heal)
-
-    def _make_peace(self) -> None:
-        world = self.world
-        world.network.heal()
-        world.network.conditions = NetworkConditions()
-        for peer in world.peers:
-            peer.paused_until = min(peer.paused_until, world.now)
-            self._restart(peer)
 
 
 def run(name: str, seed: int) -> Report:

@@ -110,6 +110,7 @@ class PeerCore:
         }
         self._admission = Admission(root, keyring)
         self._gate = Gate()
+        self._dues: dict[str, Instant | None] = {}
         self._queue: deque[tuple[str, bool, Any]] = deque()
         self._name = ""
         self._door = ""
@@ -162,7 +163,7 @@ class PeerCore:
             case _:
                 name = COMMANDS[type(command)]
                 effects = self._machines[name].submit(command, now)
-                self._gate.touch(name)
+                self._touch(name)
                 self._absorb(name, effects)
         self._end_step(now)
 
@@ -192,17 +193,21 @@ class PeerCore:
         """Does all that is due at `now`."""
         self._now = now
         for name, machine in self._machines.items():
-            due = machine.deadline()
+            due = self._due(name, machine)
             if due is not None and due <= now.monotonic_ns:
-                self._gate.touch(name)
+                self._touch(name)
                 self._absorb(name, machine.wake(now))
         self._bulk.wake(now.monotonic_ns)
         self._end_step(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted: the least deadline of all machines."""
-        dues = [machine.deadline() for machine in self._machines.values()]
-        return min((due for due in (*dues, self._bulk.deadline()) if due is not None), default=None)
+        least = self._bulk.deadline()
+        for name, machine in self._machines.items():
+            due = self._due(name, machine)
+            if due is not None and (least is None or due < least):
+                least = due
+        return least
 
     # What the driver takes out.
 
@@ -262,6 +267,16 @@ class PeerCore:
 
     # Inside a step.
 
+    def _touch(self, name: str) -> None:
+        """A machine takes part in the step, so its deadline may change."""
+        self._gate.touch(name)
+        self._dues.pop(name, None)
+
+    def _due(self, name: str, machine: Machine) -> Instant | None:
+        if name not in self._dues:
+            self._dues[name] = machine.deadline()
+        return self._dues[name]
+
     def _receive_message(
         self, link: bytes, data: bytes | msgspec.Raw, now: Now, bulk: bool
     ) -> None:
@@ -293,7 +308,7 @@ class PeerCore:
 
     def _deliver(self, link: bytes, admitted: Admitted, now: Now) -> None:
         name = MACHINE_OF[admitted.kind]
-        self._gate.touch(name)
+        self._touch(name)
         try:
             effects = self._machines[name].receive(link, admitted.author, admitted.message, now)
             self._absorb(name, effects)
@@ -336,7 +351,7 @@ class PeerCore:
             taken += 1
             assert taken <= STEP_LIMIT, "machines answer each other without end"
             name, is_message, payload = self._queue.popleft()
-            self._gate.touch(name)
+            self._touch(name)
             machine = self._machines[name]
             if is_message:
                 self._absorb(name, machine.receive(self.peer, self.peer, payload, now))

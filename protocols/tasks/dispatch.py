@@ -26,8 +26,6 @@ PLENTY_PER_SLOT = 2
 TAIL_LOOK_LIMIT = 64
 """Tasks, and busy slots, that one tail estimate looks at."""
 DIRECT_SLOTS = 4
-OVERDUE = 8
-"""An attempt that took so many times what it should is no sign of a slot that is soon free."""
 
 
 class Slots:

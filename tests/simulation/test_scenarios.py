@@ -1,4 +1,4 @@
-"""Scenarios under faults: a few fresh seeds a run, and every seed that ever failed."""
+"""Scenarios under faults: a fresh seed of each a run, and every seed that ever failed."""
 
 import os
 import subprocess
@@ -6,17 +6,14 @@ import sys
 
 import pytest
 
-from simulations.scenario import SCENARIOS, run
+from simulations.keyrings import real_keyrings
+from simulations.scenario import SCENARIOS, Run, run
 from tests.simulation.regressions import SEEDS
-
-FRESH_SEEDS = 3
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
-def test_a_scenario_holds_under_fresh_seeds(name: str, run_seed: int) -> None:
-    for offset in range(FRESH_SEEDS):
-        report = run(name, run_seed + offset)
-        assert report.tasks > 0
+def test_a_scenario_holds_under_a_fresh_seed(name: str, run_seed: int) -> None:
+    assert run(name, run_seed).tasks > 0
 
 
 @pytest.mark.parametrize(("name", "seed"), SEEDS)
@@ -37,3 +34,12 @@ def test_the_same_seed_gives_the_same_trace_in_another_process(run_seed: int) ->
         for hash_seed in ("1", "2")
     ]
     assert digests[0] == digests[1]
+
+
+def test_real_signatures_change_no_outcome(run_seed: int) -> None:
+    # The stand-in makes other bytes, so other peer ids and other placement: what
+    # must agree is that everything is accepted and ends, not where it ran.
+    real = Run(SCENARIOS["calm"], run_seed, keyrings=real_keyrings).execute()
+    fast = run("calm", run_seed)
+    assert real.digest != fast.digest
+    assert real.states.keys() == fast.states.keys()

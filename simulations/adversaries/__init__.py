@@ -1,0 +1,21 @@
+"""Peers that lie, one kind of lie a file, by name."""
+
+from simulations.adversaries.bidders import Defaulter, Underbidder, Unrevealed
+from simulations.adversaries.garbler import Garbler
+from simulations.adversaries.ghosts import Ghosts
+from simulations.adversaries.meddler import Meddler
+from simulations.adversaries.replayer import Replayer
+from simulations.adversaries.slanderer import Inflater, Slanderer
+from simulations.adversary import Adversary
+
+ADVERSARIES: dict[str, type[Adversary]] = {
+    "garbler": Garbler,
+    "ghosts": Ghosts,
+    "slanderer": Slanderer,
+    "inflater": Inflater,
+    "unrevealed": Unrevealed,
+    "underbidder": Underbidder,
+    "defaulter": Defaulter,
+    "meddler": Meddler,
+    "replayer": Replayer,
+}

@@ -1,0 +1,76 @@
+"""An attempt runs once, at one peer, and only its peer's own run can end its task."""
+
+import msgspec
+
+from protocols.tasks.events import TasksSettled
+from simulations.observations import JobFinished, JobHanded
+from simulations.peer import SimulatedPeer
+from simulations.world import Violation, World
+
+Attempt = tuple[bytes, str, int]
+
+
+class AttemptsRunOnce:
+    """A core hands an attempt to its agents once; no two peers ever get the same one."""
+
+    hears = (JobHanded,)
+
+    def __init__(self) -> None:
+        self._handed: dict[Attempt, tuple[str, int]] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Takes note of what agents are given."""
+        if not isinstance(event, JobHanded) or world.by_id[event.custodian].liar is not None:
+            return
+        attempt = (event.custodian, event.task, event.attempt)
+        where = (peer.name, peer.disk.boot)
+        before = self._handed.get(attempt)
+        if before is not None and before[0] != peer.name:
+            raise Violation(f"one-peer-an-attempt: {event.task} at {before[0]} and {peer.name}")
+        if before == where:
+            raise Violation(f"one-run-an-attempt: {event.task}/{event.attempt} at {peer.name}")
+        self._handed[attempt] = where
+
+    def finish(self, world: World) -> None:
+        """Nothing is left to say."""
+
+
+class ResultsAreEarned:
+    """A task is done only by a peer whose own handler ended it well."""
+
+    hears = (JobHanded, JobFinished, TasksSettled)
+
+    def __init__(self) -> None:
+        self._finished: dict[tuple[bytes, str, bytes], int] = {}
+        self._latest: dict[tuple[bytes, str], int] = {}
+        self._told: dict[tuple[bytes, str], None] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Compares producers with what handlers did."""
+        match event:
+            case JobHanded():
+                key = (event.custodian, event.task)
+                self._latest[key] = max(event.attempt, self._latest.get(key, 0))
+            case JobFinished() if event.status == "ok":
+                key = (event.custodian, event.task)
+                if any(k[:2] == key for k in ((*key, p.peer) for p in world.peers)
+                       if k in self._finished):  # fmt: skip
+                    world.coverage["a task runs to its end twice"] += 1
+                self._finished[event.custodian, event.task, peer.peer] = event.attempt
+            case TasksSettled():
+                for settled in event.settled:
+                    if settled.state == "done":
+                        self._check(world, peer, settled.task, settled.producer)
+
+    def _check(self, world: World, peer: SimulatedPeer, task: str, producer: bytes) -> None:
+        attempt = self._finished.get((peer.peer, task, producer))
+        if attempt is None:
+            name = world.by_id[producer].name if producer in world.by_id else "a stranger"
+            raise Violation(f"earned-result: {name} never ended {task} of {peer.name}")
+        if (peer.peer, task) not in self._told:
+            self._told[peer.peer, task] = None
+            if attempt < self._latest[peer.peer, task]:
+                world.coverage["a late result counts"] += 1
+
+    def finish(self, world: World) -> None:
+        """Nothing is left to say."""

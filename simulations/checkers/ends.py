@@ -1,0 +1,113 @@
+"""Every end has a reason: nothing is cancelled unasked, expires early, or fails in peace."""
+
+import msgspec
+
+from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
+from protocols.tasks.commands import TaskSpec
+from protocols.tasks.events import CancelAnswered, TasksAccepted, TasksSettled
+from simulations.observations import CancelAsked, PeerStopped
+from simulations.peer import SimulatedPeer
+from simulations.world import Violation, World
+
+LATE_NS = 500 * MILLISECOND_NS
+"""How much after its deadline a task may be undecided at a custodian that runs."""
+EARLY_NS = 5 * MILLISECOND_NS
+
+
+class EndsHaveReasons:
+    """Compares how tasks end with what was asked, and with what can go wrong at all."""
+
+    hears = (TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped)
+
+    def __init__(self, can_fail: bool) -> None:
+        """`can_fail`: handlers or the mesh may make a task fail."""
+        self._can_fail = can_fail
+        self._asked: dict[tuple[bytes, str], tuple[TaskSpec, Instant]] = {}
+        self._due: dict[tuple[bytes, str], Instant] = {}
+        self._cancelled: dict[str, None] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Follows tasks from their acceptance to their end."""
+        match event:
+            case TasksAccepted():
+                specs = world.requests[event.request]
+                for task, spec in zip(event.tasks, specs, strict=True):
+                    key = (peer.peer, task)
+                    if key in self._asked:
+                        continue
+                    self._asked[key] = (spec, world.now)
+                    if spec.deadline_ms:
+                        self._due[key] = world.now + spec.deadline_ms * MILLISECOND_NS
+            case TasksSettled():
+                for settled in event.settled:
+                    self._ended(world, peer, settled.task, settled.state, settled.error_message)
+            case CancelAsked():
+                self._cancelled[event.task] = None
+            case CancelAnswered():
+                self._answered(event)
+            case PeerStopped():
+                for key in [key for key in self._due if key[0] == peer.peer]:
+                    del self._due[key]
+
+    def _ended(
+        self, world: World, peer: SimulatedPeer, task: str, state: str, message: str
+    ) -> None:
+        key = (peer.peer, task)
+        world.coverage[f"ended: {state}"] += 1
+        if key not in self._asked:
+            return
+        spec, accepted_at = self._asked[key]
+        has_parent = bool(spec.parent)
+        due = self._due.pop(key, None)
+        if due is not None and world.now > due + LATE_NS and peer.paused_until + LATE_NS < due:
+            raise Violation(f"deadline-kept: {task} ends {world.now - due} ns after its deadline")
+        if state == "expired":
+            earliest = accepted_at + spec.deadline_ms * MILLISECOND_NS - EARLY_NS
+            if not spec.deadline_ms or world.now < earliest:
+                raise Violation(f"reasoned-end: {task} expired before its deadline")
+        elif state == "cancelled":
+            if not has_parent and task not in self._cancelled:
+                raise Violation(f"reasoned-end: nobody asked to cancel {task}")
+        elif state in ("failed", "dead") and not self._can_fail:
+            may_time_out = spec.deadline_ms or spec.timeout_ms or has_parent
+            if not may_time_out:
+                raise Violation(f"reasoned-end: {task} is {state} in peace: {message}")
+
+    def _answered(self, event: CancelAnswered) -> None:
+        if event.state in ("accepted", "running", "waiting"):
+            raise Violation(f"cancel-ends: {event.task} is {event.state} after it was cancelled")
+
+    def finish(self, world: World) -> None:
+        """No deadline is overdue."""
+        overdue = [key for key, due in self._due.items() if due + SECOND_NS < world.now]
+        if overdue:
+            raise Violation(f"deadline-kept: {overdue[0][1]} is still undecided")
+
+
+class CancelledStaysCancelled:
+    """A task whose cancellation was confirmed never turns done at that custodian."""
+
+    hears = (CancelAnswered, TasksSettled)
+
+    def __init__(self) -> None:
+        self._confirmed: dict[str, None] = {}
+        self._settled: dict[tuple[bytes, str], str] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Compares answers with ends; keyed tasks may go on at another custodian."""
+        match event:
+            case CancelAnswered() if event.state == "cancelled":
+                self._confirmed[event.task] = None
+            case TasksSettled():
+                for settled in event.settled:
+                    key = (peer.peer, settled.task)
+                    before = self._settled.setdefault(key, settled.state)
+                    if before == "cancelled" and settled.state != "cancelled":
+                        raise Violation(f"cancelled-stays: {settled.task} is {settled.state}")
+
+    def finish(self, world: World) -> None:
+        """What was confirmed has that end."""
+        for task in self._confirmed:
+            ends = [state for (_, each), state in self._settled.items() if each == task]
+            if ends and "cancelled" not in ends:
+                raise Violation(f"cancelled-stays: {task} is {ends[0]} after all")

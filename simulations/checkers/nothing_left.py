@@ -1,0 +1,77 @@
+"""At the end of a run nothing is left over: no work, no handler, no storm of messages."""
+
+import msgspec
+
+from protocols.machine import SECOND_NS, Instant
+from protocols.tasks.commands import Drain
+from protocols.tasks.events import Drained, TasksSettled
+from simulations.observations import JobHanded, Sent
+from simulations.peer import SimulatedPeer
+from simulations.world import Violation, World
+
+CHECKED_EVERY_NS = SECOND_NS
+STEPS_PER_SECOND_LIMIT = 40
+"""Steps of a peer without work, in a second; a storm of messages makes thousands."""
+IDLE_RECORDS_LIMIT = 64
+"""Records of a snapshot beside those of settled tasks."""
+DRAIN_NS = 30 * SECOND_NS
+
+
+class CoresHoldTheirInvariants:
+    """Asks every running core, now and then, whether its tables are sound and bounded."""
+
+    hears = (Sent, TasksSettled)
+
+    def __init__(self) -> None:
+        self._next: Instant = 0
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Checks the peer that speaks, at most once in a second of the world."""
+        if world.now >= self._next:
+            self._next = world.now + CHECKED_EVERY_NS
+            for each in world.peers:
+                if each.core is not None and each is not peer:
+                    each.core.check()
+
+    def finish(self, world: World) -> None:
+        """Checks all."""
+        for peer in world.peers:
+            if peer.core is not None:
+                peer.core.check()
+
+
+class NothingIsLeft:
+    """After the last task has ended peers fall silent, and stop without anything undone."""
+
+    hears = (Drained, JobHanded)
+
+    def __init__(self) -> None:
+        self._drained: dict[str, int] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Takes note of who has drained."""
+        match event:
+            case Drained():
+                self._drained[peer.name] = event.undecided
+            case JobHanded() if peer.name in self._drained:
+                raise Violation(f"drained-is-idle: {peer.name} still starts {event.task}")
+
+    def finish(self, world: World) -> None:
+        """Lets the mesh idle, then stops every peer in order."""
+        before = {peer.name: peer.steps for peer in world.honest}
+        world.run(10 * SECOND_NS)
+        for peer in world.honest:
+            steps = (peer.steps - before[peer.name]) / 10
+            if steps > STEPS_PER_SECOND_LIMIT and len(world.honest) == len(world.peers):
+                raise Violation(f"idle-is-quiet: {peer.name} makes {steps} steps a second")
+            if peer.workers is not None and peer.workers.handlings:
+                key = next(iter(peer.workers.handlings))
+                raise Violation(f"no-orphan-handlers: {key[1]}/{key[2]} runs at {peer.name}")
+        for peer in world.honest:
+            if peer.core is not None:
+                peer.submit(Drain())
+        world.run(DRAIN_NS)
+        for peer in world.honest:
+            if peer.core is not None and self._drained.get(peer.name) != 0:
+                told = self._drained.get(peer.name, "nothing")
+                raise Violation(f"drained-is-idle: {peer.name} says {told} of undecided tasks")

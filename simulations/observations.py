@@ -1,0 +1,59 @@
+"""What the world itself tells checkers, beside the events of cores."""
+
+import msgspec
+
+
+class PeerStarted(msgspec.Struct, frozen=True):
+    """A peer's process has begun."""
+
+    boot: int
+
+
+class PeerStopped(msgspec.Struct, frozen=True):
+    """A peer's process is no more. `why` is ``crash``, ``disk-full`` or ``left``."""
+
+    why: str
+
+
+class JobHanded(msgspec.Struct, frozen=True):
+    """A core handed an attempt to its agents."""
+
+    custodian: bytes
+    task: str
+    attempt: int
+    skill: str
+
+
+class JobFinished(msgspec.Struct, frozen=True):
+    """A handler ended; its core is about to hear of it."""
+
+    custodian: bytes
+    task: str
+    attempt: int
+    status: str
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A core sent messages to a peer."""
+
+    to: bytes
+    messages: tuple[bytes, ...]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A client, or a handler for its child, submits; `index` names the asking."""
+
+    request: int
+
+
+class CancelAsked(msgspec.Struct, frozen=True):
+    """A client is about to cancel a task."""
+
+    task: str
+
+
+class RequestRefused(msgspec.Struct, frozen=True):
+    """A submission was refused at once."""
+
+    request: int
+    kind: str

@@ -1,0 +1,293 @@
+"""One simulated peer: a production core, driven as the real driver drives it.
+
+Its identity, disk and clocks survive a crash; its core, links and agents do not.
+"""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mesh.core.commands import Announce, LinkClosed, LinkOpened
+from mesh.core.framing import FrameWriter
+from mesh.core.outward import Accuse, Execute, Notify, Transmit
+from mesh.core.peer import PeerCore
+from mesh.core.records import StepRecord
+from mesh.core.schemas import compile_schema
+from protocols.credentials import NO_CURVE
+from protocols.errors import Refused
+from protocols.gossip.commands import Contact, Join
+from protocols.identity import Keyring
+from protocols.machine import MICROSECOND_NS, SECOND_NS, Instant, Now
+from protocols.tasks.commands import HostSkills
+from simulations.adversary import Adversary
+from simulations.agents import ModelledSkill, Workers
+from simulations.disk import Disk
+from simulations.observations import PeerStarted, PeerStopped, Sent
+
+if TYPE_CHECKING:
+    from simulations.world import World
+
+EPOCH_WALL_NS = 1_700_000_000 * SECOND_NS
+SKEW_MOST_NS = 20 * SECOND_NS
+"""The wall clocks of two peers differ by at most twice this."""
+COMMIT_NS = 100 * MICROSECOND_NS
+"""How long a group commit takes; records of steps made meanwhile wait for the next."""
+CHECKPOINT_RECORDS = 400
+JOIN_CONTACTS = 3
+
+
+class SimulatedPeer:
+    """One peer: its identity and disk, which survive, and its core, which does not.
+
+    Attributes:
+        fuse: where set, how many more effects leave before this process dies.
+        liar: what bends this peer's messages, where it is an adversary.
+    """
+
+    def __init__(self, world: "World", name: str, keyring: Keyring, credential: bytes) -> None:
+        """A peer that has never been started."""
+        self._world = world
+        self.name = name
+        self.keyring = keyring
+        self.credential = credential
+        self.peer = keyring.peer
+        self.door = f"sim://{name}"
+        self.disk = Disk()
+        self.core: PeerCore | None = None
+        self.paused_until: Instant = 0
+        self.speed = 1.0
+        self.skills: dict[str, ModelledSkill] = {}
+        self.liar: Adversary | None = None
+        self.fuse: int | None = None
+        self.steps = 0
+        self.links: dict[bytes, FrameWriter] = {}
+        self.workers: Workers | None = None
+        self._skew_ns = world.rng.randint(-SKEW_MOST_NS, SKEW_MOST_NS)
+        self._group: tuple[StepRecord, ...] = ()
+        self._wake_at: Instant | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process, and it is not stopped."""
+        return self.core is not None and self.paused_until <= self._world.now
+
+    def clock(self) -> Now:
+        """What this peer's clocks say. Nobody's wall clock agrees with anybody's."""
+        now = self._world.now
+        return Now(now, EPOCH_WALL_NS + now + self._skew_ns)
+
+    # Its process.
+
+    def start(self, skills: tuple[ModelledSkill, ...] | None = None) -> None:
+        """Starts it, or starts it again from its disk."""
+        assert self.core is None, f"{self.name} is running"
+        world = self._world
+        core = self.core = PeerCore(
+            world.settings,
+            self.keyring,
+            self.credential,
+            world.root,
+            self.disk.next_boot(),
+            random.Random(world.rng.getrandbits(64)),
+            world.entropy,
+            compile_schema,
+        )
+        if skills is not None:
+            self.skills = {skill.name: skill for skill in skills}
+        self.links.clear()
+        self.workers = Workers(world, self, random.Random(world.rng.getrandbits(64)))
+        self._group = ()
+        self._wake_at = None
+        self.fuse = None
+        world.observe(self, PeerStarted(self.disk.boot))
+        core.restore(self.disk, self.clock())
+        self.submit(Announce(self.name, self.door))
+        self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills.values())))
+        others = [other for other in world.peers if other is not self]
+        contacts = tuple(Contact(o.peer, o.door, NO_CURVE) for o in others[:JOIN_CONTACTS])
+        self.submit(Join(contacts))
+        if self.core is core:
+            core.wake(self.clock())
+            self._settle(core)
+
+    def stop(self, why: str = "crash") -> None:
+        """Kill -9: what was not written is lost, and so is everything in memory.
+
+        Of a group that is being written, a prefix is there afterwards.
+        """
+        world = self._world
+        if self.core is None:
+            return
+        if self._group:
+            kept = world.faults_rng.randint(0, len(self._group))
+            if kept < len(self._group) and len(self._group) > 1:
+                world.coverage["crash between records"] += 1
+            self.disk.append(self._group[:kept])
+        if self.workers is not None and self.workers.handlings:
+            world.coverage["crash with handlers running"] += 1
+        if self.core.tasks.undecided:
+            world.coverage["crash with tasks undecided"] += 1
+        self.core = None
+        self.workers = None
+        world.observe(self, PeerStopped(why))
+        for other in world.peers:
+            if other.core is not None and other.links.pop(self.peer, None) is not None:
+                world.after(MICROSECOND_NS, other.link_broken(self))
+
+    def link_broken(self, gone: "SimulatedPeer") -> Callable[[], None]:
+        """A link to `gone` broke; a redial shows whether anybody listens there."""
+        core = self.core
+
+        def tell() -> None:
+            if self.core is not core or core is None:
+                return
+            if self.paused_until > self._world.now:
+                self._world.at(self.paused_until, tell)
+            elif gone.peer not in self.links:
+                is_cut = self._world.network.is_cut(self.peer, gone.peer)
+                contact = core.gossip.contact(gone.peer)
+                moved = contact is not None and contact.door != gone.door
+                self.submit(LinkClosed(gone.peer, (gone.core is None or moved) and not is_cut))
+
+        return tell
+
+    # The driver, as the real one does it.
+
+    def submit(self, command: msgspec.Struct) -> Refused | None:
+        """Gives the running core a command; the refusal where it was refused."""
+        core = self.core
+        assert core is not None, f"{self.name} is not running"
+        self.steps += 1
+        try:
+            core.submit(command, self.clock())
+        except Refused as refusal:
+            return refusal
+        self._settle(core)
+        return None
+
+    def receive(self, sender: bytes, frame: bytes) -> None:
+        """A frame arrives; a stopped process reads it when it goes on."""
+        core = self.core
+        if core is None:
+            return
+        if self.paused_until > self._world.now:
+            self._world.at(self.paused_until, lambda: self.receive(sender, frame))
+            return
+        self.steps += 1
+        if self.liar is not None:
+            self.liar.received(self._world, self, sender, frame)
+        core.receive(sender, frame, self.clock())
+        self._settle(core)
+
+    def _wake(self, core: PeerCore, due: Instant) -> None:
+        if self.core is not core or self._wake_at != due:
+            return
+        if self.paused_until > self._world.now:
+            until = self._wake_at = self.paused_until
+            self._world.at(until, lambda: self._wake(core, until))
+            return
+        self._wake_at = None
+        self.steps += 1
+        core.wake(self.clock())
+        self._settle(core)
+
+    def _settle(self, core: PeerCore) -> None:
+        world = self._world
+        self._release(core)
+        if self.core is not core:
+            return
+        if not self._group:
+            self._commit(core)
+        due = core.deadline()
+        if due is not None:
+            due = max(due, world.now)
+            if self._wake_at is None or due < self._wake_at:
+                self._wake_at = due
+                world.at(due, lambda: self._wake(core, due))
+
+    def _commit(self, core: PeerCore) -> None:
+        group = core.take_records()
+        if not group:
+            return
+        self._group = group
+
+        def committed() -> None:
+            if self.core is not core:
+                return
+            self._group = ()
+            if not self.disk.append(group):
+                self._world.coverage["a disk fills up"] += 1
+                self.stop("disk-full")
+                return
+            core.recorded(group[-1].number)
+            self._settle(core)
+            is_current = self.core is core
+            if is_current and len(self.disk) > CHECKPOINT_RECORDS and not core.has_pending_records:
+                self._world.coverage["checkpoint"] += 1
+                self.disk.checkpoint(list(core.snapshot()))
+
+        self._world.after(COMMIT_NS, committed)
+
+    def _release(self, core: PeerCore) -> None:
+        world = self._world
+        for outward in core.take_outward():
+            if self.fuse is not None:
+                if self.fuse <= 0:
+                    world.coverage["crash between effects"] += 1
+                    self.stop()
+                else:
+                    self.fuse -= 1
+            if self.core is not core:
+                return
+            world.trace(self, outward)
+            match outward:
+                case Transmit(to, messages):
+                    world.observe(self, Sent(to, messages))
+                    self.transmit(core, to, messages)
+                case Notify(event):
+                    world.observe(self, event)
+                    if self.workers is not None:
+                        self.workers.hear(event)
+                case Execute(job):
+                    if self.workers is not None:
+                        self.workers.execute(job)
+                case Accuse():
+                    world.observe(self, outward)
+
+    # Its links.
+
+    def transmit(self, core: PeerCore, to: bytes, messages: tuple[bytes, ...]) -> None:
+        """Puts messages on the link to a peer, and opens one where there is none."""
+        world = self._world
+        target = world.by_id.get(to)
+        if target is None:
+            return
+        if self.liar is not None:
+            messages = self.liar.sending(world, self, to, messages)
+        writer = self.links.get(to) or self._dial(core, target)
+        if writer is not None:
+            for frame in writer.frames(messages):
+                world.deliver(self, target, frame)
+
+    def _dial(self, core: PeerCore, target: "SimulatedPeer") -> FrameWriter | None:
+        world = self._world
+        contact = core.gossip.contact(target.peer)
+        is_cut = world.network.is_cut(self.peer, target.peer)
+        if contact is None or is_cut or world.network.is_cut(target.peer, self.peer):
+            world.coverage["a frame without a link"] += 1
+            return None
+        if target.core is None or contact.door != target.door:
+            world.coverage["a dial is refused"] += 1
+            world.after(MICROSECOND_NS, self.link_broken(target))
+            return None
+        epoch = world.rng.getrandbits(62)
+        writer = self.links[target.peer] = FrameWriter(epoch)
+
+        def opened() -> None:
+            if self.core is core and self.links.get(target.peer) is writer:
+                self.submit(LinkOpened(target.peer, epoch))
+
+        world.after(0, opened)
+        return writer
