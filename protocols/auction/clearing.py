@@ -9,8 +9,8 @@ of account weighs as much as a second; a confidence of c makes 1/c attempts
 expected. Each further slot at one bidder counts an eighth of its score more:
 peers that are nearly as fast as each other share a lot, where a microsecond of
 difference would else give all of it to one of them. All units of all valid bids
-are sorted by (that, index, H(seed, bidder)), and the first ones win. Integers only: every bidder that
-computes it again gets the same.
+are sorted by (that, index, H(seed, bidder)), and the first ones win. Integers
+only: every bidder that computes it again gets the same.
 
 Laws (`tests/properties/test_auction_clearing.py`): the order of bids is
 irrelevant; min(units, offered) are awarded; a bidder's i-th unit wins only after
