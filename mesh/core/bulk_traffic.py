@@ -46,6 +46,10 @@ class BulkTraffic:
             incoming = self._incoming[link] = Incoming()
         return incoming.take(chunk)
 
+    def new_link_from(self, link: bytes) -> None:
+        """A peer dialled anew, perhaps without the memory of its sessions (a lost journal)."""
+        self._incoming.pop(link, None)
+
     def credit(self, link: bytes, credit: Credit, now: Instant) -> None:
         """Takes a receiver's credit."""
         outgoing = self._outgoing.get(link)

@@ -44,6 +44,11 @@ class FrameOrder:
     def __init__(self) -> None:
         self._epochs: list[tuple[int, int]] = []
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the newest link; None before the first frame."""
+        return self._epochs[-1][0] if self._epochs else None
+
     def is_new(self, frame: Frame) -> bool:
         """Whether this frame comes after all taken before in its epoch; remembers it."""
         for index, (epoch, newest) in enumerate(self._epochs):

@@ -28,6 +28,7 @@ from mesh.core.events import CommandRefused
 from mesh.core.framing import FrameOrder
 from mesh.core.gate import Gate
 from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
+from mesh.core.reachability import Reachability
 from mesh.core.records import StepRecord, decode_records, encode_entries
 from mesh.core.routing import (
     AUCTION,
@@ -39,14 +40,13 @@ from mesh.core.routing import (
     ROUTES,
     TASKS,
     Routed,
-    peer_gone,
 )
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
 from protocols.auction.commands import CandidateUp
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
 from protocols.errors import Malformed, Refused
-from protocols.gossip.commands import Advertise, Contact, LinkLost
+from protocols.gossip.commands import Advertise, Contact
 from protocols.gossip.events import MemberDown, MemberUp
 from protocols.gossip.gossip import Gossip
 from protocols.gossip.messages import SkillAdvert
@@ -94,15 +94,10 @@ class PeerCore:
         """
         self.peer = keyring.peer
         self.boot = boot
-        self.gossip = Gossip(
-            keyring, credential, boot, settings.gossip, random.Random(rng.getrandbits(64))
-        )
-        self.auction = Auction(
-            self.peer, settings.auction, random.Random(rng.getrandbits(64)), entropy, boot
-        )
-        self.tasks = Tasks(
-            self.peer, boot, settings.tasks, random.Random(rng.getrandbits(64)), compile_schema
-        )
+        one, two, three = (random.Random(rng.getrandbits(64)) for _ in range(3))
+        self.gossip = Gossip(keyring, credential, boot, settings.gossip, one)
+        self.auction = Auction(self.peer, settings.auction, two, entropy, boot)
+        self.tasks = Tasks(self.peer, boot, settings.tasks, three, compile_schema)
         self._machines: dict[str, Machine] = {
             GOSSIP: self.gossip,
             AUCTION: self.auction,
@@ -117,8 +112,7 @@ class PeerCore:
         self._skills: tuple[SkillAdvert, ...] = ()
         self._orders: dict[bytes, FrameOrder] = {}
         self._bulk = BulkTraffic(boot)
-        self._up: dict[bytes, MemberUp] = {}
-        self._unreachable: dict[bytes, None] = {}
+        self._reachability = Reachability()
         self._now = Now(0, 0)
 
     # Restart.
@@ -157,9 +151,10 @@ class PeerCore:
             case HostSkills():
                 self._host(command)
             case LinkOpened():
-                self._link_opened(command.peer)
+                self._bulk.restart(command.peer)
+                self._enqueue(self._reachability.link_opened(command.peer))
             case LinkClosed():
-                self._link_closed(command)
+                self._enqueue(self._reachability.link_closed(command))
             case _:
                 name = COMMANDS[type(command)]
                 effects = self._machines[name].submit(command, now)
@@ -183,8 +178,11 @@ class PeerCore:
             if len(self._orders) >= LINKS_LIMIT:
                 del self._orders[next(iter(self._orders))]
             order = self._orders[link] = FrameOrder()
+        known = order.epoch
         if not order.is_new(decoded):
             return
+        if order.epoch != known:
+            self._bulk.new_link_from(link)
         for data in decoded.messages:
             self._receive_message(link, data, now, bulk=False)
         self._end_step(now)
@@ -370,26 +368,11 @@ class PeerCore:
         self._gate.touch("core")
         self._gate.add("core", Blame(peer, offence), prompt=True)
 
-    # Links.
-
     def _queue_bytes(self, frames: dict[bytes, list[bytes]], to: bytes, data: bytes) -> None:
-        if len(data) <= MESSAGE_LIMIT:
-            frames.setdefault(to, []).append(data)
-        else:
+        if len(data) > MESSAGE_LIMIT:
             self._bulk.offer(to, data)
-
-    def _link_opened(self, peer: bytes) -> None:
-        self._bulk.restart(peer)
-        if peer in self._unreachable:
-            del self._unreachable[peer]
-            if peer in self._up:
-                self._enqueue(ROUTES[MemberUp](self._up[peer]))
-
-    def _link_closed(self, command: LinkClosed) -> None:
-        self._enqueue([(GOSSIP, LinkLost(command.peer, command.refused))])
-        if command.refused:
-            self._unreachable[command.peer] = None
-            self._enqueue(peer_gone(command.peer, "its process is gone"))
+        else:
+            frames.setdefault(to, []).append(data)
 
     # What this peer says of itself.
 
@@ -407,8 +390,7 @@ class PeerCore:
 
     def _observe(self, event: msgspec.Struct) -> None:
         if isinstance(event, MemberUp):
-            self._up[event.peer] = event
+            self._reachability.member_up(event)
         elif isinstance(event, MemberDown):
-            self._up.pop(event.peer, None)
-            self._unreachable.pop(event.peer, None)
+            self._reachability.member_down(event.peer)
             self._bulk.forget(event.peer)

@@ -116,7 +116,7 @@ class InlineHost:
             else:
                 value = skill.function(**inputs)
             end = end_with_value(skill, job.job, started_ns, value, context)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises ends its job
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # it ends its job, not the peer
             end = end_with_error(job.job, started_ns, error)
         self._ends.append(end)
 
@@ -146,7 +146,7 @@ class InlineHost:
                 self._scopes[job.job] = (scope, context)
                 value = await _step(coroutine, hand_over)
                 end = end_with_value(skill, job.job, started_ns, value, context)
-            except Exception as error:  # noqa: BLE001  # whatever a handler raises ends its job
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # it ends its job, not the peer
                 end = end_with_error(job.job, started_ns, error)
         self._scopes.pop(job.job, None)
         reason = self._stops.pop(job.job, "") if self._stops else ""

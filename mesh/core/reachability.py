@@ -1,0 +1,44 @@
+"""What links say of members between two words of gossip.
+
+A link whose redial is refused tells at once that a process is gone; gossip
+confirms it seconds later. Meanwhile the other machines treat the member as
+gone, and hear of it again when a link to it opens.
+"""
+
+from mesh.core.commands import LinkClosed
+from mesh.core.routing import GOSSIP, ROUTES, Routed, peer_gone
+from protocols.gossip.commands import LinkLost
+from protocols.gossip.events import MemberUp
+
+
+class Reachability:
+    """The members that gossip holds alive, and those of them that nobody answers for."""
+
+    def __init__(self) -> None:
+        self._up: dict[bytes, MemberUp] = {}
+        self._unreachable: dict[bytes, None] = {}
+
+    def member_up(self, event: MemberUp) -> None:
+        """Gossip holds a member alive."""
+        self._up[event.peer] = event
+
+    def member_down(self, peer: bytes) -> None:
+        """Gossip gave a member up."""
+        self._up.pop(peer, None)
+        self._unreachable.pop(peer, None)
+
+    def link_opened(self, peer: bytes) -> list[Routed]:
+        """A link is up: what the other machines must hear."""
+        if peer not in self._unreachable:
+            return []
+        del self._unreachable[peer]
+        return ROUTES[MemberUp](self._up[peer])
+
+    def link_closed(self, command: LinkClosed) -> list[Routed]:
+        """A link broke: what the machines must hear."""
+        routed: list[Routed] = [(GOSSIP, LinkLost(command.peer, command.refused))]
+        if command.refused:
+            if command.peer in self._up:
+                self._unreachable[command.peer] = None
+            routed += peer_gone(command.peer, "its process is gone")
+        return routed
