@@ -8,13 +8,15 @@ from mesh.core.framing import FrameWriter
 from mesh.core.outward import Accuse
 from protocols.gossip.messages import MemberRecord, Ping
 from protocols.wire import encode, seal
-from simulations.world import SimulatedPeer, World
+from simulations.keyrings import real_keyrings
+from simulations.peer import SimulatedPeer
+from simulations.world import World
 
 
 def two_peers() -> tuple[World, SimulatedPeer, SimulatedPeer]:
-    world = World(seed=1, peers=2)
+    world = World(seed=1, peers=2, keyrings=real_keyrings)
     for peer in world.peers:
-        world.start(peer, ())
+        peer.start(())
     world.run(1_000_000_000)
     return world, *world.peers
 
@@ -25,7 +27,7 @@ def blamed(world: World, peer: SimulatedPeer, link: bytes, *messages: bytes) -> 
     assert core is not None
     core.take_outward()
     for frame in FrameWriter(random.Random(len(messages)).getrandbits(62)).frames(messages):
-        core.receive(link, frame, world.clock())
+        core.receive(link, frame, peer.clock())
     return [o.offence for o in core.take_outward() if isinstance(o, Accuse)]
 
 
@@ -57,7 +59,7 @@ def test_a_changed_signature_is_blamed() -> None:
 
 def test_a_stranger_with_anothers_credential_is_no_member() -> None:
     world, one, other = two_peers()
-    stranger = World(seed=2, peers=1).peers[0]
+    stranger = World(seed=2, peers=1, keyrings=real_keyrings).peers[0]
     record = MemberRecord(stranger.peer, 1, False, "s", "sim://s", 1, (), other.credential)
     blamed(world, one, other.peer, encode(seal(stranger.keyring, record)))
     assert one.core is not None
@@ -67,6 +69,6 @@ def test_a_stranger_with_anothers_credential_is_no_member() -> None:
 def test_a_frame_that_is_no_frame_is_blamed_and_survived() -> None:
     world, one, other = two_peers()
     assert one.core is not None
-    one.core.receive(other.peer, b"\x00garbage", world.clock())
+    one.core.receive(other.peer, b"\x00garbage", one.clock())
     assert any(isinstance(o, Accuse) for o in one.core.take_outward())
     one.core.check()
