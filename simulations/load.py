@@ -112,7 +112,7 @@ class Clients:
         elif draw < load.nested + load.rare + load.short:
             skill = "short"
         elif draw < load.nested + load.rare + load.short + load.direct:
-            to = rng.choice(world.peers).peer
+            to = rng.choice(world.honest).peer
         deadline_ms = rng.randint(20, 3_000) if rng.random() < load.deadline else 0
         timeout_ms = rng.randint(3, 9) if rng.random() < load.short_timeout else 0
         is_keyed = rng.random() < load.keyed

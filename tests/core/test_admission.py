@@ -18,7 +18,8 @@ def two_peers() -> tuple[World, SimulatedPeer, SimulatedPeer]:
     for peer in world.peers:
         peer.start(())
     world.run(1_000_000_000)
-    return world, *world.peers
+    one, other = world.peers
+    return world, one, other
 
 
 def blamed(world: World, peer: SimulatedPeer, link: bytes, *messages: bytes) -> list[str]:
