@@ -150,7 +150,7 @@ class AsyncTransport:
             try:
                 with anyio.fail_after(limits.CONNECT_S):
                     await self._try(address)
-            except (OSError, anyio.EndOfStream, ProtocolError) as error:
+            except (OSError, anyio.BrokenResourceError, ProtocolError) as error:
                 problems.append(problem(address, error))
             else:
                 return None
@@ -165,7 +165,8 @@ class AsyncTransport:
             while not any(isinstance(message, Pong) for message in messages):
                 try:
                     messages += unpacker.feed(await stream.receive(limits.RECEIVE_BYTES))
-                except anyio.EndOfStream:
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    # Which of the two a peer's death is depends on what it left unread.
                     raise_closed(messages)
         except BaseException:
             await anyio.aclose_forcefully(stream)

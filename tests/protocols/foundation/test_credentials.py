@@ -79,7 +79,7 @@ def test_an_issuers_credential_is_not_a_peers() -> None:
 
 def test_a_credential_ends_and_begins_with_a_tolerance_for_clocks() -> None:
     inside = (END_S + CLOCK_TOLERANCE_S) * 1_000_000_000
-    assert verify_chain(OURS.chain(), OURS.root.peer, inside, OURS.peer)
+    assert verify_chain(OURS.chain(), OURS.root.peer, inside, OURS.peer).subject == OURS.peer.peer
     assert refusal(OURS.chain(), inside + 1_000_000_000) == "expired"
     assert refusal(OURS.chain(), 0) == "not-yet-valid"
 
