@@ -68,7 +68,7 @@ def test_a_stranger_with_anothers_credential_is_no_member() -> None:
 
 
 def test_a_frame_that_is_no_frame_is_blamed_and_survived() -> None:
-    world, one, other = two_peers()
+    _, one, other = two_peers()
     assert one.core is not None
     one.core.receive(other.peer, b"\x00garbage", one.clock())
     assert any(isinstance(o, Accuse) for o in one.core.take_outward())
