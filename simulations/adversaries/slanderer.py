@@ -1,6 +1,7 @@
 """Accuses everybody of being dead, and shows accusations that others never signed."""
 
 from protocols.gossip.messages import Accusation, MemberRecord
+from protocols.machine import MILLISECOND_NS
 from protocols.wire import Signed, encode, seal
 from simulations.adversary import Adversary
 from simulations.peer import SimulatedPeer
@@ -15,6 +16,8 @@ def incarnation_of(peer: SimulatedPeer, subject: bytes) -> int:
 
 class Slanderer(Adversary):
     """Fewer liars than accusers are needed, so nobody dies of it."""
+
+    interval_ns = 400 * MILLISECOND_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:
         """Its own true signature, and false ones in the name of everybody else."""
@@ -35,6 +38,8 @@ class Slanderer(Adversary):
 
 class Inflater(Adversary):
     """Raises incarnations: its own beyond measure, others' with signatures of its own."""
+
+    interval_ns = 400 * MILLISECOND_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:
         """False accusations of the future, false records of others, huge ones of itself."""

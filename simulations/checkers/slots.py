@@ -49,4 +49,11 @@ class OneWinnerPerSlot:
                 raise Violation(f"one-winner: lot {event.lot} takes more than was offered")
 
     def finish(self, world: World) -> None:
-        """Nothing is left to say."""
+        """Nobody wants slots any more, so none is granted."""
+        for peer in world.honest:
+            for (lot, issuer), (skill, slots) in self._grants[peer.name].items():
+                if peer.core is not None and world.by_id[issuer].liar is None:
+                    raise Violation(
+                        f"grants-are-leased: {peer.name} still grants {slots} of {skill} to "
+                        f"{world.by_id[issuer].name} in {lot}"
+                    )
