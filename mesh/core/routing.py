@@ -85,7 +85,9 @@ def _slots_returned(event: task_events.SlotsReturned) -> list[Routed]:
 
 
 def _work_observed(event: task_events.WorkObserved) -> list[Routed]:
-    work = auction_commands.ObserveWork(event.skill, event.version, event.queued, event.mean_us)
+    work = auction_commands.ObserveWork(
+        event.skill, event.version, event.queued, event.mean_us, direct=event.direct
+    )
     return [(AUCTION, work)]
 
 

@@ -11,7 +11,7 @@ from protocols.auction import commands, messages
 from protocols.auction.agenda import Agenda
 from protocols.auction.bids import Bid, BidPhase
 from protocols.auction.clearing import contradiction
-from protocols.auction.grants import Grants, Waiting
+from protocols.auction.grants import Grants
 from protocols.auction.lot_ids import lot_boot
 from protocols.auction.parameters import (
     AFTERLIFE_NS,
@@ -21,12 +21,12 @@ from protocols.auction.parameters import (
     LEASE_MOST_NS,
     REMEMBERED_BIDS_LIMIT,
     RESERVATION_SLACK_NS,
-    WAITING_LIMIT,
     WINDOW_MOST_NS,
 )
 from protocols.auction.sealing import NONCE_BYTES
 from protocols.auction.standing import Standings
 from protocols.auction.supply import Host, Supply
+from protocols.auction.waiting import Waiting
 from protocols.effects import Blame, Effect, Send
 from protocols.errors import Refused
 from protocols.machine import MICROSECOND_NS, Instant, Now
@@ -114,6 +114,8 @@ class Bidder:
             host.mean_us = min(max(command.mean_us, 0), 2**62)
             host.cost = min(max(command.cost, 0), 2**62)
             host.confidence = min(max(command.confidence, 0), 1_000_000)
+            host.direct = min(max(command.direct, 0), 2**31)
+            self._tell_waiting()
 
     # Bidding.
 
@@ -128,14 +130,16 @@ class Bidder:
             return
         host = self.supply.find(message.skill, message.version)
         reason = self._objection(link, host, now)
-        schedule = host.offer(message) if host is not None and not reason else ()
+        ask = (link, message.skill, message.version)
+        waited = self._waiting.waited(ask, now.monotonic_ns)
+        schedule = host.offer(message, waited) if host is not None and not reason else ()
         if host is None or not schedule:
             if not reason:
                 reason = BUSY
-                self._waiting.add(link, message.skill, message.version)
+                self._waiting.add(ask, now.monotonic_ns)
             self._send(link, messages.Decline(message.lot, reason, self._hint(host)))
             return
-        self._waiting.served(link, message.skill, message.version)
+        self._waiting.served(ask)
         bid = Bid(self._me, link, message, host, schedule, self._entropy(NONCE_BYTES))
         self._make_room()
         self._bids[bid.lot] = bid
@@ -242,13 +246,16 @@ class Bidder:
 
     def _settle(self, bid: Bid, won: int, now: Now) -> None:
         """Grants what was won beyond what earlier awards of the lot gave, as far as it is free."""
+        reserved = bid.reserved
         self._unreserve(bid)
         if bid.is_open:
             self._close(bid)
             self._agenda.put(bid.lot, now.monotonic_ns + AFTERLIFE_NS)
         wanted = max(0, won - bid.awarded)
         bid.awarded += wanted
-        taken = min(wanted, bid.host.free) if self.grants.has_room() else 0
+        # What was set aside stays promised, whatever has come without a lot meanwhile.
+        room = max(reserved, bid.host.free)
+        taken = min(wanted, room) if self.grants.has_room() else 0
         if taken:
             lease_ns = bid.invite.lease_us * MICROSECOND_NS
             lease_ns = min(max(lease_ns, LEASE_LEAST_NS), LEASE_MOST_NS)
@@ -359,7 +366,7 @@ class Bidder:
         """Asserts the bidder's invariants."""
         self.grants.check()
         assert len(self._bids) <= REMEMBERED_BIDS_LIMIT, "bounded-auction-tables: bids"
-        assert len(self._waiting) <= WAITING_LIMIT, "bounded-auction-tables: waiting"
+        self._waiting.check()
         is_open = [bid for bid in self._bids.values() if bid.is_open]
         assert len(is_open) <= BIDS_LIMIT, "bounded-auction-tables: open bids"
         assert sum(self._open.values()) == len(is_open), "open-bids-add-up"

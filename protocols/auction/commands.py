@@ -71,6 +71,8 @@ class ObserveWork(msgspec.Struct, frozen=True):
     """What one task costs here, millionths of the unit of account."""
     confidence: int = 1_000_000
     """How likely a task is to succeed here, millionths."""
+    direct: int = 0
+    """Tasks that take up a place here and hold no slot of a lot; no bid offers their places."""
 
 
 class ObserveCompletion(msgspec.Struct, frozen=True):

@@ -1,14 +1,13 @@
-"""The slots that a bidder has granted, and whom it owes a word when some fall free."""
+"""The slots that a bidder has granted."""
 
 from collections.abc import Iterator
 
-from protocols.auction import messages
 from protocols.auction.agenda import Agenda
 from protocols.auction.bids import Grant
 from protocols.auction.events import SlotsGranted
-from protocols.auction.parameters import GRANTS_LIMIT, VACANCIES_PER_STEP, WAITING_LIMIT
-from protocols.auction.supply import Host, Supply
-from protocols.effects import Effect, Emit, Send
+from protocols.auction.parameters import GRANTS_LIMIT
+from protocols.auction.supply import Host
+from protocols.effects import Effect, Emit
 from protocols.machine import Instant, Now
 
 
@@ -89,43 +88,3 @@ class Grants:
         for lot, grant in self._grants.items():
             assert grant.slots > 0, "grants-are-leased: an empty grant is kept"
             assert lot in self._leases, "grants-are-leased: a grant without lease"
-
-
-class Waiting:
-    """Issuers that were told `busy`, and will be told when there is room."""
-
-    def __init__(self, effects: list[Effect]) -> None:
-        self._effects = effects
-        self._waiting: dict[tuple[bytes, str, str], None] = {}
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, issuer: bytes, skill: str, version: str) -> None:
-        """Remembers who was turned away; the longest wait is forgotten when there are too many."""
-        if len(self._waiting) >= WAITING_LIMIT:
-            del self._waiting[next(iter(self._waiting))]
-        self._waiting[(issuer, skill, version)] = None
-
-    def served(self, issuer: bytes, skill: str, version: str) -> None:
-        """The issuer has asked again."""
-        self._waiting.pop((issuer, skill, version), None)
-
-    def forget(self, issuer: bytes) -> None:
-        """The issuer is gone."""
-        for entry in [entry for entry in self._waiting if entry[0] == issuer]:
-            del self._waiting[entry]
-
-    def tell(self, supply: Supply) -> None:
-        """Tells those who waited longest that there is room, where there is."""
-        told = []
-        for issuer, skill, version in self._waiting:
-            host = supply.find(skill, version)
-            if host is not None and host.free > 0:
-                told.append((issuer, skill, version))
-                vacancy = messages.Vacancy(skill, version, host.free)
-                self._effects.append(Send(issuer, vacancy))
-                if len(told) == VACANCIES_PER_STEP:
-                    break
-        for entry in told:
-            del self._waiting[entry]

@@ -20,6 +20,10 @@ GRANTS_LIMIT = 4096
 WAITING_LIMIT = 512
 """Issuers that were told `busy` and will be told of a vacancy."""
 VACANCIES_PER_STEP = 8
+WAITED_NS = 3 * SECOND_NS
+"""An issuer that was turned away and does not ask again for so long waits no more."""
+TENURE_NS = 250 * MILLISECOND_NS
+"""How long an issuer is turned away before others, or tasks without slots, make room for it."""
 DEMANDS_LIMIT = 1024
 """Skills sought at one time."""
 LOTS_LIMIT = 1024

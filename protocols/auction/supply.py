@@ -6,7 +6,9 @@ Invariant, of every host at all times: granted + reserved <= slots.
 from collections.abc import Iterator
 
 from protocols.auction.messages import UNITS_PER_BID_LIMIT, Invite, Unit
+from protocols.auction.parameters import TENURE_NS
 from protocols.auction.pricing import schedule
+from protocols.machine import MICROSECOND_NS
 
 
 class Host:
@@ -17,11 +19,13 @@ class Host:
         granted: promised to issuers under leases.
         reserved: offered in bids that are not decided.
         queued, mean_us, cost, confidence: what bids are made from (`ObserveWork`).
+        direct: places taken by tasks that hold no slot (`ObserveWork`).
     """
 
     __slots__ = (
         "confidence",
         "cost",
+        "direct",
         "granted",
         "mean_us",
         "queued",
@@ -41,15 +45,29 @@ class Host:
         self.mean_us = 0
         self.cost = 0
         self.confidence = 1_000_000
+        self.direct = 0
 
     @property
-    def free(self) -> int:
+    def unpromised(self) -> int:
         """Slots neither granted nor reserved."""
         return self.slots - self.granted - self.reserved
 
-    def offer(self, invite: Invite) -> tuple[Unit, ...]:
-        """The schedule for an invitation; empty where nothing is free."""
-        offered = min(invite.units, self.free, UNITS_PER_BID_LIMIT)
+    @property
+    def free(self) -> int:
+        """Slots that can be offered: neither promised nor taken by tasks without a slot."""
+        return max(0, self.unpromised - self.direct)
+
+    def offer(self, invite: Invite, waited_ns: int) -> tuple[Unit, ...]:
+        """The schedule for an invitation of an issuer that was turned away so long ago.
+
+        Empty where nothing is free. A stream of tasks without slots does not shut
+        out an issuer for ever: once those before it should have ended, and as long
+        again, its tasks queue beside theirs.
+        """
+        turn_ns = 2 * self.mean_us * MICROSECOND_NS * (self.queued // self.slots + 1)
+        is_its_turn = turn_ns and waited_ns >= max(turn_ns, TENURE_NS)
+        free = self.unpromised if is_its_turn else self.free
+        offered = min(invite.units, free, UNITS_PER_BID_LIMIT)
         if offered <= 0:
             return ()
         return schedule(

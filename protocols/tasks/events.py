@@ -190,6 +190,8 @@ class WorkObserved(msgspec.Struct, frozen=True, tag="tasks.work-observed"):
     version: str
     queued: int
     mean_us: int
+    direct: int = 0
+    """Those of them that hold no slot: they came without a lot, or theirs has ended."""
 
 
 class CapacityChanged(msgspec.Struct, frozen=True, tag="tasks.capacity-changed"):

@@ -30,7 +30,7 @@ class HeldJob:
 
     __slots__ = (
         "custodian", "deadline", "due", "hosted", "is_begun", "is_direct", "is_stopped", "job",
-        "key", "size", "state",
+        "key", "lot", "size", "state",
     )  # fmt: skip
 
     def __init__(
@@ -39,14 +39,16 @@ class HeldJob:
         key: tuple[str, int],
         job: Job,
         hosted: "Hosted",
-        is_direct: bool,
+        lot: str,
         now: int,
     ) -> None:
         self.custodian = custodian
         self.key = key
         self.job: Job | None = job
         self.hosted = hosted
-        self.is_direct = is_direct
+        self.lot = lot
+        """Whose slot it holds; "" where it holds none: it came without, or the lot has ended."""
+        self.is_direct = not lot
         self.size = len(job.input)
         self.deadline = now + job.deadline_ms * MILLISECOND_NS if job.deadline_ms else NEVER
         self.due = NEVER
@@ -60,7 +62,8 @@ class Hosted:
 
     __slots__ = (
         "_begun", "_handed", "direct", "due", "mean_us", "observed_at", "queue", "returning",
-        "running", "samples", "slots", "spec", "timed", "told_mean_us", "told_queued",
+        "running", "samples", "slotless", "slots", "spec", "timed", "told_direct", "told_mean_us",
+        "told_queued",
     )  # fmt: skip
 
     def __init__(self, spec: SkillSpec, slots: int) -> None:
@@ -70,6 +73,8 @@ class Hosted:
         self.returning: deque[HeldJob] = deque()
         self.running = 0
         self.direct = 0
+        self.slotless = 0
+        """Jobs without a slot that run, or want to."""
         self.mean_us = 0.0
         self.samples = 0
         self.timed: dict[HeldJob, None] = {}
@@ -77,6 +82,7 @@ class Hosted:
         self.due = NEVER
         self.observed_at = 0
         self.told_queued = 0
+        self.told_direct = 0
         self.told_mean_us = 0
         self._handed: deque[HeldJob] = deque()
         self._begun = 0
@@ -94,9 +100,39 @@ class Hosted:
         return max(DIRECT_QUEUE_PER_SLOT * self.slots + DIRECT_QUEUE_SPARE, self.limit)
 
     @property
+    def slots_taken(self) -> int:
+        """Slots that no bid may offer. Jobs under a millisecond are over before a bid is."""
+        return 0 if self.samples and self.mean_us < SHORT_US else self.slotless
+
+    @property
     def queued(self) -> int:
         """Jobs assigned and not ended, parked ones aside."""
         return len(self.queue) + self.running + len(self.returning)
+
+    def take(self, job: HeldJob) -> None:
+        """A job comes."""
+        self.queue.append(job)
+        if job.is_direct:
+            self.direct += 1
+            self.slotless += 1
+
+    def orphan(self, job: HeldJob) -> None:
+        """The lot of a job has ended, or has no slot for it any more."""
+        job.lot = ""
+        if job.state not in (PARKED, ENDED):
+            self.slotless += 1
+
+    def park(self, job: HeldJob) -> None:
+        """A running job gives its place back while it waits for a child."""
+        self.pause(job)
+        job.state = PARKED
+        self.slotless -= not job.lot
+
+    def come_back(self, job: HeldJob) -> None:
+        """A parked job wants its place again."""
+        job.state = RETURNING
+        self.returning.append(job)
+        self.slotless += not job.lot
 
     def hand(self, job: HeldJob, now: int) -> None:
         """A job goes to the agents."""
@@ -143,6 +179,8 @@ class Hosted:
 
     def leave(self, job: HeldJob) -> None:
         """A job ends, wherever it stands."""
+        if job.state != PARKED:
+            self.slotless -= not job.lot
         if job.state == HANDED:
             self.pause(job)
         elif job.state == QUEUED:
@@ -175,6 +213,7 @@ class Hosted:
         assert self.running >= 0, "within-capacity: fewer than none run"
         assert self._begun <= self.running, "within-capacity: more have begun than run"
         assert self.direct >= 0, "within-capacity: fewer than no direct jobs"
+        assert 0 <= self.slotless <= self.queued, "within-capacity: slotless jobs"
         for job in self.queue:
             assert job.state == QUEUED, "within-capacity: a job in the queue is not queued"
 

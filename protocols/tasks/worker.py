@@ -22,7 +22,6 @@ from protocols.tasks.hosting import (
     HANDED,
     PARKED,
     QUEUED,
-    RETURNING,
     HeldJob,
     Hosted,
     key_of,
@@ -133,6 +132,10 @@ class Worker:
         key = (command.lot, command.issuer)
         if command.slots <= 0:
             self._grants.pop(key, None)
+            for job in self._jobs.get(command.issuer, {}).values():
+                if job.lot == command.lot and job.state != ENDED:
+                    job.hosted.orphan(job)
+                    self._touched[job.hosted] = None
         elif key in self._grants or len(self._grants) < GRANTS_LIMIT:
             self._grants[key] = command
 
@@ -171,12 +174,10 @@ class Worker:
             elif reason or hosted is None or self._is_full(hosted, jobs, message.lot, job):
                 rejected.append(JobKey(job.task, job.attempt))
             else:
-                held = HeldJob(link, key, job, hosted, not message.lot, now.monotonic_ns)
+                held = HeldJob(link, key, job, hosted, message.lot, now.monotonic_ns)
                 jobs[key] = held
                 self._bytes += held.size
-                if held.is_direct:
-                    hosted.direct += 1
-                hosted.queue.append(held)
+                hosted.take(held)
         if jobs:
             self._jobs[link] = jobs
             if self._beat_at == NEVER:
@@ -277,12 +278,10 @@ class Worker:
         if job is None:
             return
         if command.waiting and job.state == HANDED:
-            job.hosted.pause(job)
-            job.state = PARKED
+            job.hosted.park(job)
             self._parkings.setdefault((job.custodian, True), []).append(key_of(job))
         elif not command.waiting and job.state == PARKED:
-            job.state = RETURNING
-            job.hosted.returning.append(job)
+            job.hosted.come_back(job)
         self._touched[job.hosted] = None
 
     def progress(self, command: commands.JobProgress) -> None:

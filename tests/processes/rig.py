@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 AGENTS = Path(__file__).resolve().parent / "agents"
 CREW = str(AGENTS / "crew.py")
 TRIO_CREW = str(AGENTS / "trio_crew.py")
+LANES = str(AGENTS / "lanes.py")
 PATIENCE_S = 30.0
 """How long anything may take on a busy machine before a test gives up."""
 STOP_S = 4.0

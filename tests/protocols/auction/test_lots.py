@@ -246,6 +246,50 @@ def release_all(mesh: Mesh, name: str) -> None:
         mesh[name].held[(lot, bidder)] = 0
 
 
+def test_places_that_direct_tasks_take_are_not_offered_and_their_end_is_a_vacancy() -> None:
+    mesh = Mesh("a", "b", "c")
+    mesh.host(1, "b", "c")
+    mesh.submit("b", ObserveWork(*SKILL, 1, 0, direct=1))
+    mesh.seek("a", 2)
+    mesh.settle()
+    assert [bid.outcome for bid in stories(mesh, "a")[0].bids] == ["declined: busy", "won"]
+    assert mesh["a"].slots == 1
+    mesh.submit("b", ObserveWork(*SKILL, 0, 0, direct=0))
+    mesh.settle()
+    mesh.advance(5)
+    assert (mesh["a"].slots, mesh.kinds().count("Vacancy")) == (2, 1)
+
+
+def test_a_slot_that_was_set_aside_is_given_though_a_direct_task_came_meanwhile() -> None:
+    mesh = Mesh("a", "b")
+    mesh.host(1, "b")
+    mesh.seek("a", 1)
+    mesh.step()
+    mesh.submit("b", ObserveWork(*SKILL, 1, 0, direct=1))
+    mesh.settle()
+    assert mesh["a"].slots == 1
+
+
+def test_a_stream_of_direct_tasks_shuts_nobody_out_for_ever() -> None:
+    mesh = Mesh("a", "b")
+    mesh.host(1, "b")
+    mesh.submit("b", ObserveWork(*SKILL, 2, 100_000, direct=1))
+    mesh.seek("a", 1)
+    mesh.advance(500)
+    assert mesh["a"].slots == 0, "three tasks of 100 ms have their turn, and as long again"
+    mesh.advance(1_500)
+    assert mesh["a"].slots == 1
+
+
+def test_a_direct_task_of_which_nobody_knows_how_long_it_takes_is_not_waited_behind() -> None:
+    mesh = Mesh("a", "b")
+    mesh.host(1, "b")
+    mesh.submit("b", ObserveWork(*SKILL, 1, 0, direct=1))
+    mesh.seek("a", 1)
+    mesh.advance(20_000)
+    assert mesh["a"].slots == 0
+
+
 def test_vacancies_cannot_make_an_issuer_ask_without_pause() -> None:
     mesh = Mesh("a", "b")
     mesh.host(1, "b")

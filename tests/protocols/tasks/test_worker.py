@@ -391,6 +391,43 @@ def test_work_is_told_on_notable_change_and_not_too_often() -> None:
     assert [e.queued for e in told][1:] == [30]
 
 
+def test_jobs_that_hold_no_slot_are_told_at_once_as_many_as_take_places() -> None:
+    _, peer = worker(slots=2)
+    assign(peer, *[job(str(i)) for i in range(9)])
+    assign(peer, job("d1"), lot="")
+    assign(peer, job("d2"), job("d3"), lot="")
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-2:] == [1, 2]
+    for task in ("0", "1", *"2345678", "d1", "d2"):
+        end(peer, task)
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-1] == 1
+    end(peer, "d3")
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-1] == 0
+
+
+def test_jobs_whose_lot_has_ended_hold_no_slot_while_they_do_not_wait_for_a_child() -> None:
+    _, peer = worker(slots=2)
+    assign(peer, job("x"), job("y"))
+    peer.command(commands.JobParked(BOSS, "x", 1, True))
+    peer.command(commands.SlotsLent("lot", BOSS, "echo", "1", 0))
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-1] == 1
+    peer.command(commands.JobParked(BOSS, "x", 1, False))
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-1] == 2
+    end(peer, "x")
+    end(peer, "y")
+    assert [told.direct for told in peer.seen(events.WorkObserved)][-1] == 0
+
+
+def test_short_direct_jobs_cost_no_event_each() -> None:
+    _, peer = worker(slots=1)
+    assign(peer, job("first"), lot="")
+    end(peer, "first", elapsed_us=20)
+    told = len(peer.seen(events.WorkObserved))
+    for i in range(20):
+        assign(peer, job(str(i)), lot="")
+        end(peer, str(i), elapsed_us=20)
+    assert len(peer.seen(events.WorkObserved)) == told
+
+
 def test_a_draining_worker_takes_nothing_new_and_says_when_it_is_done() -> None:
     _, peer = worker(slots=1)
     assign(peer, job("x"))

@@ -1,0 +1,25 @@
+"""Who gets the slots of real peers when they are fewer than the work."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.processes.rig import LANES, LocalMesh, local_mesh
+
+
+@pytest.fixture(scope="module")
+def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+    """Three peers, each with one slot of a skill."""
+    with local_mesh(tmp_path_factory.mktemp("lanes"), 3, [LANES]) as mesh:
+        yield mesh
+
+
+def test_a_task_does_not_queue_behind_a_direct_one_while_others_idle(lanes: LocalMesh) -> None:
+    with lanes.client("peer-1") as client:
+        long = client.options(to="peer-1").submit("hold", seconds=4.0)
+        begun = time.monotonic()
+        assert client.call("hold", seconds=0.1) == 0.1
+        assert time.monotonic() - begun < 3.0
+        assert client.task(long.id)["state"] == "running"
+        long.cancel()
