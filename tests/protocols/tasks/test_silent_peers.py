@@ -3,7 +3,7 @@
 from protocols.machine import SECOND_NS
 from protocols.tasks.dispatch import Desk
 from protocols.tasks.task import NIL, Task
-from tests.protocols.tasks.test_dispatch import ENVELOPE
+from tests.protocols.tasks.makespan import ENVELOPE
 
 
 def test_a_task_does_not_wait_for_a_fast_slot_that_it_avoids() -> None:
