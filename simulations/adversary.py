@@ -19,6 +19,8 @@ class Adversary:
 
     interval_ns = 100 * MILLISECOND_NS
     """How often `act` is called."""
+    offences: tuple[str, ...] = ()
+    """Parts of what it must be blamed for."""
 
     def sending(
         self, world: "World", peer: "SimulatedPeer", to: bytes, messages: tuple[bytes, ...]

@@ -19,7 +19,7 @@ from protocols.credentials import NO_CURVE
 from protocols.errors import Refused
 from protocols.gossip.commands import Contact, Join
 from protocols.identity import Keyring
-from protocols.machine import MICROSECOND_NS, SECOND_NS, Instant, Now
+from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.tasks.commands import HostSkills
 from simulations.adversary import Adversary
 from simulations.agents import ModelledSkill, Workers
@@ -34,6 +34,8 @@ SKEW_MOST_NS = 20 * SECOND_NS
 """The wall clocks of two peers differ by at most twice this."""
 COMMIT_NS = 100 * MICROSECOND_NS
 """How long a group commit takes; records of steps made meanwhile wait for the next."""
+SLOW_COMMITS = 0.05
+SLOW_COMMIT_NS = 4 * MILLISECOND_NS
 CHECKPOINT_RECORDS = 400
 JOIN_CONTACTS = 3
 
@@ -228,7 +230,9 @@ class SimulatedPeer:
                 self._world.coverage["checkpoint"] += 1
                 self.disk.checkpoint(list(core.snapshot()))
 
-        self._world.after(COMMIT_NS, committed)
+        # Now and then a disk is slow, and several records wait for one group.
+        is_slow = self._world.rng.random() < SLOW_COMMITS
+        self._world.after(SLOW_COMMIT_NS if is_slow else COMMIT_NS, committed)
 
     def _release(self, core: PeerCore) -> None:
         world = self._world

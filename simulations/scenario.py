@@ -17,10 +17,14 @@ from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
 from simulations.checkers.answers import RequestsAreAnswered
 from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
-from simulations.checkers.blame import NobodyHonestIsBlamed
+from simulations.checkers.blame import LiesAreNoticed, NobodyHonestIsBlamed
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
-from simulations.checkers.membership import MembershipConverges, NobodyIsBuriedAlive
+from simulations.checkers.membership import (
+    MembershipConverges,
+    NobodyIsBuriedAlive,
+    OnlyTheAdmittedAreMembers,
+)
 from simulations.checkers.nothing_left import CoresHoldTheirInvariants, NothingIsLeft
 from simulations.checkers.promptness import LossesAreSeenAtOnce
 from simulations.checkers.results import ResultsAreRight
@@ -129,6 +133,8 @@ def checkers_of(scenario: Scenario) -> tuple[Checker, ...]:
         RequestsAreAnswered(),
         LossesAreSeenAtOnce(links_work),
         NobodyHonestIsBlamed(),
+        LiesAreNoticed(),
+        OnlyTheAdmittedAreMembers(),
         NobodyIsBuriedAlive(peaceful),
         CoresHoldTheirInvariants(),
         MembershipConverges(),

@@ -35,6 +35,8 @@ from simulations.network import Network, NetworkConditions
 from simulations.observations import Asked, RequestRefused
 from simulations.peer import EPOCH_WALL_NS, SKEW_MOST_NS, SimulatedPeer
 
+EVENTS_LIMIT = 200_000
+"""Events in one stretch of a run: several times what any scenario needs."""
 YEAR_S = 365 * 24 * 3600
 
 
@@ -141,6 +143,8 @@ class World:
             self.now, _, action = pop(heap)
             events += 1
             action()
+            if events > EVENTS_LIMIT:
+                raise Violation(f"bounded-messages: {events} events by {self.now} ns, and no end")
         self.events += events
         self.now = end
 

@@ -29,6 +29,8 @@ class Unrevealed(Adversary):
 class Underbidder(Adversary):
     """Reveals a better schedule than the one it committed to: it must not win with it."""
 
+    offences = ("reveal does not match",)
+
     def sending(
         self, world: World, peer: SimulatedPeer, to: bytes, messages: tuple[bytes, ...]
     ) -> tuple[bytes, ...]:

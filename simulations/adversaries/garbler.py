@@ -14,6 +14,8 @@ TAGS = tuple(sorted(tag_of(kind) for kind in PLAIN_KINDS))
 class Garbler(Adversary):
     """Whoever reads it drops it, blames the sender, and goes on."""
 
+    offences = ("malformed frame", "malformed message")
+
     def __init__(self) -> None:
         self._heard: list[bytes] = []
 

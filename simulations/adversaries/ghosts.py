@@ -12,6 +12,8 @@ from simulations.world import World
 class Ghosts(Adversary):
     """Knows the private keys of its ghosts: only their credentials are missing."""
 
+    offences = ("credential",)
+
     def act(self, world: World, peer: SimulatedPeer) -> None:
         """Ghosts sign for themselves, with the keyring that the world would give a stranger."""
         rng = world.faults_rng

@@ -24,6 +24,8 @@ INTERVAL_NS = 5_000_000
 class Meddler(Adversary):
     """It is told of every attempt that anybody runs, as no real peer is."""
 
+    offences = ("never given",)
+
     interval_ns = INTERVAL_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:

@@ -17,6 +17,8 @@ def incarnation_of(peer: SimulatedPeer, subject: bytes) -> int:
 class Slanderer(Adversary):
     """Fewer liars than accusers are needed, so nobody dies of it."""
 
+    offences = ("a wrong signature on gossip.accusation",)
+
     interval_ns = 400 * MILLISECOND_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:
@@ -38,6 +40,8 @@ class Slanderer(Adversary):
 
 class Inflater(Adversary):
     """Raises incarnations: its own beyond measure, others' with signatures of its own."""
+
+    offences = ("gossip-record-of-another", "gossip-incarnation-out-of-bounds", "wrong signature")
 
     interval_ns = 400 * MILLISECOND_NS
 

@@ -19,13 +19,17 @@ class AcceptedTasksEnd:
     def __init__(self) -> None:
         self.accepted: dict[tuple[bytes, str], None] = {}
         self.settled: dict[tuple[bytes, str], tuple[str, bytes]] = {}
+        self._untold: dict[tuple[bytes, str], int] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Takes note of acceptances and ends."""
         match event:
             case TasksAccepted():
                 for task in event.tasks:
-                    self.accepted.setdefault((peer.peer, task))
+                    key = (peer.peer, task)
+                    self.accepted.setdefault(key)
+                    if key in self.settled:
+                        self._untold[key] = peer.disk.boot
             case TasksSettled():
                 for settled in event.settled:
                     self._ended(world, peer, settled)
@@ -35,6 +39,7 @@ class AcceptedTasksEnd:
                 )
 
     def _ended(self, world: World, peer: SimulatedPeer, settled: Settled) -> None:
+        self._untold.pop((peer.peer, settled.task), None)
         end = (settled.state, bytes(settled.value))
         before = self.settled.setdefault((peer.peer, settled.task), end)
         if before != end:
@@ -44,7 +49,10 @@ class AcceptedTasksEnd:
             )
 
     def finish(self, world: World) -> None:
-        """All that was accepted has ended by now."""
+        """All that was accepted has ended by now, and whoever asked again was told."""
+        for (custodian, task), boot in self._untold.items():
+            if world.by_id[custodian].disk.boot == boot:
+                raise Violation(f"told-again: nobody hears how {task} ended")
         honest = [peer.peer for peer in world.honest]
         lost = [key for key in self.accepted if key not in self.settled and key[0] in honest]
         if lost:

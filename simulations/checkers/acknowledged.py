@@ -1,14 +1,16 @@
-"""A result that its custodian acknowledged is never computed again."""
+"""A result that its custodian acknowledged ends the task; it is never computed again."""
 
 import msgspec
 
-from protocols.tasks.events import AttemptsStarted
+from protocols.machine import MILLISECOND_NS, Instant
+from protocols.tasks.events import AttemptsStarted, TasksSettled
 from protocols.tasks.messages import Results, ResultsAck
 from simulations.observations import Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
 RESULTS, ACK = (msgspec.msgpack.encode(tag) for tag in ("tasks.results", "tasks.results-ack"))
+AT_ONCE_NS = 10 * MILLISECOND_NS
 _results = msgspec.msgpack.Decoder(Results)
 _ack = msgspec.msgpack.Decoder(ResultsAck)
 
@@ -19,11 +21,12 @@ class AcknowledgedResultsCount:
     The schemas of modelled skills allow anything, so every result is valid.
     """
 
-    hears = (Sent, AttemptsStarted)
+    hears = (Sent, AttemptsStarted, TasksSettled)
 
     def __init__(self) -> None:
         self._batches: dict[tuple[bytes, bytes, int], tuple[str, ...]] = {}
-        self._acknowledged: dict[tuple[bytes, str], None] = {}
+        self._acknowledged: dict[tuple[bytes, str], tuple[int, Instant]] = {}
+        self._settled: dict[tuple[bytes, str], None] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Follows results, acknowledgements and new attempts."""
@@ -33,7 +36,10 @@ class AcknowledgedResultsCount:
                     if RESULTS in message[:20]:
                         self._sent(peer, event.to, message)
                     elif ACK in message[:24]:
-                        self._acked(peer, event.to, message)
+                        self._acked(world, peer, event.to, message)
+            case TasksSettled():
+                for settled in event.settled:
+                    self._ended(world, peer, settled.task)
             case AttemptsStarted():
                 for key in event.attempts:
                     if (peer.peer, key.task) in self._acknowledged:
@@ -47,10 +53,17 @@ class AcknowledgedResultsCount:
             done = tuple(each.task for each in results.outcomes if each.status == "ok")
             self._batches[peer.peer, to, results.batch] = done
 
-    def _acked(self, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
+    def _acked(self, world: World, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
         for batch in _ack.decode(message).batches:
             for task in self._batches.pop((to, peer.peer, batch), ()):
-                self._acknowledged[peer.peer, task] = None
+                self._acknowledged.setdefault((peer.peer, task), (peer.disk.boot, world.now))
+
+    def _ended(self, world: World, peer: SimulatedPeer, task: str) -> None:
+        key = (peer.peer, task)
+        boot, at = self._acknowledged.get(key, (0, 0))
+        if key not in self._settled and boot == peer.disk.boot and at + AT_ONCE_NS < world.now:
+            raise Violation(f"acknowledged-counts: {peer.name} threw away a result of {task}")
+        self._settled[key] = None
 
     def finish(self, world: World) -> None:
         """Nothing is left to say."""

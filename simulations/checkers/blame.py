@@ -27,3 +27,27 @@ class NobodyHonestIsBlamed:
 
     def finish(self, world: World) -> None:
         """Nothing is left to say."""
+
+
+class LiesAreNoticed:
+    """Of every lie that can be told from an accident, somebody honest speaks."""
+
+    hears = (Accuse,)
+
+    def __init__(self) -> None:
+        self._offences: dict[tuple[bytes, str], None] = {}
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Takes note of offences."""
+        if isinstance(event, Accuse) and peer.liar is None:
+            self._offences[event.peer, event.offence] = None
+
+    def finish(self, world: World) -> None:
+        """Compares them with what each liar did."""
+        for liar in world.peers:
+            for expected in () if liar.liar is None else liar.liar.offences:
+                if not any(
+                    accused == liar.peer and expected in offence
+                    for accused, offence in self._offences
+                ):
+                    raise Violation(f"lies-are-noticed: nobody blames {liar.name}: {expected}")

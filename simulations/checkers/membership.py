@@ -2,7 +2,7 @@
 
 import msgspec
 
-from protocols.gossip.events import MemberDown, MemberSuspected
+from protocols.gossip.events import MemberDown, MemberSuspected, MemberUp
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -47,8 +47,22 @@ class MembershipConverges:
                 raise Violation(f"membership-converges: {peer.name} knows no door of {other.name}")
 
 
+class OnlyTheAdmittedAreMembers:
+    """Nobody without a credential of the mesh is ever taken for a member."""
+
+    hears = (MemberUp,)
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """A member that the world does not know was invented."""
+        if isinstance(event, MemberUp) and event.peer not in world.by_id and peer.liar is None:
+            raise Violation(f"only-the-admitted: {peer.name} takes {event.name} for a member")
+
+    def finish(self, world: World) -> None:
+        """Nothing is left to say."""
+
+
 class NobodyIsBuriedAlive:
-    """In a mesh without faults nobody is ever declared dead."""
+    """In a mesh without faults nobody is ever declared dead, or said to have left."""
 
     hears = (MemberDown,)
 
@@ -58,7 +72,7 @@ class NobodyIsBuriedAlive:
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """A death of somebody who runs is a mistake; of a liar, no loss."""
-        if not isinstance(event, MemberDown) or event.reason != "dead":
+        if not isinstance(event, MemberDown) or (event.reason != "dead" and not self._peaceful):
             return
         gone = world.by_id.get(event.peer)
         if gone is None or gone.liar is not None or peer.liar is not None:
