@@ -75,7 +75,7 @@ def _slots_granted(event: auction_events.SlotsGranted) -> list[Routed]:
 
 def _slots_wanted(event: task_events.SlotsWanted) -> list[Routed]:
     seek = auction_commands.Seek(
-        event.skill, event.version, event.units, event.estimate_us, event.trace
+        event.skill, event.version, event.units, event.estimate_us, event.trace, event.avoid
     )
     return [(AUCTION, seek)]
 

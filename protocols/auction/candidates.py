@@ -77,17 +77,23 @@ class Candidates:
         return peer in self._hosts.get(key, ())
 
     def choose(
-        self, key: tuple[str, str], count: int, standings: Standings, now: Instant
+        self,
+        key: tuple[str, str],
+        count: int,
+        standings: Standings,
+        now: Instant,
+        avoid: tuple[bytes, ...] = (),
     ) -> list[bytes]:
         """At most `count` hosts of the skill, the less loaded ones more likely.
 
         All of them if they are few; else the less loaded of two at random, again and
-        again (power of two choices). Shunned peers only where nobody else is left.
+        again (power of two choices). Shunned peers only where nobody else is left;
+        those to `avoid` not at all.
         """
-        known = self._hosts.get(key, {})
+        known = [peer for peer in self._hosts.get(key, ()) if peer not in avoid]
         pool = [peer for peer in known if not standings.of(peer).shunned(now)]
         if not pool:
-            pool = list(known)
+            pool = known
         if len(pool) <= count:
             return pool
         chosen = []

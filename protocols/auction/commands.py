@@ -39,6 +39,8 @@ class Seek(msgspec.Struct, frozen=True):
     estimate_us: int
     trace: str = ""
     """The trace id of the task that caused it, for events."""
+    avoid: tuple[bytes, ...] = ()
+    """Peers not to be invited for the next second, as long as others host the skill."""
 
 
 class ReleaseSlots(msgspec.Struct, frozen=True):

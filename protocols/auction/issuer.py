@@ -13,7 +13,7 @@ from protocols.auction.awards import ALL, Awards, Due, Key
 from protocols.auction.candidates import Candidates
 from protocols.auction.lot_ids import lot_boot, lot_id
 from protocols.auction.lots import Demand, Lot, Phase
-from protocols.auction.parameters import DEMANDS_LIMIT, LOTS_LIMIT, AuctionParameters
+from protocols.auction.parameters import AVOID_NS, DEMANDS_LIMIT, LOTS_LIMIT, AuctionParameters
 from protocols.auction.sealing import SEED_BYTES, opens
 from protocols.auction.standing import Standings
 from protocols.effects import Blame, Effect, Emit, Send
@@ -79,6 +79,8 @@ class Issuer:
         demand.units = command.units
         demand.estimate_us = command.estimate_us
         demand.trace = command.trace
+        demand.avoid = command.avoid
+        demand.avoid_until = now.monotonic_ns + AVOID_NS
         self._pursue(demand, now)
 
     def retry(self, now: Now, skills: tuple[Key, ...]) -> None:
@@ -118,7 +120,7 @@ class Issuer:
         self._open(demand, min(short, self._parameters.units_per_lot), now)
 
     def _open(self, demand: Demand, units: int, now: Now) -> None:
-        invited = self._invited(demand.key, now)
+        invited = self._invited(demand, now)
         if not invited:
             self._fell_short(demand, now)
             self._failed(demand, "", "no-candidate", now)
@@ -148,10 +150,18 @@ class Issuer:
         delay_us = 0 if peer == self._me else self._parameters.link_us
         return messages.Candidate(peer, self.standings.of(peer).multiplier, delay_us)
 
-    def _invited(self, key: Key, now: Now) -> list[bytes]:
+    def _invited(self, demand: Demand, now: Now) -> list[bytes]:
+        mono = now.monotonic_ns
+        if demand.avoid and mono < demand.avoid_until:
+            invited = self._hosts_beside(demand.key, demand.avoid, mono)
+            if invited:
+                return invited
+        return self._hosts_beside(demand.key, (), mono)
+
+    def _hosts_beside(self, key: Key, avoid: tuple[bytes, ...], now: Instant) -> list[bytes]:
         room = self._parameters.candidates
-        hosts_itself = self._hosts(*key)
-        others = self._candidates.choose(key, room - hosts_itself, self.standings, now.monotonic_ns)
+        hosts_itself = self._hosts(*key) and self._me not in avoid
+        others = self._candidates.choose(key, room - hosts_itself, self.standings, now, avoid)
         return [self._me, *others] if hosts_itself else others
 
     def _fell_short(self, demand: Demand, now: Now) -> None:

@@ -26,9 +26,12 @@ class Demand:
         retry_at: no lot is opened before this instant; None if one may be.
         last_attempt: when the last lot ended.
         has_vacancy: a bidder announced room while the lot was open.
+        avoid: not invited before `avoid_until`, as long as others host the skill.
     """
 
     __slots__ = (
+        "avoid",
+        "avoid_until",
         "estimate_us",
         "failures",
         "has_vacancy",
@@ -50,6 +53,8 @@ class Demand:
         self.retry_at: int | None = None
         self.last_attempt = 0
         self.has_vacancy = False
+        self.avoid: tuple[bytes, ...] = ()
+        self.avoid_until = 0
 
 
 class Lot:

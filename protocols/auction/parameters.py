@@ -20,6 +20,8 @@ GRANTS_LIMIT = 4096
 WAITING_LIMIT = 512
 """Issuers that were told `busy` and will be told of a vacancy."""
 VACANCIES_PER_STEP = 8
+AVOID_NS = SECOND_NS
+"""How long after a `Seek` the peers that it avoids are not invited, while others are there."""
 WAITED_NS = 3 * SECOND_NS
 """An issuer that was turned away and does not ask again for so long waits no more."""
 TENURE_NS = 250 * MILLISECOND_NS

@@ -96,19 +96,19 @@ class Desks:
             return
         wanted = desk.demand(self._parameters.units)
         if wanted > desk.asked:
-            self._ask(desk, wanted)
+            self._ask(desk, wanted, desk.avoided(now))
         if desk.check_at == NEVER and (wanted < desk.asked or desk.has_idle()):
             desk.check_at = now + self._parameters.idle_ns
         self._time(desk)
 
-    def _ask(self, desk: Desk, units: int) -> None:
+    def _ask(self, desk: Desk, units: int, avoid: tuple[bytes, ...] = ()) -> None:
         desk.asked = units
         trace = ""
         if units and len(desk.line):
             first = desk.line.first()
             trace = first.envelope.traceparent if first is not None else ""
         self._outbox.emit(
-            SlotsWanted(desk.skill, desk.version, units, desk.estimate_us(), trace[3:35])
+            SlotsWanted(desk.skill, desk.version, units, desk.estimate_us(), trace[3:35], avoid)
         )
 
     def _give_back(self, desk: Desk, slots: Slots, count: int) -> None:

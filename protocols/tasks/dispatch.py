@@ -74,7 +74,7 @@ class Desk:
         self.parked = 0
         self.delayed = 0
         self.avoiding = 0
-        """Tasks at the head of the line that insist on another peer than those that have room."""
+        """Idle slots that the tasks of the line avoid: others are wanted beside them."""
         self.asked = 0
         self.known: KnownSkill | None = None
         """The skill as it was when a task was accepted last; None after a restart."""
@@ -121,6 +121,16 @@ class Desk:
             self.avoiding = 0
         waiting = self.line.children if self.is_saturated else len(self.line)
         return min(most, waiting + self.running + self.avoiding)
+
+    def avoided(self, now: int) -> tuple[bytes, ...]:
+        """The peers that every task of the line avoids: a slot there would be of no use."""
+        first = self.line.first()
+        if first is None or not first.avoid or len(self.line) > TAIL_LOOK_LIMIT:
+            return ()
+        tasks = self.line.upcoming()
+        return tuple(
+            peer for peer in first.avoid if all(_avoids(task, peer, now) for task in tasks)
+        )
 
     @property
     def is_saturated(self) -> bool:
@@ -204,7 +214,7 @@ class Desk:
                 tasks.append(task)
         if aside:
             line.put_back(aside)
-            self.avoiding = max(self.avoiding, len(aside))
+            self.avoiding += max(0, slots.count - len(slots.running) - len(tasks))
         return tasks
 
     def _look_again(self, at: int) -> None:

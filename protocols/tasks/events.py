@@ -173,6 +173,8 @@ class SlotsWanted(msgspec.Struct, frozen=True, tag="tasks.slots-wanted"):
     units: int
     estimate_us: int
     trace: str = ""
+    avoid: tuple[bytes, ...] = ()
+    """Peers at which no task that waits may run now: slots there would be of no use."""
 
 
 class SlotsReturned(msgspec.Struct, frozen=True, tag="tasks.slots-returned"):

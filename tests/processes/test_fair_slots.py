@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.processes.rig import LANES, LocalMesh, local_mesh
+from mesh.client import TaskFailed
+from tests.processes.rig import LANES, PATIENCE_S, LocalMesh, local_mesh
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +24,13 @@ def test_a_task_does_not_queue_behind_a_direct_one_while_others_idle(lanes: Loca
         assert time.monotonic() - begun < 3.0
         assert client.task(long.id)["state"] == "running"
         long.cancel()
+
+
+def test_a_retry_goes_to_another_peer(lanes: LocalMesh) -> None:
+    with lanes.client("peer-1") as client:
+        for _ in range(4):
+            task = client.submit("fails")
+            with pytest.raises(TaskFailed):
+                task.result(PATIENCE_S)
+            peers = [attempt["peer"] for attempt in client.why(task.id)["history"]]
+            assert len(peers) == len(set(peers)) == 3

@@ -246,6 +246,40 @@ def release_all(mesh: Mesh, name: str) -> None:
         mesh[name].held[(lot, bidder)] = 0
 
 
+def invited_by(mesh: Mesh, name: str) -> list[set[str]]:
+    """Whom each lot of a peer invited, in order."""
+    lots: dict[str, set[str]] = {}
+    for sender, to, message in mesh.sent:
+        if sender == name and isinstance(message, Invite):
+            lots.setdefault(message.lot, set()).add(to)
+    return list(lots.values())
+
+
+def test_peers_to_be_avoided_are_not_invited_for_a_second() -> None:
+    mesh = Mesh("a", "b", "c")
+    mesh.host(4, "a", "b", "c")
+    mesh.submit("a", Seek(*SKILL, 1, 0, avoid=(mesh["b"].id, mesh["a"].id)))
+    mesh.settle()
+    mesh.submit("a", Seek(*SKILL, 3, 0, avoid=(mesh["b"].id,)))
+    mesh.settle()
+    mesh.submit("a", Seek(*SKILL, 5, 0))
+    mesh.settle()
+    assert invited_by(mesh, "a") == [{"c"}, {"a", "c"}, {"a", "b", "c"}]
+
+
+def test_peers_to_be_avoided_are_invited_where_nobody_else_hosts_or_when_time_has_passed() -> None:
+    mesh = Mesh("a", "b", "c")
+    mesh.host(1, "b")
+    mesh.submit("a", Seek(*SKILL, 1, 0, avoid=(mesh["b"].id,)))
+    mesh.settle()
+    assert mesh["a"].slots == 1
+    mesh.host(1, "c")
+    mesh.submit("a", Seek(*SKILL, 3, 0, avoid=(mesh["c"].id,)))
+    mesh.advance(3_000)
+    assert {"b"} in invited_by(mesh, "a")
+    assert mesh["a"].slots == 2, "the wish is forgotten after a second"
+
+
 def test_places_that_direct_tasks_take_are_not_offered_and_their_end_is_a_vacancy() -> None:
     mesh = Mesh("a", "b", "c")
     mesh.host(1, "b", "c")

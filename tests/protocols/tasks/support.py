@@ -185,6 +185,7 @@ class Town:
         self.free: dict[tuple[bytes, str], int] = {}
         self.lots: dict[tuple[str, bytes], tuple[bytes, str, int]] = {}
         self.wanted: dict[tuple[bytes, str], int] = {}
+        self.avoided: dict[tuple[bytes, str], tuple[bytes, ...]] = {}
         self.auction_is_open = True
         self.lot_counter = 0
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -389,6 +390,7 @@ class Town:
                 self._clear()
             case events.SlotsWanted(name, _, units):
                 self.wanted[(peer.id, name)] = units
+                self.avoided[(peer.id, name)] = event.avoid
                 self._clear()
             case events.SlotsReturned(lot, worker, slots):
                 held = self.lots.get((lot, peer.id))
@@ -425,7 +427,7 @@ class Town:
             )
             for (worker, hosted), free in list(self.free.items()):
                 count = min(units - held, free)
-                if hosted != name or count <= 0:
+                if hosted != name or count <= 0 or worker in self.avoided[(issuer, name)]:
                     continue
                 held += count
                 self._grant(issuer, worker, name, count)

@@ -185,6 +185,30 @@ def test_a_retry_goes_to_another_peer_where_there_is_one() -> None:
         assert len(set(peers)) == 2, "both peers were tried"
 
 
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_slot_is_sought_elsewhere_for_a_retry_though_the_peer_that_failed_has_more(
+    slots: int,
+) -> None:
+    made = Town("a", "b", "c")
+    made.start("b", (skill(), slots), run=failing())
+    made.start("c", (skill(), slots), run=failing())
+    made.start("a")
+    made.run()
+    for others in (0, 2):
+        tasks = made["a"].submit(*[spec(retries=1) for _ in range(1 + others)])
+        assert len(tasks) == 1 + others
+        made.settle()
+        for task in tasks:
+            first, second = made["a"].view(task).history
+            assert first.peer != second.peer
+            pause = second.started_wall_ns - first.ended_wall_ns
+            assert pause < TaskParameters().avoid_ns
+        if not others:
+            asked = [event.units for event in made["a"].seen(events.SlotsWanted)]
+            assert max(asked) == 2, "one more, and not one after the other until b is full"
+        made.run(2 * SECOND_NS)
+
+
 def test_a_retry_goes_to_the_same_peer_where_there_is_no_other() -> None:
     made = town()
     calls: list[int] = []
