@@ -11,6 +11,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -83,6 +84,11 @@ def _note(path: str, analyser: str, text: str) -> Note:
     return Note(path=path, analyser=analyser, text=text)
 
 
+PARSER = threading.Lock()
+"""CPython 3.11 keeps its parser's recursion depth in one place for all threads: two at
+once fail with a SystemError (python/cpython#106905). Nor would they be any faster."""
+
+
 def parse(text: str) -> ast.Module:
     """A syntax tree, without the warnings that compiling old code brings.
 
@@ -90,7 +96,7 @@ def parse(text: str) -> ast.Module:
         NotParsed: the text is not Python.
     """
     try:
-        with warnings.catch_warnings():
+        with PARSER, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as error:
@@ -117,7 +123,7 @@ def _bandit(root: Path, path: str, text: str) -> list[Finding]:
     file = (root.parent if root.is_file() else root) / path
     manager = import_module("bandit.core.manager").BanditManager(config, "file", quiet=True)
     manager.files_list = [str(file)]
-    with warnings.catch_warnings():
+    with PARSER, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         manager.run_tests()
     if manager.skipped:
