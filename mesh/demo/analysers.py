@@ -86,7 +86,7 @@ def _note(path: str, analyser: str, text: str) -> Note:
 
 PARSER = threading.Lock()
 """CPython 3.11 keeps its parser's recursion depth in one place for all threads: two at
-once fail with a SystemError (python/cpython#106905). Nor would they be any faster."""
+once fail with a SystemError now and then. Nor would they be any faster."""
 
 
 def parse(text: str) -> ast.Module:
