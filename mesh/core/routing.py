@@ -49,6 +49,10 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
     ]
 
 
+def _member_suspected(event: gossip_events.MemberSuspected) -> list[Routed]:
+    return [(TASKS, task_commands.PeerSuspected(event.peer))]
+
+
 def _member_down(event: gossip_events.MemberDown) -> list[Routed]:
     return peer_gone(event.peer, event.reason)
 
@@ -102,6 +106,7 @@ def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
 
 ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     gossip_events.MemberUp: _member_up,
+    gossip_events.MemberSuspected: _member_suspected,
     gossip_events.MemberDown: _member_down,
     gossip_events.LoadChanged: _load_changed,
     auction_events.SlotsWon: _slots_won,

@@ -55,6 +55,8 @@ class Attempts:
         self._catalogue = catalogue
         self._outbox = outbox
         self._observed_at: dict[bytes, int] = {}
+        self._suspected: dict[bytes, None] = {}
+        """Peers with attempts out that do not answer gossip, and said nothing here since."""
         self.dirty: dict[Desk, None] = {}
         """Desks where something changed in this step."""
         self.vacated: dict[Slots, int] = {}
@@ -104,6 +106,7 @@ class Attempts:
 
     def results(self, link: bytes, message: Results, now: Now) -> None:
         """Outcomes from a worker; acknowledged once the step's record is on disk."""
+        self._suspected.pop(link, None)
         tasks = self._ledger.tasks
         sums: dict[Slots, list[int]] = {}
         is_blamed = False
@@ -205,6 +208,7 @@ class Attempts:
         flights = self._ledger.flights.get(link)
         if not flights:
             return
+        self._suspected.pop(link, None)
         tasks = self._ledger.tasks
         for keys in (message.running, message.parked):
             for key in keys:
@@ -262,9 +266,21 @@ class Attempts:
 
     # Losses.
 
+    def suspect(self, peer: bytes, now: Now) -> None:
+        """A peer does not answer gossip: what it is silent about is not sent to it once more."""
+        flights = self._ledger.flights.get(peer)
+        if flights:
+            self._suspected[peer] = None
+            self._sweep_peer(peer, tuple(flights), now)
+
+    def cleared(self, peer: bytes) -> None:
+        """Gossip holds the peer alive."""
+        self._suspected.pop(peer, None)
+
     def peer_lost(self, peer: bytes, why: str, now: Now) -> None:
         """A peer, or its process, is gone, and all attempts there with it."""
         self._observed_at.pop(peer, None)
+        self._suspected.pop(peer, None)
         for task in tuple(self._ledger.flights.get(peer, ())):
             self.dirty[task.desk] = None
             self._failing.lost(task, why, now)
@@ -273,15 +289,21 @@ class Attempts:
         """Looks for attempts that nobody speaks of any more, and for overlong ones."""
         for peer in tuple(self._ledger.flights):
             self._sweep_peer(peer, tuple(self._ledger.flights[peer]), now)
+        for peer in [peer for peer in self._suspected if peer not in self._ledger.flights]:
+            del self._suspected[peer]
 
     def _sweep_peer(self, peer: bytes, tasks: Iterable[Task], now: Now) -> None:
         silence = self._parameters.beat_ns * self._parameters.silent_beats
+        is_suspected = peer in self._suspected
         again: dict[tuple[Desk, str], list[Job]] = {}
         for task in tasks:
             attempt = task.current
             assert attempt is not None, "one-attempt-out: in flight without an attempt"
-            if now.monotonic_ns - attempt.seen >= silence:
-                if attempt.is_heard or attempt.is_resent:
+            # Of what a suspect was sent, the first sending counts: it answers nobody.
+            is_unheard = is_suspected and not attempt.is_heard
+            last = attempt.started if is_unheard else attempt.seen
+            if now.monotonic_ns - last >= silence:
+                if attempt.is_heard or attempt.is_resent or is_suspected:
                     self.dirty[task.desk] = None
                     self._failing.silent(task, now)
                 else:

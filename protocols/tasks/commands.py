@@ -146,6 +146,12 @@ class PeerUp(msgspec.Struct, frozen=True):
     skills: tuple[tuple[str, str, bytes], ...]
 
 
+class PeerSuspected(msgspec.Struct, frozen=True):
+    """From gossip: this member does not answer. It is refuted by `PeerUp`, or by a word of its."""
+
+    peer: bytes
+
+
 class PeerDown(msgspec.Struct, frozen=True):
     """From gossip or the links: this member is gone, or its process is."""
 

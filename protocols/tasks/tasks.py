@@ -63,6 +63,9 @@ class Tasks:
             commands.SlotsGone: self._on_slots_gone,
             commands.SlotsLent: lambda command, now: self._worker.lent(command),
             commands.PeerUp: self._on_peer_up,
+            commands.PeerSuspected: lambda command, now: self._custodian.attempts.suspect(
+                command.peer, now
+            ),
             commands.PeerDown: self._on_peer_down,
             commands.HostSkills: self._on_host_skills,
             commands.CancelTasks: self._custodian.cancel,
@@ -174,6 +177,7 @@ class Tasks:
 
     def _on_peer_up(self, command: commands.PeerUp, now: Now) -> None:
         self._catalogue.up(command, now.monotonic_ns)
+        self._custodian.attempts.cleared(command.peer)
         self._custodian.peer_up(command, now)
         self._worker.custodian_up(command.peer, now)
 

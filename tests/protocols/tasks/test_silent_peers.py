@@ -1,9 +1,84 @@
 """A peer that takes work and never answers holds nobody up for long."""
 
+import pytest
+
 from protocols.machine import SECOND_NS
+from protocols.tasks import commands
 from protocols.tasks.dispatch import Desk
+from protocols.tasks.messages import Beat, JobKey
 from protocols.tasks.task import NIL, Task
 from tests.protocols.tasks.makespan import ENVELOPE
+from tests.protocols.tasks.support import Town, echo, skill, spec
+
+
+def with_a_task_at_a_stopped_peer() -> tuple[Town, str]:
+    """Peer b is given a task, and nothing reaches it."""
+    made = Town("a", "b")
+    made.start("a")
+    made.start("b", (skill(), 1), run=echo())
+    made.run()
+    made.drop = lambda sender, to, message: "b" in (sender.name, to.name)
+    (task,) = made["a"].submit(spec())
+    made.run(SECOND_NS)
+    assert [attempt.peer for attempt in made["a"].view(task).history] == [made["b"].id]
+    return made, task
+
+
+def given_up(made: Town, task: str) -> bool:
+    return made["a"].view(task).history[0].status == "lost"
+
+
+def test_a_peer_that_says_nothing_is_sent_the_attempt_once_more() -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    made.run(4 * SECOND_NS)
+    assert not given_up(made, task)
+    made.run(3 * SECOND_NS)
+    assert given_up(made, task)
+
+
+@pytest.mark.parametrize("after_s", [0, 4])
+def test_a_suspect_that_says_nothing_is_not_sent_the_attempt_once_more(after_s: int) -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    made.run(after_s * SECOND_NS)
+    made["a"].command(commands.PeerSuspected(made["b"].id))
+    assert given_up(made, task) == (after_s > 0), "three seconds have passed since it began"
+    made.run(3 * SECOND_NS)
+    assert given_up(made, task)
+
+
+@pytest.mark.parametrize("word", ["gossip", "beat"])
+def test_a_suspect_that_speaks_again_is_treated_as_any_other(word: str) -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    b = made["b"]
+    made["a"].command(commands.PeerSuspected(b.id))
+    if word == "gossip":
+        hosted = tuple((known.name, known.version, known.digest()) for known, _ in b.skills)
+        made["a"].command(commands.PeerUp(b.id, b.name, b.boot, hosted))
+    else:
+        made["a"].receive(b, Beat(1, (JobKey("another", 1),), ()))
+    made.run(3 * SECOND_NS)
+    assert not given_up(made, task)
+    made.run(4 * SECOND_NS)
+    assert given_up(made, task)
+
+
+def test_what_a_suspect_was_silent_about_for_long_is_given_up_at_once() -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    made.run(int(1.999 * SECOND_NS))
+    made.now += SECOND_NS
+    made["a"].command(commands.PeerSuspected(made["b"].id))
+    assert given_up(made, task)
+
+
+def test_a_peer_with_nothing_to_do_may_be_suspected() -> None:
+    made = Town("a", "b")
+    made.start("a")
+    made.start("b", (skill(), 1), run=echo())
+    made.run()
+    made["a"].command(commands.PeerSuspected(made["b"].id))
+    (task,) = made["a"].submit(spec())
+    made.settle()
+    assert made["a"].settled[task].state == "done"
 
 
 def test_a_task_does_not_wait_for_a_fast_slot_that_it_avoids() -> None:
