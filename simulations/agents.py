@@ -209,7 +209,12 @@ class Workers:
         self._world.observe(self._peer, JobFinished(*handling.key, status))
         elapsed_us = (self._world.now - handling.begun) // 1000 if handling.begun else 0
         end = Outcome(job.task, job.attempt, status, value, elapsed_us, kind, message)
-        self._peer.submit(JobsEnded(((job.custodian, end),)))
+        self._say(JobsEnded(((job.custodian, end),)))
+
+    def _say(self, command: msgspec.Struct) -> None:
+        """Tells the core, unless its process has just died."""
+        if self._peer.core is self._core:
+            self._peer.submit(command)
 
     def _stop(self, key: Key, reason: str) -> None:
         handling = self.handlings.pop(key, None)
@@ -232,10 +237,12 @@ class Workers:
     def _call_child(self, handling: Handling, value: dict[str, int]) -> None:
         self._world.coverage["a handler parks"] += 1
         self._vacate(handling)
-        self._peer.submit(JobParked(*handling.key, True))
+        self._say(JobParked(*handling.key, True))
         self._ask(handling, value)
 
     def _ask(self, handling: Handling, value: dict[str, int]) -> None:
+        if self._peer.core is not self._core:
+            return
         job = handling.job
         child = {"index": value["index"], "depth": value["depth"] - 1}
         spec = TaskSpec(
@@ -272,7 +279,7 @@ class Workers:
         handling.outcome = "failed" if failure else "ok"
 
         def wants_its_slot() -> None:
-            self._peer.submit(JobParked(*handling.key, False))
+            self._say(JobParked(*handling.key, False))
 
         self._later(MICROSECOND_NS, handling, wants_its_slot)
 

@@ -102,10 +102,12 @@ class Injector:
             peer.door = f"sim://{peer.name}/{peer.disk.boot + 1}"
         peer.start()
 
-    def _restart_later(self, peer: SimulatedPeer, least: int = MILLISECOND_NS) -> None:
-        # Most restarts are quick, so that messages of the earlier process are under way.
-        most = self._faults.down_most_ns if self._rng.random() < 0.6 else 50 * MILLISECOND_NS
-        down = least + self._rng.randint(0, most)
+    def _restart_later(self, peer: SimulatedPeer) -> None:
+        # Many restarts are quick, so that messages to and from the earlier process are
+        # under way; some come before anybody has noticed.
+        draw = self._rng.random()
+        most = self._faults.down_most_ns if draw < 0.6 else 50 * MILLISECOND_NS
+        down = self._rng.randint(0, MILLISECOND_NS if draw > 0.8 else most)
         self._world.after(down, lambda: self._restart(peer))
 
     def _victim(self) -> SimulatedPeer:

@@ -114,7 +114,7 @@ class Clients:
         elif draw < load.nested + load.rare + load.short + load.direct:
             to = rng.choice(world.honest).peer
         deadline_ms = rng.randint(20, 3_000) if rng.random() < load.deadline else 0
-        timeout_ms = rng.randint(3, 9) if rng.random() < load.short_timeout else 0
+        timeout_ms = rng.randint(20, 250) if rng.random() < load.short_timeout else 0
         is_keyed = rng.random() < load.keyed
         return tuple(
             TaskSpec(
@@ -135,7 +135,7 @@ class Clients:
         def asks(request: int) -> None:
             self._unanswered[request] = peer
             if self._rng.random() < self._load.cancelled:
-                self._cancels[request] = self._rng.randrange(1, 40 * MILLISECOND_NS)
+                self._cancels[request] = self._rng.randrange(1, 200 * MILLISECOND_NS)
 
         world.ask(peer, specs, asks)
 

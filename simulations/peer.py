@@ -36,6 +36,8 @@ COMMIT_NS = 100 * MICROSECOND_NS
 """How long a group commit takes; records of steps made meanwhile wait for the next."""
 SLOW_COMMITS = 0.05
 SLOW_COMMIT_NS = 4 * MILLISECOND_NS
+NOTICED_NS = 5 * MILLISECOND_NS
+"""How long it takes at most to notice that the other end of a link is gone."""
 CHECKPOINT_RECORDS = 400
 JOIN_CONTACTS = 3
 
@@ -136,7 +138,8 @@ class SimulatedPeer:
         world.observe(self, PeerStopped(why))
         for other in world.peers:
             if other.core is not None and other.links.pop(self.peer, None) is not None:
-                world.after(MICROSECOND_NS, other.link_broken(self))
+                # Some notice only after a quick restart.
+                world.after(world.faults_rng.randint(1, NOTICED_NS), other.link_broken(self))
 
     def link_broken(self, gone: "SimulatedPeer") -> Callable[[], None]:
         """A link to `gone` broke; a redial shows whether anybody listens there."""

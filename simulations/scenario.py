@@ -18,6 +18,7 @@ from simulations.checkers.acknowledged import AcknowledgedResultsCount
 from simulations.checkers.answers import RequestsAreAnswered
 from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
 from simulations.checkers.blame import LiesAreNoticed, NobodyHonestIsBlamed
+from simulations.checkers.children import ChildrenFollow
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
 from simulations.checkers.membership import (
@@ -42,9 +43,9 @@ CONVERGED_NS = 45 * SECOND_NS
 """So long after faults stop every peer sees every other: three push-pulls."""
 
 
-_WORK = Behaviour(duration_ns=40 * MILLISECOND_NS, spread=0.9)
+_WORK = Behaviour(duration_ns=150 * MILLISECOND_NS, spread=0.9)
 _SICK = Behaviour(
-    duration_ns=40 * MILLISECOND_NS, spread=0.9, failing=0.05, hanging=0.02, crashing=0.03
+    duration_ns=150 * MILLISECOND_NS, spread=0.9, failing=0.05, hanging=0.02, crashing=0.03
 )
 
 
@@ -130,6 +131,7 @@ def checkers_of(scenario: Scenario) -> tuple[Checker, ...]:
         AcknowledgedResultsCount(),
         EndsHaveReasons(scenario.can_fail),
         CancelledStaysCancelled(),
+        ChildrenFollow(),
         RequestsAreAnswered(),
         LossesAreSeenAtOnce(links_work),
         NobodyHonestIsBlamed(),

@@ -19,12 +19,12 @@ class Slanderer(Adversary):
 
     offences = ("a wrong signature on gossip.accusation",)
 
-    interval_ns = 400 * MILLISECOND_NS
+    interval_ns = 500 * MILLISECOND_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:
         """Its own true signature, and false ones in the name of everybody else."""
         rng = world.faults_rng
-        for victim in world.honest:
+        for victim in (rng.choice(world.honest),):
             incarnation = incarnation_of(peer, victim.peer)
             own = seal(peer.keyring, Accusation(victim.peer, incarnation, peer.peer))
             messages = [encode(own)]
@@ -43,12 +43,12 @@ class Inflater(Adversary):
 
     offences = ("gossip-record-of-another", "gossip-incarnation-out-of-bounds", "wrong signature")
 
-    interval_ns = 400 * MILLISECOND_NS
+    interval_ns = 500 * MILLISECOND_NS
 
     def act(self, world: World, peer: SimulatedPeer) -> None:
         """False accusations of the future, false records of others, huge ones of itself."""
         rng = world.faults_rng
-        for victim in world.honest:
+        for victim in (rng.choice(world.honest),):
             future = incarnation_of(peer, victim.peer) + rng.randint(1, 1_000)
             accusation = seal(peer.keyring, Accusation(victim.peer, future, peer.peer))
             record = MemberRecord(

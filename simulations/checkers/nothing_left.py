@@ -70,7 +70,9 @@ class NothingIsLeft:
         for peer in world.honest:
             if peer.core is not None:
                 peer.submit(Drain())
-        world.run(DRAIN_NS)
+        running = [peer.name for peer in world.honest if peer.core is not None]
+        world.run_until(lambda: all(name in self._drained for name in running), DRAIN_NS, SECOND_NS)
+        world.run(SECOND_NS)
         for peer in world.honest:
             if peer.core is not None and self._drained.get(peer.name) != 0:
                 told = self._drained.get(peer.name, "nothing")
