@@ -44,6 +44,11 @@ def up(
     folder = launcher.prepare(path, count, agents or [])
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
+    if agents and runs:
+        say(
+            f"{', '.join(runs)} ran already and keep the agents they have: "
+            "`mesh down`, then `mesh up`, gives them the new ones"
+        )
     try:
         if missing:
             launcher.start(folder, missing)
@@ -65,7 +70,7 @@ def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> N
     if as_json:
         print_json(summary)
     else:
-        _say_up(summary)
+        _say_up(summary, _first_words(folder))
     if not convergence.converged:
         fail(
             f"not converged after {CONVERGE_S:g} s, still waiting for {convergence.waiting_for}; "
@@ -74,17 +79,20 @@ def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> N
         )
 
 
-def _say_up(summary: dict[str, Any]) -> None:
-    count, tolerates = len(summary["peers"]), summary["tolerates"]
+def _say_up(summary: dict[str, Any], words: str) -> None:
+    count = len(summary["peers"])
     for peer in summary["peers"]:
         print(f"  {peer['name']:10} {peer['id'][:ID_SHOWN]}  {peer['address']}  pid {peer['pid']}")
     print(f"{count} peers see each other after {summary['seconds']:.2f} s in {summary['dir']}")
-    if tolerates:
-        print(f"f={tolerates}: up to {tolerates} lying or failed peers cannot bend a vote")
-    else:
-        print("f=0: fewer than four peers outvote no liar; use -n 4 or more where it matters")
-    shown = _shell_dir(Path(summary["dir"]))
-    print(f"try:  mesh call echo greeting=hello{shown}")
+    print(f"try:  mesh {words}{_shell_dir(Path(summary['dir']))}")
+
+
+def _first_words(folder: Any) -> str:
+    """A verb that works here: only the built-in agent has `echo`."""
+    from mesh.runtime import launcher
+
+    probed = any(launcher.PROBE in entry.agents for entry in folder.peers())
+    return "call echo greeting=hello" if probed else "peers"
 
 
 def _shell_dir(path: Path) -> str:

@@ -10,6 +10,18 @@ from mesh.cli.options import DirOption, JsonOption
 from mesh.cli.output import FAILED, fail, print_json, print_table, print_value
 from mesh.cli.work import say_failure
 
+LISTED_LIMIT = 10_000
+"""The most that a peer lists at once."""
+STATES = (
+    "accepted",
+    "running",
+    "waiting",
+    "done",
+    "failed",
+    "dead",
+    "cancelled",
+    "expired",
+)
 TaskArgument = Annotated[str, typer.Argument(help="The task's id.")]
 
 
@@ -18,12 +30,15 @@ def tasks(
         list[str] | None, typer.Option("--state", help="Only tasks in this state; may repeat.")
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="At most so many, newest first.")
+        int, typer.Option("--limit", min=1, max=LISTED_LIMIT, help="At most so many, newest first.")
     ] = 50,
     folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the tasks that the mesh's local peers have accepted, newest first."""
+    for word in state or []:
+        if word not in STATES:
+            raise typer.BadParameter(f"{word!r} is no state; there are {', '.join(STATES)}")
     rows = _from_all(folder, {"states": state or [], "limit": limit})[:limit]
     if as_json:
         for row in rows:

@@ -148,7 +148,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
         SystemExit: a line is not a JSON object; says which.
     """
     with open_lines(file) as lines:
-        for number, text in enumerate(lines, 1):
+        for number, text in enumerate(_decoded(file, lines), 1):
             if not text.strip():
                 continue
             try:
@@ -158,6 +158,13 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(value, dict):
                 fail(f"{file}, line {number}: not an object of keyword inputs", USAGE)
             yield value
+
+
+def _decoded(file: Path, lines: TextIO) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        fail(f"{file} is not UTF-8 text: {error}", USAGE)
 
 
 def open_lines(file: Path) -> TextIO:
