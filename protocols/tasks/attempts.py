@@ -140,9 +140,7 @@ class Attempts:
         self.dirty[desk] = None
         if outcome.status == OK:
             known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
-            fault = None
-            if known is not None and known.check_output is not None:
-                fault = fault_of(known.check_output, outcome.value)
+            fault = fault_of(known.check_output if known is not None else None, outcome.value)
             if fault is None:
                 self._settling.done(task, attempt, outcome, now)
                 return
@@ -159,7 +157,7 @@ class Attempts:
         """A result of an attempt that was given up: as good as any."""
         desk = task.desk
         known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
-        if known is not None and fault_of(known.check_output, outcome.value) is not None:
+        if fault_of(known.check_output if known is not None else None, outcome.value) is not None:
             return
         self.dirty[desk] = None
         current = task.current

@@ -13,6 +13,7 @@ import msgspec
 
 from protocols.tasks.commands import PeerUp
 from protocols.tasks.messages import DescribeSkill, SkillDescribed
+from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import MEMBERS_LIMIT, NEVER, SPECS_LIMIT, TaskParameters
 from protocols.tasks.records import SpecRecorded
@@ -48,6 +49,8 @@ def _compiled(schema: bytes, compile_schema: Compile) -> Check | None:
 
 def fault_of(check: Check | None, value: msgspec.Raw) -> str | None:
     """What is wrong with an encoded value, or None. Never raises."""
+    if is_too_deep(value):
+        return f"a value nested deeper than {NESTING_LIMIT}"
     if check is None:
         return None
     try:

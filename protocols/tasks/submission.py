@@ -105,11 +105,9 @@ class Submissions:
                     f"an input of {len(spec.input)} bytes is over {INPUT_LIMIT}; "
                     "pass a reference to it instead",
                 )  # fmt: skip
-            check = group.known.check_input
-            if check is not None:
-                fault = fault_of(check, spec.input)
-                if fault is not None:
-                    raise _refused(index, specs, "InvalidInput", f"{spec.skill}: {fault}")
+            fault = fault_of(group.known.check_input, spec.input)
+            if fault is not None:
+                raise _refused(index, specs, "InvalidInput", f"{spec.skill}: {fault}")
             if spec.key:
                 group.tasks.append(self._keyed(index, specs, spec, batch))
             else:

@@ -42,6 +42,7 @@ from protocols.tasks.messages import (
     Rejected,
     ResultsAck,
 )
+from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.observing import Observing
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import (
@@ -255,6 +256,9 @@ class Worker:
             if len(outcome.value) > INPUT_LIMIT:
                 text = f"a result of {len(outcome.value)} bytes is over {INPUT_LIMIT}"
                 outcome = outcome_without_value(job, "rejected", "TooLarge", text)
+            elif is_too_deep(outcome.value):
+                text = f"a result nested deeper than {NESTING_LIMIT}"
+                outcome = outcome_without_value(job, "rejected", "InvalidOutput", text)
             elif not len(outcome.value):
                 # Nothing at all would break the message that it is put into.
                 outcome = msgspec.structs.replace(outcome, value=NIL)
