@@ -38,6 +38,7 @@ def up(
 ) -> None:
     """Start peers on this machine, or those of an existing folder that are missing."""
     from mesh.runtime import launcher
+    from protocols.errors import ConfigurationError
 
     begin = time.monotonic()
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
@@ -52,7 +53,11 @@ def up(
     try:
         if missing:
             launcher.start(folder, missing)
-        _converge(folder, missing, begin, as_json)
+        try:
+            _converge(folder, missing, begin, as_json)
+        except ConfigurationError as error:
+            launcher.stop(folder, missing)
+            raise ConfigurationError(f"{error}\nthe peers that this started are stopped") from None
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:
@@ -71,6 +76,10 @@ def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> N
         print_json(summary)
     else:
         _say_up(summary, _first_words(folder))
+        for name in sorted(set(launcher.running(folder)) - set(convergence.statuses)):
+            say(
+                f"{name} runs but is paused or silent: `mesh resume {name}` lets a paused one go on"
+            )
     if not convergence.converged:
         fail(
             f"not converged after {CONVERGE_S:g} s, still waiting for {convergence.waiting_for}; "
@@ -84,6 +93,10 @@ def _say_up(summary: dict[str, Any], words: str) -> None:
     for peer in summary["peers"]:
         print(f"  {peer['name']:10} {peer['id'][:ID_SHOWN]}  {peer['address']}  pid {peer['pid']}")
     print(f"{count} peers see each other after {summary['seconds']:.2f} s in {summary['dir']}")
+    if summary["tolerates"]:
+        print(f"f={summary['tolerates']}: so many of them may be faulty and a quorum still stands")
+    else:
+        print("f=0: no quorum of fewer than four peers outlasts a faulty one")
     print(f"try:  mesh {words}{_shell_dir(Path(summary['dir']))}")
 
 
@@ -139,7 +152,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.runtime import launcher
 
-    folder = _open(at)
+    folder = _open(at, guess=True)
     rows: list[dict[str, Any]] = []
     answered = False
     others: dict[str, dict[str, Any]] = {}
@@ -216,8 +229,9 @@ def _send(peer: str, number: signal.Signals, done: str, at: Path | None, as_json
         print(f"{done} {peer} (pid {pid})")
 
 
-def _open(at: Path | None) -> Any:
+def _open(at: Path | None, guess: bool = False) -> Any:
+    """The mesh that is meant. Verbs that stop or kill do not guess at the only one running."""
     from mesh.local.discovery import find_folder
     from mesh.storage.folder import MeshFolder
 
-    return MeshFolder.open(find_folder(at))
+    return MeshFolder.open(find_folder(at, guess=guess))

@@ -177,12 +177,13 @@ def find_folder(
     explicit: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] = os.environ,
     start: Path | None = None,
+    guess: bool = True,
 ) -> Path:
     """The folder of the mesh that is meant.
 
     That is `explicit` (``--dir``), otherwise ``$MESH_DIR``, the nearest
-    ``.mesh`` of this user upwards from `start` (the current folder), or the
-    user's only running mesh.
+    ``.mesh`` of this user upwards from `start` (the current folder), or, with
+    `guess`, the user's only running mesh. What stops or kills does not guess.
 
     Raises:
         NoMesh: none, or several; lists those that run.
@@ -198,11 +199,11 @@ def find_folder(
         if _is_mine(candidate / MESH_FILE):
             return candidate
     running = running_meshes(environ)
-    if len(running) == 1:
+    if len(running) == 1 and guess:
         return running[0]
     if running:
         listed = "".join(f"\n  --dir {folder}" for folder in running)
-        raise NoMesh(f"several meshes run: say which, by --dir or $MESH_DIR{listed}")
+        raise NoMesh(f"say which mesh you mean, by --dir or $MESH_DIR; these run:{listed}")
     raise NoMesh(
         f"there is no {MESH_FOLDER} in {here} or above it, and no mesh of this user runs: "
         "start one with `mesh up`, or name its folder by --dir or $MESH_DIR"

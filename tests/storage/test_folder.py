@@ -207,7 +207,7 @@ def test_the_only_running_mesh_is_found_from_anywhere(tmp_path: Path) -> None:
         assert one.peer_folder("a").running_pid() == os.getpid()
         assert find_folder(None, {}, away) == one.path
         with FolderLock(two.peer_folder("b").path):
-            with pytest.raises(NoMesh, match="several meshes run") as caught:
+            with pytest.raises(NoMesh, match="these run:") as caught:
                 find_folder(None, {}, away)
             assert str(one.path) in str(caught.value)
             assert str(two.path) in str(caught.value)
