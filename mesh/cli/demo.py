@@ -125,7 +125,7 @@ def _need_extra() -> None:
     missing = [name for name in ("bandit", "radon") if find_spec(name) is None]
     if missing or not shutil.which("ruff", path=_tool_path()):
         fail(
-            "the demo needs its extra: `make demo` brings it, or `pip install '.[demo]'` in a clone",
+            "the demo needs its extra: `make demo` brings it, or `pip install '.[demo]'`",
             USAGE,
         )
 
