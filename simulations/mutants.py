@@ -235,7 +235,7 @@ MUTANTS = (
     Mutant("a key makes a new task each time", _keys_do_not_attach, ("calm", "crashes")),
     Mutant("attempts at a dead peer are not retried", _again("peer_lost"), ("crashes",)),
     Mutant("attempts are not asked after", _unswept, _LOSS),
-    Mutant("a repeated assignment runs again", _runs_twice, ("cuts", "everything")),
+    Mutant("a repeated assignment runs again", _runs_twice, ("deaf", "cuts")),
     Mutant("a parked handler keeps its slot", _parked_keep_their_slot, ("nested",)),
     Mutant("a restart forgets attempts", _restart_forgets_attempts, _CRASHES),
     Mutant("a restart forgets ends", _restart_forgets_ends, _CRASHES),

@@ -82,6 +82,7 @@ SCENARIOS = {
         Scenario("crashes", faults=Faults(crashes=0.5, moves=0.2)),
         Scenario("pauses", faults=Faults(pauses=0.3)),
         Scenario("cuts", faults=Faults(cuts=0.3, partitions=0.1)),
+        Scenario("deaf", faults=Faults(cuts=1.0, down_most_ns=10 * SECOND_NS)),
         Scenario("disks", faults=Faults(full_disks=0.4, crashes=0.1)),
         Scenario("leaves", faults=Faults(leaves=0.4, moves=0.5)),
         Scenario("sick", behaviour=_SICK, faults=Faults(slow=0.3)),
