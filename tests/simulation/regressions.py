@@ -3,4 +3,4 @@
 Each is (scenario, seed). `docs/found-by-simulation.md` tells what was wrong.
 """
 
-SEEDS: tuple[tuple[str, int], ...] = (("liar-defaulter", 1),)
+SEEDS: tuple[tuple[str, int], ...] = (("liar-defaulter", 1), ("pauses", 20001))

@@ -155,6 +155,8 @@ def test_work_after_its_result_was_acknowledged_is_caught() -> None:
     again = AttemptsStarted(stage.two.peer, "", "work", (JobKey("t", 2),))
     stage.tell(again)
     stage.tell(Sent(stage.two.peer, (encode(ResultsAck((5,))),)))
+    stage.tell(again)
+    stage.world.run(SECOND_NS)
     with pytest.raises(Violation, match="acknowledged-counts"):
         stage.tell(again)
 
