@@ -72,6 +72,10 @@ def _slots_lost(event: auction_events.SlotsLost) -> list[Routed]:
     return [(TASKS, task_commands.SlotsGone(event.lot, event.bidder, event.slots, event.reason))]
 
 
+def _slots_recalled(event: auction_events.SlotsRecalled) -> list[Routed]:
+    return [(TASKS, task_commands.SlotsRecalled(event.lot, event.bidder, event.slots))]
+
+
 def _slots_granted(event: auction_events.SlotsGranted) -> list[Routed]:
     lent = task_commands.SlotsLent(event.lot, event.issuer, event.skill, event.version, event.slots)
     return [(TASKS, lent)]
@@ -111,6 +115,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     gossip_events.LoadChanged: _load_changed,
     auction_events.SlotsWon: _slots_won,
     auction_events.SlotsLost: _slots_lost,
+    auction_events.SlotsRecalled: _slots_recalled,
     auction_events.SlotsGranted: _slots_granted,
     task_events.SlotsWanted: _slots_wanted,
     task_events.SlotsReturned: _slots_returned,
@@ -122,6 +127,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
 INTERNAL = frozenset(
     (
         gossip_events.LoadChanged,
+        auction_events.SlotsRecalled,
         task_events.SlotsWanted,
         task_events.SlotsReturned,
         task_events.WorkObserved,

@@ -87,7 +87,7 @@ class Auction:
             case commands.SetCapacity():
                 self._set_capacity(command, now)
             case commands.ObserveWork():
-                self._bidder.observe(command)
+                self._bidder.observe(command, now)
             case commands.ObserveCompletion():
                 self._issuer.standings.observe(command.peer, command.claimed_us, command.actual_us)
             case commands.CandidateUp():
@@ -125,7 +125,9 @@ class Auction:
             case messages.Renew():
                 self._bidder.on_renew(link, message, now)
             case messages.Release():
-                self._bidder.on_release(link, message)
+                self._bidder.on_release(link, message, now)
+            case messages.Recall():
+                self._issuer.giving.on_recall(link, message, now.monotonic_ns)
             case messages.Vacancy():
                 self._issuer.on_vacancy(link, message, now)
             case _:
@@ -192,7 +194,7 @@ class Auction:
     # Who is there.
 
     def _set_capacity(self, command: commands.SetCapacity, now: Now) -> None:
-        self._bidder.set_capacity(command)
+        self._bidder.set_capacity(command, now)
         if command.slots:
             self._issuer.retry(now, ((command.skill, command.version),))
 
@@ -212,7 +214,7 @@ class Auction:
             known = ()
         if boot != command.boot:
             # What an earlier boot had opened is void, also where this peer never heard of it.
-            self._bidder.gone(peer, command.boot)
+            self._bidder.gone(peer, command.boot, now)
         if self._candidates.put(peer, command.boot, command.skills):
             new = tuple(skill for skill in command.skills if skill not in known)
             self._issuer.retry(now, new)
@@ -220,7 +222,7 @@ class Auction:
     def _candidate_down(self, command: commands.CandidateDown, now: Now) -> None:
         self._candidates.remove(command.peer)
         self._issuer.gone(command.peer, command.reason, is_back=False, now=now)
-        self._bidder.gone(command.peer, None)
+        self._bidder.gone(command.peer, None, now)
 
     def _take_effects(self) -> tuple[Effect, ...]:
         effects = tuple(self._effects)

@@ -23,6 +23,7 @@ from protocols.auction.parameters import (
     RESERVATION_SLACK_NS,
     WINDOW_MOST_NS,
 )
+from protocols.auction.recalls import Recalls
 from protocols.auction.sealing import NONCE_BYTES
 from protocols.auction.standing import Standings
 from protocols.auction.supply import Host, Supply
@@ -49,9 +50,10 @@ class Bidder:
         self._bids: dict[str, Bid] = {}
         self._open: dict[bytes, int] = {}
         self._agenda: Agenda[str] = Agenda()
-        self._waiting = Waiting(effects)
         self.supply = Supply()
         self.grants = Grants(effects)
+        self._recalls = Recalls(self.grants, effects)
+        self._waiting = Waiting(self._recalls, effects)
         self.standings = Standings()
 
     def deadline(self) -> Instant | None:
@@ -63,7 +65,7 @@ class Bidder:
 
     # What is hosted here.
 
-    def set_capacity(self, command: commands.SetCapacity) -> None:
+    def set_capacity(self, command: commands.SetCapacity, now: Now) -> None:
         """Takes how many slots a skill has. Fewer than are promised: some are taken back.
 
         Raises:
@@ -81,7 +83,8 @@ class Bidder:
         if not host.slots:
             self._settle_all(host)
             self.supply.withdraw(host)
-        self._tell_waiting()
+            self._recalls.forget(host)
+        self._tell_waiting(now)
 
     def _cut(self, host: Host, slots: int) -> None:
         """Takes back what exceeds `slots`: reservations first, then the latest grants."""
@@ -106,7 +109,7 @@ class Bidder:
             if bid.host is host:
                 self._drop(bid)
 
-    def observe(self, command: commands.ObserveWork) -> None:
+    def observe(self, command: commands.ObserveWork, now: Now) -> None:
         """Takes how busy a skill is. Numbers out of range are brought into it."""
         host = self.supply.exact(command.skill, command.version)
         if host is not None:
@@ -115,7 +118,7 @@ class Bidder:
             host.cost = min(max(command.cost, 0), 2**62)
             host.confidence = min(max(command.confidence, 0), 1_000_000)
             host.direct = min(max(command.direct, 0), 2**31)
-            self._tell_waiting()
+            self._tell_waiting(now)
 
     # Bidding.
 
@@ -131,15 +134,20 @@ class Bidder:
         host = self.supply.find(message.skill, message.version)
         reason = self._objection(link, host, now)
         ask = (link, message.skill, message.version)
-        waited = self._waiting.waited(ask, now.monotonic_ns)
-        schedule = host.offer(message, waited) if host is not None and not reason else ()
+        mono = now.monotonic_ns
+        waited = self._waiting.waited(ask, mono)
+        schedule: tuple[messages.Unit, ...] = ()
+        if host is not None and not reason:
+            schedule = host.offer(message, waited, self._recalls.kept_from(host, link, mono))
         if host is None or not schedule:
-            if not reason:
+            if host is not None and not reason:
                 reason = BUSY
-                self._waiting.add(ask, now.monotonic_ns)
+                self._waiting.add(ask, mono)
+                self._recalls.turned_away(host, link, message, waited, mono)
             self._send(link, messages.Decline(message.lot, reason, self._hint(host)))
             return
         self._waiting.served(ask)
+        self._recalls.served(host, link)
         bid = Bid(self._me, link, message, host, schedule, self._entropy(NONCE_BYTES))
         self._make_room()
         self._bids[bid.lot] = bid
@@ -223,7 +231,7 @@ class Bidder:
             if bid.leaves_out(message.opened):
                 self.standings.omit(link)
         self._settle(bid, won, now)
-        self._tell_waiting()
+        self._tell_waiting(now)
 
     def _answer_unknown(self, link: bytes, lot: str, won: int) -> None:
         grant = self.grants.of(lot, link)
@@ -242,7 +250,7 @@ class Bidder:
             self._forfeit(bid.issuer, bid.lot, won, offence, 0)
         self.standings.lapse(bid.issuer, now.monotonic_ns)
         self._effects.append(Blame(bid.issuer, offence))
-        self._tell_waiting()
+        self._tell_waiting(now)
 
     def _settle(self, bid: Bid, won: int, now: Now) -> None:
         """Grants what was won beyond what earlier awards of the lot gave, as far as it is free."""
@@ -284,9 +292,9 @@ class Bidder:
                 self._forfeit(link, grant.lot, lacking, "not granted", grant.slots)
             if grant.slots:
                 self.grants.extend(grant, now)
-        self._tell_waiting()
+        self._tell_waiting(now)
 
-    def on_release(self, link: bytes, message: messages.Release) -> None:
+    def on_release(self, link: bytes, message: messages.Release, now: Now) -> None:
         """The issuer gives slots back, or does not need the bid."""
         grant = self.grants.of(message.lot, link)
         if grant is not None:
@@ -294,9 +302,9 @@ class Bidder:
         bid = self._own(link, message.lot)
         if bid is not None and not message.kept:
             self._drop(bid)
-        self._tell_waiting()
+        self._tell_waiting(now)
 
-    def gone(self, issuer: bytes, before_boot: int | None) -> None:
+    def gone(self, issuer: bytes, before_boot: int | None, now: Now) -> None:
         """An issuer is gone: its grants end, its bids are void.
 
         `before_boot` where it is back: what it opened under that boot or a later one stands.
@@ -313,7 +321,7 @@ class Bidder:
             if bid.issuer == issuer and is_void(bid.lot):
                 self._drop(bid)
         self._waiting.forget(issuer)
-        self._tell_waiting()
+        self._tell_waiting(now)
 
     def wake(self, now: Now) -> None:
         """Ends what has run out: bids without award, memories of bids, leases."""
@@ -326,7 +334,7 @@ class Bidder:
             slots = grant.slots
             self.grants.keep(grant, 0)
             self._forfeit(grant.issuer, grant.lot, slots, "the lease ran out", 0)
-        self._tell_waiting()
+        self._tell_waiting(now)
 
     # Inside.
 
@@ -352,9 +360,9 @@ class Bidder:
         del self._bids[bid.lot]
         self._agenda.drop(bid.lot)
 
-    def _tell_waiting(self) -> None:
+    def _tell_waiting(self, now: Now) -> None:
         if len(self._waiting):
-            self._waiting.tell(self.supply)
+            self._waiting.tell(self.supply, now.monotonic_ns)
 
     def _forfeit(self, issuer: bytes, lot: str, slots: int, reason: str, kept: int) -> None:
         self._send(issuer, messages.Forfeit(lot, slots, reason, kept))

@@ -80,3 +80,13 @@ class SlotsGranted(msgspec.Struct, frozen=True, tag="auction.slots-granted"):
     skill: str
     version: str
     slots: int
+
+
+class SlotsRecalled(msgspec.Struct, frozen=True, tag="auction.slots-recalled"):
+    """Issuer: so many slots of a lot are to be given back as their tasks end; others wait."""
+
+    lot: str
+    skill: str
+    version: str
+    bidder: bytes
+    slots: int

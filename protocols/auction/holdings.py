@@ -4,15 +4,21 @@ from collections.abc import Iterator
 
 
 class Holding:
-    """Slots of one lot at one bidder. `is_accepted` once the bidder has confirmed them."""
+    """Slots of one lot at one bidder.
 
-    __slots__ = ("bidder", "is_accepted", "key", "lot", "slots")
+    Attributes:
+        is_accepted: the bidder has confirmed them.
+        owed: those of them that are to be given back when their tasks end.
+    """
+
+    __slots__ = ("bidder", "is_accepted", "key", "lot", "owed", "slots")
 
     def __init__(self, lot: str, bidder: bytes, key: tuple[str, str]) -> None:
         self.lot = lot
         self.bidder = bidder
         self.key = key
         self.slots = 0
+        self.owed = 0
         self.is_accepted = False
 
 
@@ -41,6 +47,10 @@ class Holdings:
         """How many slots are held for a demand."""
         return self._sums.get(key, 0)
 
+    def owed(self, key: tuple[str, str]) -> int:
+        """How many of those held for a demand are to be given back."""
+        return sum(holding.owed for holding in self._held.values() if holding.key == key)
+
     def add(self, lot: str, bidder: bytes, key: tuple[str, str], slots: int) -> Holding:
         """Slots were won; their bidder has to confirm them."""
         assert slots > 0, "only slots that were won are held"
@@ -56,6 +66,7 @@ class Holdings:
         """Slots are held no more."""
         assert 0 < slots <= holding.slots, "only slots that are held are taken away"
         holding.slots -= slots
+        holding.owed = max(0, holding.owed - slots)
         if not holding.slots:
             del self._held[(holding.lot, holding.bidder)]
         self._sums[holding.key] -= slots
@@ -67,6 +78,7 @@ class Holdings:
         sums: dict[tuple[str, str], int] = {}
         for (lot, bidder), holding in self._held.items():
             assert holding.slots > 0, "held-slots-add-up: an empty holding is kept"
+            assert 0 <= holding.owed <= holding.slots, "held-slots-add-up: more is owed than held"
             assert (holding.lot, holding.bidder) == (lot, bidder), "held-slots-add-up: misfiled"
             sums[holding.key] = sums.get(holding.key, 0) + holding.slots
         assert sums == self._sums, "held-slots-add-up: the sum by skill is wrong"

@@ -11,6 +11,7 @@ from protocols.auction import commands, events, messages
 from protocols.auction.agenda import Agenda
 from protocols.auction.awards import ALL, Awards, Due, Key
 from protocols.auction.candidates import Candidates
+from protocols.auction.giving import Giving
 from protocols.auction.lot_ids import lot_boot, lot_id
 from protocols.auction.lots import Demand, Lot, Phase
 from protocols.auction.parameters import AVOID_NS, DEMANDS_LIMIT, LOTS_LIMIT, AuctionParameters
@@ -53,6 +54,7 @@ class Issuer:
         self._agenda: Agenda[Due] = Agenda()
         self.standings = Standings()
         self.awards = Awards(me, parameters, self.standings, self._agenda, effects)
+        self.giving = Giving(self.awards.holdings, effects)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
@@ -109,9 +111,13 @@ class Issuer:
             demand.failures = 0
             if not demand.units:
                 self._demands.pop(demand.key, None)
+                self.giving.forget(demand.key)
             return
         if demand.retry_at is None and self._is_crowded():
             demand.retry_at = now.monotonic_ns + self._parameters.retry_first_ns
+        rests_until = self.giving.rests_until(demand.key)
+        if now.monotonic_ns < rests_until:
+            demand.retry_at = max(demand.retry_at or 0, rests_until)
         if demand.retry_at is not None and now.monotonic_ns < demand.retry_at:
             self._agenda.put(("demand", demand.key), demand.retry_at)
             return
@@ -137,6 +143,7 @@ class Issuer:
             parameters.lease_ns // MICROSECOND_NS,
             self._entropy(SEED_BYTES),
             tuple(self._candidate(peer) for peer in invited),
+            self.awards.holdings.sum(demand.key),
         )
         lot = Lot(invite, demand.key, demand.trace, now)
         self._lots[lot.id] = lot
@@ -152,17 +159,14 @@ class Issuer:
 
     def _invited(self, demand: Demand, now: Now) -> list[bytes]:
         mono = now.monotonic_ns
-        if demand.avoid and mono < demand.avoid_until:
-            invited = self._hosts_beside(demand.key, demand.avoid, mono)
-            if invited:
-                return invited
-        return self._hosts_beside(demand.key, (), mono)
-
-    def _hosts_beside(self, key: Key, avoid: tuple[bytes, ...], now: Instant) -> list[bytes]:
-        room = self._parameters.candidates
-        hosts_itself = self._hosts(*key) and self._me not in avoid
-        others = self._candidates.choose(key, room - hosts_itself, self.standings, now, avoid)
-        return [self._me, *others] if hosts_itself else others
+        is_choosy = demand.avoid and mono < demand.avoid_until
+        for avoid in (demand.avoid, ()) if is_choosy else ((),):
+            mine = [self._me] if self._hosts(*demand.key) and self._me not in avoid else []
+            room = self._parameters.candidates - len(mine)
+            others = self._candidates.choose(demand.key, room, self.standings, mono, avoid)
+            if mine or others:
+                return mine + others
+        return []
 
     def _fell_short(self, demand: Demand, now: Now) -> None:
         """The next lot for this demand has to wait a little: 20 ms, doubling to 1 s."""
@@ -326,6 +330,7 @@ class Issuer:
 
     def release(self, command: commands.ReleaseSlots, now: Now) -> None:
         """Slots are not needed any more."""
+        self.giving.releases(command.lot, command.peer, now.monotonic_ns)
         self.awards.release(command)
         self._follow(now)
 

@@ -50,6 +50,8 @@ class Invite(Message, frozen=True, array_like=True, tag="auction.invite"):
     lease_us: CountField
     seed: HashField
     candidates: Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)]
+    held: CountField = 0
+    """How many slots of the skill the issuer holds already, at whomever."""
 
 
 class Commit(Message, frozen=True, array_like=True, tag="auction.commit"):
@@ -156,6 +158,15 @@ class Vacancy(Message, frozen=True, array_like=True, tag="auction.vacancy"):
     slots: CountField
 
 
+class Recall(Message, frozen=True, array_like=True, tag="auction.recall"):
+    """A bidder wants slots of a lot back, as tasks end: another issuer has waited for long."""
+
+    lot: LotId
+    slots: CountField
+    held: CountField
+    """How many slots of the skill the one that waits holds."""
+
+
 KINDS = (
     Invite,
     Commit,
@@ -168,4 +179,5 @@ KINDS = (
     Renew,
     Release,
     Vacancy,
+    Recall,
 )

@@ -20,6 +20,8 @@ GRANTS_LIMIT = 4096
 WAITING_LIMIT = 512
 """Issuers that were told `busy` and will be told of a vacancy."""
 VACANCIES_PER_STEP = 8
+CLAIM_NS = 100 * MILLISECOND_NS
+"""How long slots that were given back are kept for whom they were called back."""
 AVOID_NS = SECOND_NS
 """How long after a `Seek` the peers that it avoids are not invited, while others are there."""
 WAITED_NS = 3 * SECOND_NS

@@ -57,17 +57,17 @@ class Host:
         """Slots that can be offered: neither promised nor taken by tasks without a slot."""
         return max(0, self.unpromised - self.direct)
 
-    def offer(self, invite: Invite, waited_ns: int) -> tuple[Unit, ...]:
+    def offer(self, invite: Invite, waited_ns: int, kept: int = 0) -> tuple[Unit, ...]:
         """The schedule for an invitation of an issuer that was turned away so long ago.
 
-        Empty where nothing is free. A stream of tasks without slots does not shut
-        out an issuer for ever: once those before it should have ended, and as long
-        again, its tasks queue beside theirs.
+        Empty where nothing is free beside what is kept for others. A stream of tasks
+        without slots does not shut out an issuer for ever: once those before it should
+        have ended, and as long again, its tasks queue beside theirs.
         """
         turn_ns = 2 * self.mean_us * MICROSECOND_NS * (self.queued // self.slots + 1)
         is_its_turn = turn_ns and waited_ns >= max(turn_ns, TENURE_NS)
         free = self.unpromised if is_its_turn else self.free
-        offered = min(invite.units, free, UNITS_PER_BID_LIMIT)
+        offered = min(invite.units, free - kept, UNITS_PER_BID_LIMIT)
         if offered <= 0:
             return ()
         return schedule(

@@ -2,6 +2,7 @@
 
 from protocols.auction import messages
 from protocols.auction.parameters import VACANCIES_PER_STEP, WAITED_NS, WAITING_LIMIT
+from protocols.auction.recalls import Recalls
 from protocols.auction.supply import Supply
 from protocols.effects import Effect, Send
 from protocols.machine import Instant
@@ -13,7 +14,8 @@ Ask = tuple[bytes, str, str]
 class Waiting:
     """Issuers that were told `busy`, and will be told when there is room."""
 
-    def __init__(self, effects: list[Effect]) -> None:
+    def __init__(self, recalls: Recalls, effects: list[Effect]) -> None:
+        self._recalls = recalls
         self._effects = effects
         self._untold: dict[Ask, None] = {}
         self._spans: dict[Ask, tuple[Instant, Instant]] = {}
@@ -46,14 +48,15 @@ class Waiting:
         for ask in [ask for ask in self._spans if ask[0] == issuer]:
             self.served(ask)
 
-    def tell(self, supply: Supply) -> None:
+    def tell(self, supply: Supply, now: Instant) -> None:
         """Tells those who waited longest that there is room, where there is."""
         told = []
         for ask in self._untold:
             issuer, skill, version = ask
             host = supply.find(skill, version)
-            if host is not None and host.free > 0:
+            if host is not None and host.free > self._recalls.kept_from(host, issuer, now):
                 told.append(ask)
+                self._recalls.told(host, issuer, now)
                 vacancy = messages.Vacancy(skill, version, host.free)
                 self._effects.append(Send(issuer, vacancy))
                 if len(told) == VACANCIES_PER_STEP:

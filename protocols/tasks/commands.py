@@ -127,6 +127,14 @@ class SlotsGone(msgspec.Struct, frozen=True):
     reason: str
 
 
+class SlotsRecalled(msgspec.Struct, frozen=True):
+    """From the auction (issuer side): give so many back as tasks end; another issuer waits."""
+
+    lot: str
+    peer: bytes
+    slots: int
+
+
 class SlotsLent(msgspec.Struct, frozen=True):
     """From the auction (bidder side): an issuer may assign so many at once; absolute, 0 ends it."""
 

@@ -6,7 +6,7 @@ nobody.
 """
 
 from protocols.tasks.attempts import Attempts
-from protocols.tasks.commands import SlotsGone, SlotsHeld
+from protocols.tasks.commands import SlotsGone, SlotsHeld, SlotsRecalled
 from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
 from protocols.tasks.events import SlotsReturned, SlotsWanted
 from protocols.tasks.outbox import Outbox
@@ -62,6 +62,22 @@ class Desks:
                 desk.drop(slots, min(command.slots, slots.count))
                 return
 
+    def recalled(self, command: SlotsRecalled) -> Desk | None:
+        """Others wait: slots are to be given back when what runs there has ended."""
+        for desk in self._desks.values():
+            slots = desk.slots.get((command.lot, command.peer))
+            if slots is not None and command.slots > 0 and not desk.to:
+                slots.owed = min(slots.count, slots.owed + command.slots)
+                desk.owing[slots] = None
+                return desk
+        return None
+
+    def _pay(self, desk: Desk) -> None:
+        """Gives back the slots that are owed, as far as they have fallen free."""
+        for slots in tuple(desk.owing):
+            if slots.has_let_go:
+                self._give_back(desk, slots, slots.owed)
+
     def give_up(self, desk: Desk, lot: str, peer: bytes) -> None:
         """The worker's peer would not serve these slots."""
         slots = desk.slots.get((lot, peer))
@@ -94,6 +110,8 @@ class Desks:
         if desk.to:
             self._time(desk)
             return
+        if desk.owing:
+            self._pay(desk)
         wanted = desk.demand(self._parameters.units)
         if wanted > desk.asked:
             self._ask(desk, wanted, desk.avoided(now))

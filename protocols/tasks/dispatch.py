@@ -29,11 +29,14 @@ DIRECT_SLOTS = 4
 
 
 class Slots:
-    """Slots of one lot at one peer. `running` are attempts that occupy them."""
+    """Slots of one lot at one peer.
+
+    `running` are attempts that occupy them; `owed` slots take nothing more, and go back.
+    """
 
     __slots__ = (
-        "answered_at", "claimed_us", "count", "desk", "lot", "pace", "peak", "peer", "running",
-        "window",
+        "answered_at", "claimed_us", "count", "desk", "lot", "owed", "pace", "peak", "peer",
+        "running", "window",
     )  # fmt: skip
 
     def __init__(self, desk: "Desk", lot: str, peer: bytes, claimed_us: int, pace: Pace) -> None:
@@ -41,12 +44,18 @@ class Slots:
         self.lot = lot
         self.peer = peer
         self.count = 0
+        self.owed = 0
         self.claimed_us = claimed_us
         self.pace = pace
         self.running: dict[Task, None] = {}
         self.window = 1
         self.peak = 0
         self.answered_at = 0
+
+    @property
+    def has_let_go(self) -> bool:
+        """What runs fits the slots that are not owed."""
+        return len(self.running) <= (self.count - self.owed) * self.window
 
     def expected_us(self, weight_us: int) -> float:
         """How long a task would last here: measured, else claimed; 0 where unknown."""
@@ -68,6 +77,8 @@ class Desk:
         self.paces: dict[bytes, Pace] = {}
         self.free: dict[Slots, None] = {}
         """Slots that may have room."""
+        self.owing: dict[Slots, None] = {}
+        """Slots of which some are to be given back."""
         self.total = 0
         self.running = 0
         """Attempts out that are not parked, those without slots of ours included."""
@@ -105,6 +116,9 @@ class Desk:
         assert 0 < count <= slots.count, "slots-add-up: only slots that are held are given up"
         slots.count -= count
         self.total -= count
+        slots.owed = max(0, slots.owed - count)
+        if not slots.owed:
+            self.owing.pop(slots, None)
         if not slots.count:
             del self.slots[(slots.lot, slots.peer)]
             self.free.pop(slots, None)
@@ -183,7 +197,7 @@ class Desk:
         window = slots.window
         if window <= 2 and not self.to:
             window = min(window, slots.pace.window(self._target_us, self._is_plenty()))
-        return slots.count * window - len(slots.running)
+        return (slots.count - slots.owed) * window - len(slots.running)
 
     def _share(self, slots: Slots, room: int) -> int:
         """At most a fair part of what is left, but no less than half a millisecond's work."""
@@ -272,6 +286,8 @@ class Desk:
         for (lot, peer), slots in self.slots.items():
             total += slots.count
             assert slots.count > 0, "slots-add-up: empty slots are kept"
+            assert 0 <= slots.owed <= slots.count, "slots-add-up: more is owed than held"
+            assert (slots.owed > 0) == (slots in self.owing), "slots-add-up: owed and forgotten"
             assert (slots.lot, slots.peer) == (lot, peer), "slots-add-up: misfiled"
             for task in slots.running:
                 attempt = task.current

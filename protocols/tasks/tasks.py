@@ -61,6 +61,7 @@ class Tasks:
             commands.JobProgress: lambda command, now: self._worker.progress(command),
             commands.SlotsHeld: self._on_slots_held,
             commands.SlotsGone: self._on_slots_gone,
+            commands.SlotsRecalled: self._on_slots_recalled,
             commands.SlotsLent: lambda command, now: self._worker.lent(command),
             commands.PeerUp: self._on_peer_up,
             commands.PeerSuspected: lambda command, now: self._custodian.attempts.suspect(
@@ -169,6 +170,11 @@ class Tasks:
 
     def _on_slots_gone(self, command: commands.SlotsGone, now: Now) -> None:
         self._custodian.desks.gone(command)
+
+    def _on_slots_recalled(self, command: commands.SlotsRecalled, now: Now) -> None:
+        desk = self._custodian.desks.recalled(command)
+        if desk is not None:
+            self._custodian.touch(desk)
 
     def _on_host_skills(self, command: commands.HostSkills, now: Now) -> None:
         self._catalogue.host(tuple(spec for spec, _ in command.skills))

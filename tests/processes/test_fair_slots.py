@@ -1,11 +1,12 @@
 """Who gets the slots of real peers when they are fewer than the work."""
 
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from mesh.client import TaskFailed
+from mesh.client import Client, TaskFailed
 from tests.processes.rig import LANES, PATIENCE_S, LocalMesh, local_mesh
 
 
@@ -24,6 +25,28 @@ def test_a_task_does_not_queue_behind_a_direct_one_while_others_idle(lanes: Loca
         assert time.monotonic() - begun < 3.0
         assert client.task(long.id)["state"] == "running"
         long.cancel()
+
+
+def test_two_clients_with_much_work_share_the_slots(lanes: LocalMesh) -> None:
+    first_done = threading.Event()
+    with lanes.client("peer-1") as one, lanes.client("peer-2") as two:
+
+        def work_off(client: Client) -> None:
+            for _ in client.map("step", [{"seconds": 0.01}] * 600):
+                pass
+
+        def work_first() -> None:
+            work_off(one)
+            first_done.set()
+
+        hoarder = threading.Thread(target=work_first)
+        hoarder.start()
+        time.sleep(0.3)
+        results = two.map("step", [{"seconds": 0.01}] * 60)
+        assert sum(1 for _ in results) == 60
+        assert not first_done.is_set(), "the second did not wait for the first to end"
+        hoarder.join(PATIENCE_S)
+        assert first_done.is_set()
 
 
 def test_a_retry_goes_to_another_peer(lanes: LocalMesh) -> None:

@@ -243,6 +243,28 @@ def test_slots_that_come_after_their_task_is_gone_are_returned() -> None:
     assert [(e.lot, e.slots) for e in made["a"].seen(events.SlotsReturned)] == [("late", 2)]
 
 
+def test_a_slot_that_is_called_back_goes_when_its_task_ends_and_takes_no_other() -> None:
+    made = Town("a", "b")
+    made.start("b", (skill(), 2), run=echo(100 * MILLISECOND_NS))
+    made.start("a")
+    made.run()
+    made["a"].submit(*[spec() for _ in range(20)])
+    made.run(50 * MILLISECOND_NS)
+    ((lot, _),) = made.lots
+    made.auction_is_open = False
+    made["a"].command(commands.SlotsRecalled(lot, made["b"].id, 1))
+    made.run(20 * MILLISECOND_NS)
+    assert not made["a"].seen(events.SlotsReturned), "its task runs to its end"
+    made.run(60 * MILLISECOND_NS)
+    assert [e.slots for e in made["a"].seen(events.SlotsReturned)] == [1]
+    made.run(500 * MILLISECOND_NS)
+    assert len(made["b"].running) == 1
+    made["a"].command(commands.SlotsRecalled(lot, made["b"].id, 9))
+    made["a"].command(commands.SlotsRecalled("another", made["b"].id, 9))
+    made.run(200 * MILLISECOND_NS)
+    assert [e.slots for e in made["a"].seen(events.SlotsReturned)] == [1, 1]
+
+
 def test_slots_that_are_gone_take_nothing_more_and_what_runs_goes_on() -> None:
     made = town(slots=1)
     made["b"].run = hanging
