@@ -11,7 +11,8 @@ from simulations.world import Violation, World
 
 LATE_NS = 500 * MILLISECOND_NS
 """How much after its deadline a task may be undecided at a custodian that runs."""
-EARLY_NS = 5 * MILLISECOND_NS
+EARLY_NS = 20 * MILLISECOND_NS
+"""An acceptance is told so much after the deadline began to run: two slow group commits."""
 
 
 class EndsHaveReasons:
