@@ -122,6 +122,9 @@ class Codec:
             union = kind if union is None else union | kind
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
 
+    def __reduce__(self) -> tuple[type["Codec"], tuple[tuple[type[msgspec.Struct], ...]]]:
+        return Codec, (tuple(self.kinds.values()),)
+
     def decode(self, data: bytes | msgspec.Raw, limit: int = MESSAGE_LIMIT) -> Any:
         """Decodes one message of at most `limit` bytes; None when its kind is unknown.
 

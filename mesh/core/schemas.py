@@ -21,15 +21,25 @@ def compile_schema(schema: bytes) -> Check:
     validator = jsonschema_rs.validator_for(
         parsed, retriever=_retrieve_nothing, pattern_options=jsonschema_rs.RegexOptions()
     )
+    return _Compiled(schema, validator)
 
-    def check(value: object) -> str | None:
-        if validator.is_valid(value):
+
+class _Compiled:
+    """A check by a compiled schema, and the text that it came from."""
+
+    def __init__(self, schema: bytes, validator: jsonschema_rs.Validator) -> None:
+        self._schema = schema
+        self._validator = validator
+
+    def __call__(self, value: object) -> str | None:
+        if self._validator.is_valid(value):
             return None
-        error = next(iter(validator.iter_errors(value)))
+        error = next(iter(self._validator.iter_errors(value)))
         path = ".".join(str(step) for step in error.instance_path)
         return f"{path}: {error.message}" if path else str(error.message)
 
-    return check
+    def __reduce__(self) -> tuple[Callable[[bytes], Check], tuple[bytes]]:
+        return compile_schema, (self._schema,)
 
 
 def _retrieve_nothing(uri: str) -> NoReturn:

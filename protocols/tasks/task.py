@@ -174,10 +174,16 @@ class Ids:
     """Makes the ids of tasks without key: a hash of peer, boot and a counter."""
 
     def __init__(self, me: bytes, boot: int) -> None:
+        self.__setstate__((me + boot.to_bytes(8, "big"), 0))
+
+    def __getstate__(self) -> tuple[bytes, int]:
+        return self._whose, self._counter
+
+    def __setstate__(self, state: tuple[bytes, int]) -> None:
+        self._whose, self._counter = state
         self._prefix = hashlib.blake2b(
-            me + boot.to_bytes(8, "big"), digest_size=UNKEYED_ID_LENGTH, person=b"mesh task"
+            self._whose, digest_size=UNKEYED_ID_LENGTH, person=b"mesh task"
         )
-        self._counter = 0
 
     def next(self) -> str:
         """An id that no task of any peer or boot has had."""

@@ -6,7 +6,7 @@ peer that works for itself sends itself messages, as to any other.
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -54,45 +54,6 @@ class Tasks:
             me, boot, parameters, self._catalogue, self._outbox, rng, self._may_submit
         )
         self._has_told_drained = False
-        self._commands: dict[type[msgspec.Struct], Callable[[Any, Now], None]] = {
-            commands.SubmitTasks: self._custodian.submit,
-            commands.JobsEnded: lambda command, now: self._worker.ended(command),
-            commands.JobParked: lambda command, now: self._worker.parked(command),
-            commands.JobProgress: lambda command, now: self._worker.progress(command),
-            commands.SlotsHeld: self._on_slots_held,
-            commands.SlotsGone: self._on_slots_gone,
-            commands.SlotsRecalled: self._on_slots_recalled,
-            commands.SlotsLent: lambda command, now: self._worker.lent(command),
-            commands.PeerUp: self._on_peer_up,
-            commands.PeerSuspected: lambda command, now: self._custodian.attempts.suspect(
-                command.peer, now
-            ),
-            commands.PeerDown: self._on_peer_down,
-            commands.HostSkills: self._on_host_skills,
-            commands.CancelTasks: self._custodian.cancel,
-            commands.LookUpTask: self._custodian.look_up,
-            commands.ListTasks: lambda command, now: self._custodian.list(command),
-            commands.AttachTasks: lambda command, now: self._custodian.attach(command),
-            commands.Drain: lambda command, now: self._worker.drain(now),
-        }
-        custodian, worker, catalogue = self._custodian, self._worker, self._catalogue
-        self._messages: dict[type[msgspec.Struct], Callable[[bytes, Any, Now], None]] = {
-            messages.Assign: worker.assign,
-            messages.Results: custodian.attempts.results,
-            messages.ResultsAck: lambda link, message, now: worker.acknowledged(link, message),
-            messages.Rejected: custodian.rejected,
-            messages.Beat: custodian.attempts.beat,
-            messages.Parked: custodian.attempts.parked,
-            messages.CancelJobs: self._on_cancel_jobs,
-            messages.Progress: lambda link, message, now: custodian.attempts.progress(
-                link, message
-            ),
-            messages.DescribeSkill: lambda link, message, now: catalogue.describe(link, message),
-            messages.SkillDescribed: self._on_described,
-            messages.FindTask: custodian.asked,
-            messages.CancelTask: custodian.asked,
-            messages.TaskFound: lambda link, message, now: custodian.lookups.found(link, message),
-        }
 
     # The machine.
 
@@ -102,20 +63,20 @@ class Tasks:
         Raises:
             Refused: the command is refused, and nothing has changed.
         """
-        handler = self._commands.get(type(command))
+        handler = self._COMMANDS.get(type(command))
         if handler is None:
             raise Refused("UnknownCommand", f"tasks do not know {type(command).__name__}")
-        handler(command, now)
+        handler(self, command, now)
         return self._end_step(now)
 
     def receive(
         self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
     ) -> tuple[Effect, ...]:
         """Takes a remote message. None of them is signed, so `author` is `link`."""
-        handler = self._messages.get(type(message))
+        handler = self._MESSAGES.get(type(message))
         if handler is None:
             return ()
-        handler(link, message, now)
+        handler(self, link, message, now)
         return self._end_step(now)
 
     def wake(self, now: Now) -> tuple[Effect, ...]:
@@ -209,3 +170,63 @@ class Tasks:
             self._has_told_drained = True
             self._outbox.emit(Drained(self.undecided))
         return self._outbox.take()
+
+    # Who takes what. A table of the class, so that a machine holds nothing but its state:
+    # the whole memory of a core can be written down (`mesh/core/image.py`).
+
+    _COMMANDS: ClassVar[dict[type[msgspec.Struct], Callable[["Tasks", Any, Now], None]]] = {
+        commands.SubmitTasks: lambda self, command, now: self._custodian.submit(command, now),
+        commands.JobsEnded: lambda self, command, now: self._worker.ended(command),
+        commands.JobParked: lambda self, command, now: self._worker.parked(command),
+        commands.JobProgress: lambda self, command, now: self._worker.progress(command),
+        commands.SlotsHeld: _on_slots_held,
+        commands.SlotsGone: _on_slots_gone,
+        commands.SlotsRecalled: _on_slots_recalled,
+        commands.SlotsLent: lambda self, command, now: self._worker.lent(command),
+        commands.PeerUp: _on_peer_up,
+        commands.PeerSuspected: lambda self, command, now: self._custodian.attempts.suspect(
+            command.peer, now
+        ),
+        commands.PeerDown: _on_peer_down,
+        commands.HostSkills: _on_host_skills,
+        commands.CancelTasks: lambda self, command, now: self._custodian.cancel(command, now),
+        commands.LookUpTask: lambda self, command, now: self._custodian.look_up(command, now),
+        commands.ListTasks: lambda self, command, now: self._custodian.list(command),
+        commands.AttachTasks: lambda self, command, now: self._custodian.attach(command),
+        commands.Drain: lambda self, command, now: self._worker.drain(now),
+    }
+    _MESSAGES: ClassVar[dict[type[msgspec.Struct], Callable[["Tasks", bytes, Any, Now], None]]] = {
+        messages.Assign: lambda self, link, message, now: self._worker.assign(link, message, now),
+        messages.Results: lambda self, link, message, now: self._custodian.attempts.results(
+            link, message, now
+        ),
+        messages.ResultsAck: lambda self, link, message, now: self._worker.acknowledged(
+            link, message
+        ),
+        messages.Rejected: lambda self, link, message, now: self._custodian.rejected(
+            link, message, now
+        ),
+        messages.Beat: lambda self, link, message, now: self._custodian.attempts.beat(
+            link, message, now
+        ),
+        messages.Parked: lambda self, link, message, now: self._custodian.attempts.parked(
+            link, message, now
+        ),
+        messages.CancelJobs: _on_cancel_jobs,
+        messages.Progress: lambda self, link, message, now: self._custodian.attempts.progress(
+            link, message
+        ),
+        messages.DescribeSkill: lambda self, link, message, now: self._catalogue.describe(
+            link, message
+        ),
+        messages.SkillDescribed: _on_described,
+        messages.FindTask: lambda self, link, message, now: self._custodian.asked(
+            link, message, now
+        ),
+        messages.CancelTask: lambda self, link, message, now: self._custodian.asked(
+            link, message, now
+        ),
+        messages.TaskFound: lambda self, link, message, now: self._custodian.lookups.found(
+            link, message
+        ),
+    }
