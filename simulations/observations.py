@@ -57,3 +57,9 @@ class RequestRefused(msgspec.Struct, frozen=True):
 
     request: int
     kind: str
+
+
+OF_THE_WORLD = (
+    PeerStarted, PeerStopped, JobHanded, JobFinished, Asked, CancelAsked, RequestRefused,
+)  # fmt: skip
+"""What no effect of a core tells; `Sent` and events of cores are effects."""

@@ -25,6 +25,7 @@ from simulations.adversary import Adversary
 from simulations.agents import ModelledSkill, Workers
 from simulations.disk import Disk
 from simulations.observations import PeerStarted, PeerStopped, Sent
+from simulations.trace import FrameArrived, RecordsWritten
 
 if TYPE_CHECKING:
     from simulations.world import World
@@ -165,6 +166,8 @@ class SimulatedPeer:
         core = self.core
         assert core is not None, f"{self.name} is not running"
         self.steps += 1
+        if self._world.tracer is not None:
+            self._world.note(self.name, "command", command)
         try:
             core.submit(command, self.clock())
         except Refused as refusal:
@@ -181,6 +184,8 @@ class SimulatedPeer:
             self._world.at(self.paused_until, lambda: self.receive(sender, frame))
             return
         self.steps += 1
+        if self._world.tracer is not None:
+            self._world.note(self.name, "frame", FrameArrived(sender, frame))
         if self.liar is not None:
             self.liar.received(self._world, self, sender, frame)
         core.receive(sender, frame, self.clock())
@@ -195,6 +200,8 @@ class SimulatedPeer:
             return
         self._wake_at = None
         self.steps += 1
+        if self._world.tracer is not None:
+            self._world.note(self.name, "wake")
         core.wake(self.clock())
         self._settle(core)
 
@@ -226,6 +233,9 @@ class SimulatedPeer:
                 self._world.coverage["a disk fills up"] += 1
                 self.stop("disk-full")
                 return
+            if self._world.tracer is not None:
+                size, newest = sum(len(record.data) for record in group), group[-1].number
+                self._world.note(self.name, "disk", RecordsWritten(len(group), newest, size))
             core.recorded(group[-1].number)
             self._settle(core)
             is_current = self.core is core

@@ -32,8 +32,9 @@ from protocols.tasks.commands import SubmitTasks, TaskSpec
 from simulations.adversary import Adversary
 from simulations.keyrings import MakeKeyring, simulated_keyrings
 from simulations.network import Network, NetworkConditions
-from simulations.observations import Asked, RequestRefused
+from simulations.observations import OF_THE_WORLD, Asked, RequestRefused
 from simulations.peer import EPOCH_WALL_NS, SKEW_MOST_NS, SimulatedPeer
+from simulations.trace import FrameStrayed, Kind, TraceEntry, Tracer, kind_of
 
 EVENTS_LIMIT = 200_000
 """Events in one stretch of a run: several times what any scenario needs."""
@@ -81,6 +82,8 @@ class World:
         self.events = 0
         self.coverage: Counter[str] = Counter()
         self.checkers = checkers
+        self.tracer: Tracer | None = None
+        """Told of every input, effect and fault, where somebody listens (`trace.py`)."""
         self._listeners: dict[type[msgspec.Struct], list[Checker]] = {}
         for checker in checkers:
             for kind in checker.hears:
@@ -167,13 +170,22 @@ class World:
 
     def observe(self, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Tells the checkers."""
+        if self.tracer is not None and isinstance(event, OF_THE_WORLD):
+            self.note(peer.name, "world", event)
         for checker in self._listeners.get(type(event), ()):
             checker.event(self, peer, event)
+
+    def note(self, peer: str, kind: Kind, detail: msgspec.Struct | None = None) -> None:
+        """Tells the tracer, where there is one. `peer` is a name, or "" for the whole mesh."""
+        if self.tracer is not None:
+            self.tracer(TraceEntry(self.now, peer, kind, detail))
 
     def trace(self, peer: SimulatedPeer, outward: Outward) -> None:
         """Takes an effect into the digest of the run."""
         self._digest.update(self.now.to_bytes(8, "big") + peer.name.encode())
         self._digest.update(msgspec.msgpack.encode(outward))
+        if self.tracer is not None:
+            self.note(peer.name, kind_of(outward), outward)
 
     def ask(
         self, peer: SimulatedPeer, specs: tuple[TaskSpec, ...], then: Callable[[int], None]
@@ -193,7 +205,10 @@ class World:
         """Puts a frame on the network; it may be lost, late or doubled."""
         instants = self.network.arrivals(sender.peer, target.peer, self.now)
         if len(instants) != 1:
-            self._notice(frame, "lost" if not instants else "doubled")
+            fate = "doubled" if instants else "lost"
+            self._notice(frame, fate)
+            if self.tracer is not None:
+                self.note(sender.name, "network", FrameStrayed(target.peer, frame, fate))
         for instant in instants:
             self.at(instant, lambda: target.receive(sender.peer, frame))
 
