@@ -1,0 +1,1 @@
+"""Experiments: figures of the protocols, measured in virtual time. See `docs/experiments.md`."""
