@@ -2,8 +2,8 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -43,6 +43,38 @@ class Behaviour(msgspec.Struct, frozen=True):
     failing: float = 0.0
     hanging: float = 0.0
     crashing: float = 0.0
+
+
+class HostedSkill(Protocol):
+    """A skill that a simulated peer hosts, whoever executes it."""
+
+    @property
+    def name(self) -> str:
+        """What callers call; versions share it."""
+
+    @property
+    def slots(self) -> int:
+        """How many attempts may run at once."""
+
+    def spec(self) -> SkillSpec:
+        """The skill as peers advertise it."""
+
+
+class Executor(Protocol):
+    """What executes the jobs of one running peer. It ends with the peer's process."""
+
+    @property
+    def handlings(self) -> Mapping[Key, object]:
+        """The attempts that have not ended."""
+
+    def execute(self, job: Any) -> None:
+        """Takes a `RunJobs`, `StopJobs` or `ResumeJobs`."""
+
+    def hear(self, event: msgspec.Struct) -> None:
+        """Takes an event of the peer's core."""
+
+
+MakeExecutor = Callable[["World", "SimulatedPeer", random.Random], Executor]
 
 
 class ModelledSkill(msgspec.Struct, frozen=True):
@@ -94,6 +126,7 @@ class Workers:
         self._world = world
         self._peer = peer
         self._core = peer.core
+        self._skills = {s.name: s for s in peer.skills if isinstance(s, ModelledSkill)}
         self._rng = rng
         self.handlings: dict[Key, Handling] = {}
         self._waiting: dict[str, deque[Handling]] = {}
@@ -137,7 +170,7 @@ class Workers:
 
     def _start(self, skill: str) -> None:
         waiting = self._waiting.get(skill)
-        slots = self._peer.skills[skill].slots
+        slots = self._skills[skill].slots
         while waiting and self._busy.get(skill, 0) < slots:
             handling = waiting.popleft()
             self._occupy(handling)
@@ -157,7 +190,7 @@ class Workers:
 
     def _begin(self, handling: Handling) -> None:
         job, rng = handling.job, self._rng
-        skill = self._peer.skills[job.skill]
+        skill = self._skills[job.skill]
         behaviour = skill.behaviour
         factor = 1 + behaviour.spread * (2 * rng.random() - 1)
         duration = max(1, int(behaviour.duration_ns * factor / self._peer.speed))
@@ -287,5 +320,5 @@ class Workers:
         handling = self.handlings.get(key)
         if handling is not None:
             self._occupy(handling)
-            duration = self._peer.skills[handling.job.skill].behaviour.duration_ns // 2
+            duration = self._skills[handling.job.skill].behaviour.duration_ns // 2
             self._later(max(1, duration), handling, lambda: self._end(handling))

@@ -22,7 +22,7 @@ from protocols.identity import Keyring
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.tasks.commands import HostSkills
 from simulations.adversary import Adversary
-from simulations.agents import ModelledSkill, Workers
+from simulations.agents import Executor, HostedSkill
 from simulations.disk import Disk
 from simulations.observations import PeerStarted, PeerStopped, Sent
 from simulations.trace import FrameArrived, RecordsWritten
@@ -63,12 +63,12 @@ class SimulatedPeer:
         self.core: PeerCore | None = None
         self.paused_until: Instant = 0
         self.speed = 1.0
-        self.skills: dict[str, ModelledSkill] = {}
+        self.skills: tuple[HostedSkill, ...] = ()
         self.liar: Adversary | None = None
         self.fuse: int | None = None
         self.steps = 0
         self.links: dict[bytes, FrameWriter] = {}
-        self.workers: Workers | None = None
+        self.workers: Executor | None = None
         self._skew_ns = world.rng.randint(-SKEW_MOST_NS, SKEW_MOST_NS)
         self._group: tuple[StepRecord, ...] = ()
         self._wake_at: Instant | None = None
@@ -85,7 +85,7 @@ class SimulatedPeer:
 
     # Its process.
 
-    def start(self, skills: tuple[ModelledSkill, ...] | None = None) -> None:
+    def start(self, skills: tuple[HostedSkill, ...] | None = None) -> None:
         """Starts it, or starts it again from its disk."""
         assert self.core is None, f"{self.name} is running"
         world = self._world
@@ -100,16 +100,16 @@ class SimulatedPeer:
             compile_schema,
         )
         if skills is not None:
-            self.skills = {skill.name: skill for skill in skills}
+            self.skills = skills
         self.links.clear()
-        self.workers = Workers(world, self, random.Random(world.rng.getrandbits(64)))
+        self.workers = world.make_executor(world, self, random.Random(world.rng.getrandbits(64)))
         self._group = ()
         self._wake_at = None
         self.fuse = None
         world.observe(self, PeerStarted(self.disk.boot))
         core.restore(self.disk, self.clock())
         self.submit(Announce(self.name, self.door))
-        self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills.values())))
+        self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills)))
         others = [other for other in world.peers if other is not self]
         contacts = tuple(Contact(o.peer, o.door, NO_CURVE) for o in others[:JOIN_CONTACTS])
         self.submit(Join(contacts))

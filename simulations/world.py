@@ -30,6 +30,7 @@ from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Instant
 from protocols.tasks.commands import SubmitTasks, TaskSpec
 from simulations.adversary import Adversary
+from simulations.agents import MakeExecutor, Workers
 from simulations.keyrings import MakeKeyring, simulated_keyrings
 from simulations.network import Network, NetworkConditions
 from simulations.observations import OF_THE_WORLD, Asked, RequestRefused
@@ -70,9 +71,14 @@ class World:
         conditions: NetworkConditions | None = None,
         checkers: tuple[Checker, ...] = (),
         keyrings: Callable[[bytes], MakeKeyring] = simulated_keyrings,
+        make_executor: MakeExecutor = Workers,
     ) -> None:
-        """Makes the peers, not yet started; see `SimulatedPeer.start`."""
+        """Makes the peers, not yet started; see `SimulatedPeer.start`.
+
+        `make_executor` makes what executes the jobs of a peer, at each of its starts.
+        """
         self.seed = seed
+        self.make_executor = make_executor
         self.rng = random.Random(seed)
         self.faults_rng = random.Random(self.rng.getrandbits(64))
         self.now: Instant = SECOND_NS
@@ -136,6 +142,11 @@ class World:
     def after(self, duration_ns: int, action: Callable[[], None]) -> None:
         """Does something after a while."""
         self.at(self.now + duration_ns, action)
+
+    @property
+    def next_at(self) -> Instant | None:
+        """When the next event is due; None where nothing is planned."""
+        return self._heap[0][0] if self._heap else None
 
     def run(self, duration_ns: int) -> None:
         """Lets so much time pass."""

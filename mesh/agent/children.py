@@ -3,8 +3,8 @@
 Confined to one event loop: the connection hands its messages over to it.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -26,15 +26,25 @@ SUBMIT_CHUNK = 256
 SUBMIT_CHUNK_BYTES = 4 * 1024 * 1024
 
 
+class Event(Protocol):
+    """Something that happens once, and may be awaited."""
+
+    def set(self) -> None:
+        """It has happened: whoever waits goes on."""
+
+    async def wait(self) -> None:
+        """Waits until it has happened."""
+
+
 class Child:
     """One task that a handler submitted."""
 
     __slots__ = ("_ended", "_outcome", "id", "skill")
 
-    def __init__(self, task: str, skill: str) -> None:
+    def __init__(self, task: str, skill: str, ended: Event) -> None:
         self.id = task
         self.skill = skill
-        self._ended = anyio.Event()
+        self._ended = ended
         self._outcome: SettledTask | None = None
 
     @property
@@ -76,17 +86,30 @@ class _Request:
 
     __slots__ = ("answer", "answered", "skill")
 
-    def __init__(self, skill: str) -> None:
+    def __init__(self, skill: str, answered: Event) -> None:
         self.skill = skill
-        self.answered = anyio.Event()
+        self.answered = answered
         self.answer: list[Child] | RefusedMessage | None = None
 
 
 class Children:
-    """Matches the peer's answers to what handlers of this process submitted."""
+    """Matches the peer's answers to what handlers of this process submitted.
 
-    def __init__(self, send: Callable[[LocalMessage], None]) -> None:
+    Args:
+        send: takes messages to the peer.
+        make_event: what handlers wait with; a simulated mesh has its own.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[LocalMessage], None],
+        make_event: Callable[[], Event] = anyio.Event,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
         self._send = send
+        self._make_event = make_event
+        self._sleep = sleep
         self._number = 0
         self._requests: dict[int, _Request] = {}
         self._tasks: dict[str, list[Child]] = {}
@@ -119,7 +142,7 @@ class Children:
         while True:
             self._number += 1
             number = self._number
-            request = self._requests[number] = _Request(chunk.skill)
+            request = self._requests[number] = _Request(chunk.skill, self._make_event())
             try:
                 self._send(msgspec.structs.replace(chunk, request=number))
                 await request.answered.wait()
@@ -132,7 +155,7 @@ class Children:
             if answer.retry_after_ms < 0:
                 index = answer.index + offset if answer.index >= 0 else -1
                 raise Refused(answer.kind, answer.message, index)
-            await anyio.sleep(answer.retry_after_ms / 1000)
+            await self._sleep(answer.retry_after_ms / 1000)
 
     def cancel(self, child: Child, reason: str) -> None:
         """Asks for a child to be stopped, where it has not ended."""
@@ -150,7 +173,7 @@ class Children:
         request = self._requests.get(message.request)
         if isinstance(message, Accepted):
             skill = "" if request is None else request.skill
-            children = [Child(task, skill) for task in message.tasks]
+            children = [Child(task, skill, self._make_event()) for task in message.tasks]
             for child in children:
                 self._tasks.setdefault(child.id, []).append(child)
             if request is not None:

@@ -1,7 +1,7 @@
 """What a handler is given to know its task, and to call other skills.
 
-Coroutine handlers use `call`, `submit`, `map` and `gather`; plain handlers run
-in threads and use `call_sync` and `map_sync`. `progress` and `log` are plain
+Coroutine handlers use `call`, `submit`, `map`, `gather` and `sleep`; plain handlers run
+in threads and use `call_sync`, `map_sync` and `sleep_sync`. `progress` and `log` are plain
 calls in both. While a handler awaits children its slot is free for others.
 """
 
@@ -92,13 +92,22 @@ class Context:
         parent: the id of the task whose handler submitted this one, or "".
     """
 
-    def __init__(self, job: LocalJob, port: Port, *, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        job: LocalJob,
+        port: Port,
+        *,
+        options: Options | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._job = job
         self._port = port
         self._options = options or Options()
-        self._deadline = time.monotonic() + job.deadline_ms / 1000 if job.deadline_ms else None
+        self._clock = clock
+        now = clock()
+        self._deadline = now + job.deadline_ms / 1000 if job.deadline_ms else None
         self._ends_at = _earliest(
-            self._deadline, time.monotonic() + job.timeout_ms / 1000 if job.timeout_ms else None
+            self._deadline, now + job.timeout_ms / 1000 if job.timeout_ms else None
         )
         self._stops: list[str] = []
         self.missing: list[str] = []
@@ -123,7 +132,7 @@ class Context:
     @property
     def time_left(self) -> float | None:
         """Seconds until the deadline, not below 0; None for no limit."""
-        return None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+        return None if self._ends_at is None else max(0.0, self._ends_at - self._clock())
 
     @property
     def cancelled(self) -> bool:
@@ -219,6 +228,12 @@ class Context:
         self.missing.extend(f"{gap.index}: {gap.error}" for gap in missing)
         return Partial(values, missing)
 
+    async def sleep(self, seconds: float) -> None:
+        """Waits so long, under any loop, and keeps the slot; virtual time in a simulated mesh."""
+        import anyio
+
+        await anyio.sleep(seconds)
+
     def call_sync(self, skill: SkillLike, /, **inputs: Any) -> Any:
         """`call`, for plain handlers.
 
@@ -240,12 +255,20 @@ class Context:
             self._job.job, lambda: self.map(skill, inputs, return_exceptions=return_exceptions)
         )
 
+    def sleep_sync(self, seconds: float) -> None:
+        """`sleep`, for plain handlers.
+
+        Raises:
+            Cancelled: this job was stopped meanwhile.
+        """
+        self._port.run_on_loop(self._job.job, lambda: self.sleep(seconds))
+
     # Inside.
 
     async def _submit(self, skill: SkillLike, inputs: list[Mapping[str, Any]]) -> list["Child"]:
         name, version = skill_named(skill)
         options = self._options
-        asked = time.monotonic() + options.deadline if options.deadline else None
+        asked = self._clock() + options.deadline if options.deadline else None
         key = options.key
         many = len(inputs) != 1
         template = Submit(
@@ -254,7 +277,7 @@ class Context:
             version=version,
             inputs=[],
             keys=[f"{key}/{i}" if many else key for i in range(len(inputs))] if key else [],
-            deadline_ms=remaining_ms(_earliest(asked, self._deadline)),
+            deadline_ms=remaining_ms(_earliest(asked, self._deadline), self._clock),
             traceparent=self.traceparent[:TRACEPARENT_LIMIT],
             parent=self.task,
             depth=self._job.depth + 1,

@@ -12,6 +12,7 @@ from typing import Literal
 
 import anyio
 
+from mesh.agent.children import Event
 from mesh.local.messages import LocalMessage, Park
 
 SlotChanged = Callable[[bool], None]
@@ -22,14 +23,19 @@ class Parking:
     """Where one job stands between its slot and its children. Confined to one loop."""
 
     def __init__(
-        self, job: int, send: Callable[[LocalMessage], None], slot_changed: SlotChanged
+        self,
+        job: int,
+        send: Callable[[LocalMessage], None],
+        slot_changed: SlotChanged,
+        make_event: Callable[[], Event] = anyio.Event,
     ) -> None:
+        self._make_event = make_event
         self._job = job
         self._send = send
         self._slot_changed = slot_changed
         self._waits = 0
         self._state: Literal["running", "parked", "returning"] = "running"
-        self._resumed = anyio.Event()
+        self._resumed = make_event()
 
     @property
     def state(self) -> str:
@@ -48,7 +54,7 @@ class Parking:
         if self._waits or self._state != "parked":
             return
         self._state = "returning"
-        self._resumed = anyio.Event()
+        self._resumed = self._make_event()
         self._send(Park(job=self._job, waiting=False))
         await self._resumed.wait()
 

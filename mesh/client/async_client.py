@@ -140,7 +140,7 @@ class AsyncClient:
     ) -> AsyncIterator[Any]:
         """Runs a skill once per object of inputs; yields values in order, as `Client.map`."""
         name, version = skill_named(skill)
-        order = Order(name, version, self._options, collect=False)
+        order = self._core.order(name, version, self._options, collect=False)
         waiting: deque[Entry] = deque()
         source = self._entries(order, inputs)
         chunk = min(CHUNK, window)
@@ -204,7 +204,7 @@ class AsyncClient:
 
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
         name, version = skill_named(skill)
-        order = Order(name, version, self._options, collect=False)
+        order = self._core.order(name, version, self._options, collect=False)
         entry = self._core.entry(order, 0, encode_inputs(inputs), self._options.key)
         self._core.submit([entry])
         self._transport.flush()

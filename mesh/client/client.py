@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mesh.client.core import ClientCore, Entry, Order, Question
+from mesh.client.core import ClientCore, Entry, Question
 from mesh.client.mapping import WINDOW, MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Transport
@@ -239,7 +239,7 @@ class Client:
 
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
         name, version = skill_named(skill)
-        order = Order(name, version, self._options, collect=False)
+        order = self._core.order(name, version, self._options, collect=False)
         raw = encode_inputs(inputs)
         entry = self._core.entry(order, 0, raw, self._options.key)
         self._transport.do(lambda: self._core.submit([entry]))
@@ -251,7 +251,7 @@ class Client:
         if window < 1:
             raise ValueError("a window holds at least one input")
         name, version = skill_named(skill)
-        order = Order(name, version, self._options, collect=collect)
+        order = self._core.order(name, version, self._options, collect=collect)
         return MapRun(self._core, self._transport, order, inputs, window)
 
     def _request(self, message: LocalMessage) -> Any:

@@ -45,11 +45,13 @@ class Order:
 
     __slots__ = ("collect", "deadline", "done", "options", "skill", "version")
 
-    def __init__(self, skill: str, version: str, options: Options, *, collect: bool) -> None:
+    def __init__(
+        self, skill: str, version: str, options: Options, *, collect: bool, now: float
+    ) -> None:
         self.skill = skill
         self.version = version
         self.options = options
-        self.deadline = time.monotonic() + options.deadline if options.deadline else None
+        self.deadline = now + options.deadline if options.deadline else None
         self.collect = collect
         self.done: deque[Entry] = deque()
 
@@ -106,9 +108,10 @@ class Question:
 class ClientCore:
     """The state of one client."""
 
-    def __init__(self, run: str) -> None:
-        """Takes a random name for this run, which its idempotency keys begin with."""
+    def __init__(self, run: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes a random name for this run, which its idempotency keys begin with, and a clock."""
         self._run = run
+        self.clock = clock
         self._requests = itertools.count(1)
         self._numbers = itertools.count()
         self._live: dict[int, Entry] = {}
@@ -121,6 +124,10 @@ class ClientCore:
         """Why the peer refused the connection itself, or None."""
 
     # What is wanted.
+
+    def order(self, skill: str, version: str, options: Options, *, collect: bool) -> Order:
+        """What the tasks of a call or map have in common; its deadline begins now."""
+        return Order(skill, version, options, collect=collect, now=self.clock())
 
     def entry(self, order: Order, index: int, input: msgspec.Raw, key: str = "") -> Entry:
         """A new task, not yet submitted."""
@@ -240,7 +247,7 @@ class ClientCore:
         self, entries: list[Entry], message: RefusedMessage, error: Refused
     ) -> None:
         if message.retry_after_ms >= 0:
-            due = time.monotonic() + message.retry_after_ms / 1000
+            due = self.clock() + message.retry_after_ms / 1000
             heapq.heappush(self._delayed, (due, next(self._requests), entries))
         elif 0 <= message.index < len(entries) and len(entries) > 1:
             # All or none were accepted; without the offender the others may be.
@@ -289,7 +296,7 @@ class ClientCore:
                 inputs=[entry.input for entry in entries],
                 keys=[entry.key for entry in entries],
                 weights_us=weights,
-                deadline_ms=remaining_ms(order.deadline),
+                deadline_ms=remaining_ms(order.deadline, self.clock),
                 **order.options.fields(),
             )
         )

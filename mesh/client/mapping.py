@@ -1,6 +1,5 @@
 """One `map`: inputs taken lazily, a window of them outstanding, results as they are wanted."""
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -94,13 +93,13 @@ class MapRun:
         chunk: list[Entry] = []
         order = self._order
         key = order.options.key
-        begun = time.monotonic()
+        begun = self._core.clock()
         for inputs in self._inputs:
             index = self._count
             self._count += 1
             own_key = f"{key}/{index}" if key else ""
             chunk.append(self._core.entry(order, index, encode_inputs(inputs), own_key))
-            if len(chunk) >= limit or time.monotonic() - begun > SLOW_INPUTS_S:
+            if len(chunk) >= limit or self._core.clock() - begun > SLOW_INPUTS_S:
                 return chunk
         self._exhausted = True
         return chunk

@@ -63,11 +63,11 @@ def milliseconds(seconds: float) -> int:
     return -int(-seconds * 1000 // 1)
 
 
-def remaining_ms(deadline: float | None) -> int:
-    """Milliseconds until a monotonic time; 0 for None, and at least 1 otherwise."""
+def remaining_ms(deadline: float | None, clock: Callable[[], float] = time.monotonic) -> int:
+    """Milliseconds until an instant of a clock; 0 for None, and at least 1 otherwise."""
     if deadline is None:
         return 0
-    return max(1, milliseconds(deadline - time.monotonic()))
+    return max(1, milliseconds(deadline - clock()))
 
 
 SkillLike = str | Callable[..., Any]

@@ -27,7 +27,7 @@ class OneWinnerPerSlot:
                 if event.slots:
                     grants[event.lot, event.issuer] = (event.skill, event.slots)
                 granted = sum(slots for skill, slots in grants.values() if skill == event.skill)
-                if granted > peer.skills[event.skill].slots:
+                if granted > sum(s.slots for s in peer.skills if s.name == event.skill):
                     raise Violation(f"one-winner: {peer.name} grants {granted} of {event.skill}")
             case SlotsLost():
                 world.coverage[f"slots lost: {event.reason.split(':')[0][:40]}"] += 1
