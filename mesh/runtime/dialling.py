@@ -33,6 +33,11 @@ HIGH_WATER = 128
 """Frames that ZeroMQ holds for one peer; more wait in the link's own queue."""
 SOCKET_BUFFER_LIMIT = 4096
 """Nothing large is ever received on an outgoing socket."""
+ANSWERS_LIMIT = 64 * 1024
+"""Bytes that may come back over an outgoing connection at once: a handshake, a door's answer."""
+ANSWERS_PER_S_LIMIT = 1024
+"""Bytes that may come back in each second besides: heartbeats."""
+LOOK_EVERY_S = 0.2
 
 
 class Failure(enum.Enum):
@@ -57,13 +62,21 @@ class DialFailed(Exception):
 class Connection:
     """A socket with its monitor; closed together."""
 
-    def __init__(self, sockets: Sockets, server_key: bytes, message_limit: int) -> None:
-        """Makes both.
+    def __init__(
+        self,
+        sockets: Sockets,
+        server_key: bytes,
+        message_limit: int,
+        watch: "Watch",
+    ) -> None:
+        """Makes both, watched until they are closed.
 
         Raises:
             DialFailed: this process has as many sockets or descriptors as it may have.
         """
         self._sockets = sockets
+        self._port = 0
+        self._since = trio.current_time()
         try:
             self.socket: Socket = sockets.client(server_key, message_limit, HIGH_WATER)
         except zmq.ZMQError as error:
@@ -73,6 +86,8 @@ class Connection:
         except zmq.ZMQError as error:
             sockets.close(self.socket)
             raise DialFailed(Failure.UNREACHABLE, f"no monitor: {error}") from None
+        self._watch = watch
+        watch.connections[self] = None
 
     async def open(self, address: Address) -> None:
         """Connects and completes the CURVE handshake.
@@ -80,6 +95,7 @@ class Connection:
         Raises:
             DialFailed: it did not come to that.
         """
+        self._port = address.port
         try:
             self._sockets.connect(self.socket, address)
         except zmq.ZMQError as error:
@@ -91,10 +107,42 @@ class Connection:
             raise DialFailed(Failure.TURNED_AWAY, f"{address} does not admit this peer's key")
         raise await why_unreachable(address)
 
+    def end_if_it_says_too_much(self) -> None:
+        """Ends a connection over which comes what no honest peer sends: messages (see `taps`).
+
+        Its monitor tells of that as of any other break.
+        """
+        tap = self.monitor.tap
+        # A descriptor that was told late may be another connection's by now.
+        if tap is None or tap.port(remote=True) != self._port:
+            return
+        allowed = ANSWERS_LIMIT + ANSWERS_PER_S_LIMIT * (trio.current_time() - self._since)
+        if tap.received() > allowed:
+            tap.end()
+
     def close(self, linger_ms: int = 0) -> None:
         """Closes both; frames handed over have `linger_ms` to leave."""
+        self._watch.connections.pop(self, None)
         self.monitor.close()
         self._sockets.close(self.socket, linger_ms)
+
+
+class Watch:
+    """Ends outgoing connections over which too much comes back.
+
+    Attributes:
+        connections: those that are open.
+    """
+
+    def __init__(self) -> None:
+        self.connections: dict[Connection, None] = {}
+
+    async def run(self) -> None:
+        """Watches until cancelled."""
+        while True:
+            await trio.sleep(LOOK_EVERY_S)
+            for connection in self.connections:
+                connection.end_if_it_says_too_much()
 
 
 async def why_unreachable(address: Address) -> DialFailed:
@@ -105,7 +153,11 @@ async def why_unreachable(address: Address) -> DialFailed:
 
 
 class Dialler:
-    """Opens connections to peers by way of their doors."""
+    """Opens connections to peers by way of their doors.
+
+    Attributes:
+        watch: watches the connections; to be run.
+    """
 
     def __init__(
         self,
@@ -126,6 +178,7 @@ class Dialler:
         self._contact = contact
         self._credential = credential
         self._verify = verify
+        self.watch = Watch()
 
     async def dial(self, peer: bytes) -> Connection:
         """A fresh connection to a peer's house.
@@ -157,7 +210,7 @@ class Dialler:
             raise DialFailed(Failure.REFUSED, f"nobody listens at {address}")
 
     async def _knock(self, contact: Contact, address: Address) -> door.Accepted:
-        connection = Connection(self._sockets, contact.curve, door.SOCKET_MESSAGE_LIMIT)
+        connection = Connection(self._sockets, contact.curve, door.SOCKET_MESSAGE_LIMIT, self.watch)
         try:
             await connection.open(address)
             connection.socket.send(door.encode_hello(self._credential()), zmq.NOBLOCK)
@@ -191,7 +244,7 @@ class Dialler:
             raise DialFailed(Failure.IMPOSTOR, str(error)) from None
         if house_address.host in ANY_HOSTS:
             house_address = Address(door_address.host, house_address.port)
-        connection = Connection(self._sockets, contact.curve, SOCKET_BUFFER_LIMIT)
+        connection = Connection(self._sockets, contact.curve, SOCKET_BUFFER_LIMIT, self.watch)
         try:
             await connection.open(await _numeric(str(house_address)))
         except BaseException:

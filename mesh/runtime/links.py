@@ -168,6 +168,7 @@ class Links:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                nursery.start_soon(self._dialler.watch.run)
                 for link in self._links.values():
                     nursery.start_soon(self._tend, link)
                 await trio.sleep_forever()

@@ -14,15 +14,18 @@ the process was stopped     DISCONNECTED when a heartbeat went unanswered
 ==========================  =======================================
 """
 
+import contextlib
 import enum
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from mesh.runtime.sockets import Socket, Sockets, until_readable
+from mesh.runtime.taps import Tap
 
 _EVENTS = (
-    zmq.EVENT_CLOSED
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_CLOSED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -47,9 +50,14 @@ _MEANING = {
 
 
 class Monitor:
-    """Watches one socket; made before it connects, closed before the socket is."""
+    """Watches one socket; made before it connects, closed before the socket is.
+
+    Attributes:
+        tap: the TCP connection, once there is one.
+    """
 
     def __init__(self, sockets: Sockets, watched: Socket) -> None:
+        self.tap: Tap | None = None
         self._sockets = sockets
         self._watched = watched
         self._events = sockets.monitor(watched, _EVENTS)
@@ -59,11 +67,20 @@ class Monitor:
         while True:
             await until_readable(self._events)
             message = parse_monitor_message(self._events.recv_multipart(zmq.NOBLOCK))
+            if message["event"] == zmq.EVENT_CONNECTED:
+                self._connected(int(message["value"]))
             meaning = _MEANING.get(int(message["event"]))
             if meaning is not None:
                 return meaning
 
     def close(self) -> None:
         """Stops watching."""
+        if self.tap is not None:
+            self.tap.close()
         self._watched.disable_monitor()
         self._sockets.close(self._events)
+
+    def _connected(self, number: int) -> None:
+        assert self.tap is None, "a socket connects once"
+        with contextlib.suppress(OSError):  # broken already, and told with the next event
+            self.tap = Tap(number)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
@@ -67,7 +67,9 @@ async def connected(
     entry = mesh.folder.peer(name)
     sockets = Sockets(keys)
     try:
-        yield Stranger(sockets, server_key or bytes.fromhex(entry.curve), address or entry.door)
+        key = server_key or bytes.fromhex(entry.curve)
+        with closing(Stranger(sockets, key, address or entry.door)) as one:
+            yield one
     finally:
         await sockets.terminate()
 

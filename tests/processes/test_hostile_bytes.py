@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
@@ -16,11 +17,12 @@ from mesh.runtime.monitor import LinkEvent
 from mesh.runtime.sockets import Address, new_curve_keys
 from protocols.wire import encode_frame
 from tests.processes.intruders import Issuer, admitted, connected, knock, other_mesh
-from tests.processes.rig import LocalMesh
+from tests.processes.rig import PATIENCE_S, LocalMesh
 from tests.runtime.strangers import hello
 from tests.runtime.transport_rig import pack
 
 MILLION = 1_000_000
+ENDLESS_BYTES = 1 << 30
 ARRAY_OF_A_MILLION = b"\xdd\x00\x0f\x42\x40"
 TARGET = "peer-1"
 
@@ -133,6 +135,48 @@ async def test_a_message_of_a_million_elements_is_not_taken(probes: LocalMesh) -
         mallory.send(encode_frame(1, 1, (ack,)))
         mallory.send(encode_frame(1, 2, (beat,)))
         await trio.sleep(0.05)
+
+
+async def test_a_message_without_an_end_does_not_fill_memory(probes: LocalMesh) -> None:
+    peer = psutil.Process(probes.pid(TARGET))
+    before, most = peer.memory_info().rss, 0
+    for _ in range(2):
+        async with admitted(probes, TARGET) as mallory:
+            mallory.begin_without_end(ENDLESS_BYTES)
+            with trio.move_on_after(PATIENCE_S) as lost:
+                async with trio.open_nursery() as nursery:
+
+                    async def watch_memory() -> None:
+                        nonlocal most
+                        while True:
+                            most = max(most, peer.memory_info().rss)
+                            await trio.sleep(0.01)
+
+                    nursery.start_soon(watch_memory)
+                    assert await mallory.next_event() is LinkEvent.LOST
+                    nursery.cancel_scope.cancel()
+            assert not lost.cancelled_caught
+    # It is seen within two looks; what comes in that time, the line and CURVE decide.
+    assert most - before < ENDLESS_BYTES / 4
+    assert most > before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["door", "house"])
+async def test_a_message_of_a_million_parts_ends_its_connection(
+    probes: LocalMesh, where: str
+) -> None:
+    peer = psutil.Process(probes.pid(TARGET))
+    before = peer.memory_info().rss
+    at = (
+        connected(probes, TARGET, new_curve_keys()) if where == "door" else admitted(probes, TARGET)
+    )
+    async with at as mallory:
+        if where == "door":
+            assert await mallory.handshake() is LinkEvent.READY
+        mallory.send(*[b"\xc0"] * MILLION)
+        assert await mallory.next_event() is LinkEvent.LOST
+    assert peer.memory_info().rss - before < 64 * MILLION, "what a million parts weigh at least"
 
 
 async def test_an_oversized_frame_closes_the_link_it_came_by(probes: LocalMesh) -> None:

@@ -1,5 +1,6 @@
 """Those who knock without being neighbours: raw sockets with CURVE keys of their own."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from protocols.wire import encode
 from tests.runtime.transport_rig import PATIENCE_S, Neighbour
 
 LIMIT = 4 * 1024 * 1024
+PART_BYTES = 256 * 1024
 
 
 class Stranger:
@@ -22,6 +24,10 @@ class Stranger:
         self.socket: Socket = sockets.client(server_key, LIMIT, 1000)
         self._monitor = Monitor(sockets, self.socket)
         sockets.connect(self.socket, Address.parse(address))
+
+    def close(self) -> None:
+        """Stops watching the connection; who made its sockets ends them."""
+        self._monitor.close()
 
     async def handshake(self) -> LinkEvent:
         """How the CURVE handshake ended."""
@@ -35,6 +41,17 @@ class Stranger:
     def send(self, *parts: bytes) -> None:
         """Sends one message of so many parts."""
         self.socket.send_multipart(parts, zmq.NOBLOCK)
+
+    def begin_without_end(self, size: int) -> None:
+        """Sends one message of so many bytes, in parts that are all the same memory.
+
+        libzmq sends nothing before it has the last part, so there is one; to whoever
+        does not get as far, it makes no difference.
+        """
+        part = bytes(PART_BYTES)
+        for _ in range(size // PART_BYTES):
+            self.socket.send(part, zmq.SNDMORE, copy=False)
+        self.socket.send(b"")
 
     def has_room(self) -> bool:
         """Whether a message can be sent now."""
@@ -62,7 +79,8 @@ async def stranger(
     sockets = Sockets(keys)
     try:
         one = Stranger(sockets, server.keys.public, address or server.door)
-        yield one
+        with contextlib.closing(one):
+            yield one
     finally:
         await sockets.terminate()
 
