@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from simulations.scenario import SCENARIOS, Report, run
+from simulations.run import Report, run
+from simulations.scenario import SCENARIOS
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -1,14 +1,29 @@
-"""Faults: what a scenario may do to its peers, drawn from the seed, and the peace after it."""
+"""Carries out a schedule: every fault at its time, and then the peace after it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from protocols.gossip.commands import Leave
+from protocols.gossip.commands import Leave as SayGoodbye
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from simulations.network import NetworkConditions
+from simulations.observations import PeerStopped
 from simulations.peer import SimulatedPeer
+from simulations.schedule import (
+    ANY,
+    Clock,
+    Conditions,
+    Crash,
+    Cut,
+    DiskTrouble,
+    Fault,
+    Leave,
+    Partition,
+    Pause,
+    Restore,
+    Slow,
+)
 from simulations.world import World
 
 LINK_DEAD_NS = 3 * SECOND_NS
@@ -16,197 +31,216 @@ LINK_DEAD_NS = 3 * SECOND_NS
 GOODBYE_NS = 300 * MILLISECOND_NS
 
 
-class Faults(msgspec.Struct, frozen=True):
-    """Rates are per virtual second and mesh; probabilities from 0 to 1."""
-
-    loss: float = 0.0
-    duplication: float = 0.0
-    reorder: float = 0.0
-    crashes: float = 0.0
-    pauses: float = 0.0
-    cuts: float = 0.0
-    leaves: float = 0.0
-    full_disks: float = 0.0
-    partitions: float = 0.0
-    moves: float = 0.0
-    """The share of restarts that come back at another door."""
-    slow: float = 0.0
-    """The share of peers that are slow, four to twenty times."""
-    down_most_ns: int = 6 * SECOND_NS
-
-    @property
-    def conditions(self) -> NetworkConditions:
-        """How frames travel while faults last."""
-        return NetworkConditions(loss=self.loss, duplication=self.duplication, reorder=self.reorder)
-
-    @property
-    def peaceful(self) -> bool:
-        """Whether nobody is ever held up, cut off or stopped."""
-        return not (
-            self.crashes or self.pauses or self.cuts or self.leaves or self.full_disks
-            or self.partitions or self.loss
-        )  # fmt: skip
+def _ns(milliseconds: float) -> int:
+    return round(milliseconds * MILLISECOND_NS)
 
 
 class Injector:
-    """Draws the faults of one run, and ends them."""
+    """Executes faults. It hears of processes that end, and starts each again."""
 
-    def __init__(self, faults: Faults, world: World, rng: random.Random) -> None:
+    hears = (PeerStopped,)
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        """Takes a schedule, every `draw` of it drawn."""
         self._faults = faults
-        self._world = world
-        self._rng = rng
         self._is_over = False
+        self._returns: dict[str, tuple[float, bool]] = {}
+        """How long each peer that is about to die stays down, and whether it moves."""
 
-    def begin(self, duration_ns: int) -> None:
-        """Plans all faults."""
-        faults, rng, world = self._faults, self._rng, self._world
-        for peer in world.honest:
-            if rng.random() < faults.slow:
-                peer.speed = 1 / rng.randint(4, 20)
-        seconds = duration_ns / SECOND_NS
-        for rate, fault in (
-            (faults.crashes, self._crash),
-            (faults.pauses, self._pause),
-            (faults.cuts, self._cut),
-            (faults.leaves, self._leave),
-            (faults.full_disks, self._fill_disk),
-            (faults.partitions, self._partition),
-        ):
-            for _ in range(round(rate * seconds)):
-                world.after(rng.randrange(duration_ns), self._unless_over(fault))
+    def begin(self, world: World) -> None:
+        """Plans all faults; now is their instant 0."""
+        for fault in self._faults:
+            world.after(_ns(fault.at_ms), self._due(world, fault))
 
-    def make_peace(self) -> None:
-        """Everything is mended and restarted; no fault follows."""
-        self._is_over = True
-        world = self._world
-        world.network.heal()
-        world.network.conditions = NetworkConditions()
-        for peer in world.peers:
-            peer.fuse = None
-            peer.disk.room = None
-            self._restart(peer)
-
-    def _unless_over(self, fault: Callable[[], None]) -> Callable[[], None]:
+    def _due(self, world: World, fault: Fault) -> Callable[[], None]:
         def strike() -> None:
             if not self._is_over:
-                fault()
+                self._strike(world, fault, random.Random(fault.draw or 0))
 
         return strike
 
-    def _restart(self, peer: SimulatedPeer) -> None:
+    def _strike(self, world: World, fault: Fault, rng: random.Random) -> None:
+        match fault:
+            case Partition():
+                self._partition(world, fault, rng)
+            case Conditions():
+                self._impose(world, fault, rng)
+            case _:
+                peer = _victim(world, fault.peer, rng)
+                if peer is not None:
+                    self._befall(world, fault, peer, rng)
+
+    def _befall(self, world: World, fault: Fault, peer: SimulatedPeer, rng: random.Random) -> None:
+        match fault:
+            case Crash():
+                self._crash(world, fault, peer)
+            case Leave():
+                self._leave(world, fault, peer)
+            case Pause():
+                self._pause(world, fault, peer)
+            case Slow():
+                _struck(world, peer.name, fault, "slow")
+                peer.speed = 1 / fault.factor
+                if fault.for_ms:
+                    world.after(_ns(fault.for_ms), lambda: setattr(peer, "speed", 1.0))
+            case Cut():
+                self._cut(world, fault, peer, rng)
+            case DiskTrouble():
+                self._trouble_disk(world, fault, peer)
+            case Clock() | Restore() | Partition() | Conditions():
+                raise NotImplementedError(fault)
+
+    # Processes.
+
+    def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
+        """Whatever a process died of, it is started again."""
+        if self._is_over:
+            return
+        down_ms, moved = self._returns.pop(peer.name, (1_000.0, False))
+        world.after(_ns(down_ms), lambda: self._restart(world, peer, moved))
+
+    def finish(self, world: World) -> None:
+        """Nothing is left to say."""
+
+    def _restart(self, world: World, peer: SimulatedPeer, moved: bool = False) -> None:
         if peer.core is not None:
             return
         peer.disk.room = None
-        if self._rng.random() < self._faults.moves:
-            self._world.coverage["a peer comes back at another door"] += 1
+        if moved:
+            world.coverage["a peer comes back at another door"] += 1
             peer.door = f"sim://{peer.name}/{peer.disk.boot + 1}"
         peer.start()
 
-    def _restart_later(self, peer: SimulatedPeer) -> None:
-        # Many restarts are quick, so that messages to and from the earlier process are
-        # under way; some come before anybody has noticed.
-        draw = self._rng.random()
-        most = self._faults.down_most_ns if draw < 0.6 else 50 * MILLISECOND_NS
-        down = self._rng.randint(0, MILLISECOND_NS if draw > 0.8 else most)
-        self._world.after(down, lambda: self._restart(peer))
-
-    def _victim(self) -> SimulatedPeer:
-        """Any peer; more often one that is at work, where a fault can do harm."""
-        peers = self._world.peers
-        if self._rng.random() < 0.5:
-            busy = [p for p in peers if p.core is not None and p.core.tasks.undecided]
-            running = [p for p in peers if p.workers is not None and p.workers.handlings]
-            peers = (running if self._rng.random() < 0.5 else busy) or peers
-        return self._rng.choice(peers)
-
-    def _crash(self) -> None:
+    def _crash(self, world: World, fault: Crash, peer: SimulatedPeer) -> None:
         """Kill -9: at once, or between two effects that are released."""
-        peer = self._victim()
         if peer.core is None:
             return
-        self._world.coverage["crash"] += 1
-        if self._rng.random() < 0.5:
-            peer.fuse = self._rng.randint(0, 40)
-            self._await_fuse(peer)
+        _struck(world, peer.name, fault, "crash")
+        self._returns[peer.name] = (fault.down_ms, fault.moved)
+        if fault.fuse is not None:
+            peer.fuse = fault.fuse
         else:
             peer.stop()
-            self._restart_later(peer)
 
-    def _await_fuse(self, peer: SimulatedPeer) -> None:
-        if peer.core is None:
-            self._restart_later(peer)
-        elif peer.fuse is not None:
-            self._world.after(MILLISECOND_NS, lambda: self._await_fuse(peer))
+    def _leave(self, world: World, fault: Leave, peer: SimulatedPeer) -> None:
+        if not peer.is_running:
+            return
+        _struck(world, peer.name, fault, "leave")
+        peer.submit(SayGoodbye())
+        core = peer.core
 
-    def _fill_disk(self) -> None:
-        peer = self._rng.choice(self._world.peers)
-        if peer.core is not None:
-            peer.disk.room = self._rng.randint(0, 6)
-            self._world.after(SECOND_NS, lambda: self._disk_checked(peer))
+        def stop() -> None:
+            if peer.core is core:
+                self._returns[peer.name] = (fault.down_ms, fault.moved)
+                peer.stop("left")
 
-    def _disk_checked(self, peer: SimulatedPeer) -> None:
-        if peer.core is None:
-            self._restart_later(peer)
-        else:
-            peer.disk.room = None
+        world.after(GOODBYE_NS, stop)
 
-    def _pause(self) -> None:
-        peer = self._victim()
+    def _pause(self, world: World, fault: Pause, peer: SimulatedPeer) -> None:
         if peer.core is None:
             return
-        self._world.coverage["pause"] += 1
+        _struck(world, peer.name, fault, "pause")
         if peer.workers is not None and peer.workers.handlings:
-            self._world.coverage["pause with handlers running"] += 1
-        duration = self._rng.randint(50 * MILLISECOND_NS, self._faults.down_most_ns)
-        peer.paused_until = max(peer.paused_until, self._world.now + duration)
+            world.coverage["pause with handlers running"] += 1
+        peer.paused_until = max(peer.paused_until, world.now + _ns(fault.for_ms))
 
-    def _cut(self) -> None:
-        """Some pair hears each other no more, or one does not hear the other."""
-        self._world.coverage["cut"] += 1
-        one, other = self._rng.sample(self._world.peers, 2)
-        pairs = [(one, other)]
-        if self._rng.random() < 0.5:
-            pairs.append((other, one))
-        self._sever(pairs)
+    # Disks.
 
-    def _partition(self) -> None:
-        """The mesh falls into two."""
-        self._world.coverage["partition"] += 1
-        peers = self._rng.sample(self._world.peers, len(self._world.peers))
-        at = self._rng.randint(1, len(peers) - 1)
-        near, far = peers[:at], peers[at:]
-        self._sever([(a, b) for a in near for b in far] + [(b, a) for a in near for b in far])
+    def _trouble_disk(self, world: World, fault: DiskTrouble, peer: SimulatedPeer) -> None:
+        core = peer.core
+        if core is None:
+            return
+        _struck(world, peer.name, fault, f"disk: {fault.kind}")
+        self._returns[peer.name] = (fault.down_ms, False)
+        peer.disk.room = fault.room
 
-    def _sever(self, pairs: list[tuple[SimulatedPeer, SimulatedPeer]]) -> None:
-        world = self._world
+        def mended() -> None:
+            if peer.core is core:
+                peer.disk.room = None
+
+        world.after(_ns(fault.for_ms), mended)
+
+    # The network.
+
+    def _cut(self, world: World, fault: Cut, peer: SimulatedPeer, rng: random.Random) -> None:
+        others = [each for each in world.peers if each is not peer]
+        other = rng.choice(others) if fault.other == ANY else _named(world, fault.other)
+        _struck(world, peer.name, fault, "cut")
+        pairs = [(peer, other)]
+        if fault.both:
+            pairs.append((other, peer))
+        self._sever(world, pairs, fault.for_ms)
+
+    def _partition(self, world: World, fault: Partition, rng: random.Random) -> None:
+        peers = rng.sample(world.peers, len(world.peers))
+        near = peers[: rng.randint(1, len(peers) - 1)] if len(peers) > 1 else []
+        if fault.near:
+            near = [_named(world, name) for name in fault.near]
+        far = [peer for peer in world.peers if peer not in near]
+        _struck(world, "", fault, "partition")
+        pairs = [(b, a) for a in near for b in far]
+        if not fault.one_way:
+            pairs += [(a, b) for a in near for b in far]
+        self._sever(world, pairs, fault.for_ms)
+
+    def _sever(
+        self, world: World, pairs: list[tuple[SimulatedPeer, SimulatedPeer]], for_ms: float
+    ) -> None:
         for sender, receiver in pairs:
             world.network.cut(sender.peer, receiver.peer)
-            world.after(LINK_DEAD_NS, self._heartbeat(sender, receiver))
-        duration = self._rng.randint(SECOND_NS, self._faults.down_most_ns)
+            world.after(LINK_DEAD_NS, self._heartbeat(world, sender, receiver))
         mended = [(sender.peer, receiver.peer) for sender, receiver in pairs]
-        world.after(duration, lambda: world.network.mend(mended))
+        world.after(_ns(for_ms), lambda: world.network.mend(mended))
 
-    def _heartbeat(self, sender: SimulatedPeer, receiver: SimulatedPeer) -> Callable[[], None]:
+    def _heartbeat(
+        self, world: World, sender: SimulatedPeer, receiver: SimulatedPeer
+    ) -> Callable[[], None]:
         def check() -> None:
-            if sender.core is None or not self._world.network.is_cut(sender.peer, receiver.peer):
+            if sender.core is None or not world.network.is_cut(sender.peer, receiver.peer):
                 return
             if sender.links.pop(receiver.peer, None) is not None:
                 sender.link_broken(receiver)()
 
         return check
 
-    def _leave(self) -> None:
-        """A peer says goodbye, stops, and comes back later."""
-        peer = self._rng.choice(self._world.peers)
-        if not peer.is_running:
-            return
-        self._world.coverage["leave"] += 1
-        peer.submit(Leave())
-        core = peer.core
+    def _impose(self, world: World, fault: Conditions, rng: random.Random) -> None:
+        _struck(world, "", fault, "conditions")
+        world.network.conditions = NetworkConditions(
+            delay_least_ns=_ns(fault.delay_least_ms),
+            delay_most_ns=_ns(fault.delay_most_ms),
+            loss=fault.loss,
+            duplication=fault.duplication,
+            reorder=fault.reorder,
+        )
 
-        def stop() -> None:
-            if peer.core is core:
-                peer.stop("left")
-                self._restart_later(peer)
+    def make_peace(self, world: World) -> None:
+        """Everything is mended and restarted; no fault follows."""
+        self._is_over = True
+        world.network.heal()
+        world.network.conditions = NetworkConditions()
+        for peer in world.peers:
+            peer.fuse = None
+            peer.disk.room = None
+            self._restart(world, peer)
 
-        self._world.after(GOODBYE_NS, stop)
+
+def _struck(world: World, name: str, fault: Fault, what: str) -> None:
+    world.coverage[what] += 1
+    world.note(name, "fault", fault)
+
+
+def _named(world: World, name: str) -> SimulatedPeer:
+    return next(peer for peer in world.peers if peer.name == name)
+
+
+def _victim(world: World, who: str, rng: random.Random) -> SimulatedPeer | None:
+    """The peer that a fault means, where there is such a one now."""
+    peers = world.peers
+    match who:
+        case "working":
+            peers = [p for p in peers if p.workers is not None and p.workers.handlings] or peers
+        case "busy":
+            peers = [p for p in peers if p.core is not None and p.core.tasks.undecided] or peers
+        case name if name != ANY:
+            return _named(world, name)
+    return rng.choice(peers)

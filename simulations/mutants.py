@@ -37,7 +37,7 @@ from protocols.tasks.settling import Settling
 from protocols.tasks.timetable import Timetable
 from protocols.tasks.worker import Worker
 from simulations.keyrings import SimulatedKeyring
-from simulations.scenario import run
+from simulations.run import run
 
 Patch = contextlib.AbstractContextManager[Any]
 """What takes a guard out while it is entered."""

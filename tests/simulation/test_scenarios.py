@@ -8,7 +8,9 @@ import pytest
 
 from simulations.keyrings import real_keyrings
 from simulations.load import Load
-from simulations.scenario import SCENARIOS, Run, Scenario, run
+from simulations.plan import draw
+from simulations.run import Run, run
+from simulations.scenario import SCENARIOS, Scenario
 from tests.simulation.regressions import SEEDS
 
 
@@ -23,7 +25,7 @@ def test_a_seed_that_once_failed_holds(name: str, seed: int) -> None:
 
 
 def test_the_same_seed_gives_the_same_trace_in_another_process(run_seed: int) -> None:
-    code = f"from simulations.scenario import run; print(run('everything', {run_seed}).digest)"
+    code = f"from simulations.run import run; print(run('everything', {run_seed}).digest)"
     digests = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -41,8 +43,8 @@ def test_real_signatures_change_no_outcome(run_seed: int) -> None:
     # The stand-in makes other bytes, so other peer ids and other placement: what
     # must agree is that the same tasks are accepted and done, not where they ran.
     load = Load(submissions=30, keyed=0, cancelled=0, deadline=0, short_timeout=0)
-    plain = Scenario("plain", load=load)
-    real = Run(plain, run_seed, keyrings=real_keyrings).execute()
-    fast = Run(plain, run_seed).execute()
+    plain = draw(Scenario(name="plain", load=load), run_seed)
+    real = Run(plain, keyrings=real_keyrings).execute()
+    fast = Run(plain).execute()
     assert real.digest != fast.digest
     assert real.states == fast.states == {"done": real.tasks}

@@ -1,0 +1,195 @@
+"""Runs: a plan executed, with every invariant watched over.
+
+Faults last for the first part of a run. In the second everything is healed and
+restarted, and the mesh has to finish what it accepted: the liveness phase.
+"""
+
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from mesh.core.settings import CoreSettings
+from protocols.machine import MILLISECOND_NS, SECOND_NS
+from simulations.adversaries import ADVERSARIES
+from simulations.checkers.accepted import AcceptedTasksEnd
+from simulations.checkers.acknowledged import AcknowledgedResultsCount
+from simulations.checkers.answers import RequestsAreAnswered
+from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
+from simulations.checkers.blame import LiesAreNoticed, NobodyHonestIsBlamed
+from simulations.checkers.children import ChildrenFollow
+from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
+from simulations.checkers.keys import OneKeyOneTask
+from simulations.checkers.membership import (
+    MembershipConverges,
+    NobodyIsBuriedAlive,
+    OnlyTheAdmittedAreMembers,
+)
+from simulations.checkers.nothing_left import CoresHoldTheirInvariants, NothingIsLeft
+from simulations.checkers.promptness import LossesAreSeenAtOnce
+from simulations.checkers.results import ResultsAreRight
+from simulations.checkers.slots import OneWinnerPerSlot
+from simulations.faults import Injector
+from simulations.keyrings import MakeKeyring, simulated_keyrings
+from simulations.load import Clients, skills_of
+from simulations.plan import Plan, draw
+from simulations.scenario import SCENARIOS
+from simulations.schedule import Conditions, Crash, Leave, Slow
+from simulations.trace import Tracer
+from simulations.world import Checker, World
+
+SETTLING_NS = 3 * SECOND_NS
+"""After so long every peer knows every other, before the load begins."""
+LIVENESS_NS = 120 * SECOND_NS
+"""So long after faults stop everything has ended."""
+CONVERGED_NS = 45 * SECOND_NS
+"""So long after faults stop every peer sees every other: three push-pulls."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How a run went."""
+
+    scenario: str
+    seed: int
+    digest: str
+    virtual_seconds: float
+    events: int
+    tasks: int
+    states: dict[str, int]
+    coverage: dict[str, int]
+
+
+def _holds_nobody_up(plan: Plan) -> bool:
+    """Whether links always work and no process is ever held up, though some may die."""
+    return all(
+        isinstance(fault, Crash | Leave | Slow)
+        or (isinstance(fault, Conditions) and not fault.loss)
+        for fault in plan.faults
+    )
+
+
+def _is_peaceful(plan: Plan) -> bool:
+    """Whether nobody is ever held up, cut off or stopped."""
+    return all(
+        isinstance(fault, Slow) or (isinstance(fault, Conditions) and not fault.loss)
+        for fault in plan.faults
+    )
+
+
+def _can_fail(plan: Plan) -> bool:
+    """Whether a task may fail without anybody's fault."""
+    behaviour = plan.scenario.behaviour
+    harm = behaviour.failing or behaviour.hanging or behaviour.crashing
+    is_slow = any(isinstance(fault, Slow) for fault in plan.faults)
+    return bool(harm or plan.scenario.liars or not _is_peaceful(plan) or is_slow)
+
+
+def checkers_of(plan: Plan) -> tuple[Checker, ...]:
+    """Every invariant that holds in a run of this plan."""
+    liars = plan.scenario.liars
+    crashes = any(isinstance(fault, Crash) for fault in plan.faults)
+    return (
+        AcceptedTasksEnd(),
+        ResultsAreRight(),
+        OneKeyOneTask(),
+        AttemptsRunOnce(),
+        ResultsAreEarned(),
+        OneWinnerPerSlot(),
+        AcknowledgedResultsCount(),
+        EndsHaveReasons(_can_fail(plan)),
+        CancelledStaysCancelled(),
+        ChildrenFollow(),
+        RequestsAreAnswered(),
+        LossesAreSeenAtOnce(_holds_nobody_up(plan) and not liars),
+        NobodyHonestIsBlamed(),
+        LiesAreNoticed(),
+        OnlyTheAdmittedAreMembers(),
+        NobodyIsBuriedAlive(_is_peaceful(plan) or bool(liars and not crashes)),
+        CoresHoldTheirInvariants(),
+        MembershipConverges(),
+        NothingIsLeft(),
+    )
+
+
+class Run:
+    """One plan, about to be executed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        settings: CoreSettings | None = None,
+        keyrings: Callable[[bytes], MakeKeyring] = simulated_keyrings,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """Makes the world of the plan.
+
+        Args:
+            plan: what is run; see `plan.draw`.
+            settings: parameters of the cores, instead of the scenario's.
+            keyrings: `real_keyrings` for signatures as in production.
+            tracer: told of everything that happens.
+        """
+        self.plan = plan
+        scenario = plan.scenario
+        rng = random.Random(f"{scenario.name} {plan.seed}")
+        self.clients = Clients(scenario.load, random.Random(rng.getrandbits(64)))
+        self.injector = Injector(plan.faults)
+        self.world = World(
+            plan.seed,
+            scenario.peers,
+            settings or scenario.settings,
+            checkers=(*checkers_of(plan), self.clients, self.injector),
+            keyrings=keyrings,
+        )
+        self.world.tracer = tracer
+
+    def execute(self) -> Report:
+        """Runs it to its end.
+
+        Raises:
+            Violation: an invariant was broken; its name comes first.
+        """
+        world, scenario = self.world, self.plan.scenario
+        duration_ns = round(scenario.duration_s * SECOND_NS)
+        for index, peer in enumerate(world.peers):
+            peer.start(skills_of(scenario.load, index, scenario.behaviour))
+        world.run(SETTLING_NS)
+        for peer, name in zip(reversed(world.peers), scenario.liars, strict=False):
+            world.corrupt(peer, ADVERSARIES[name]())
+        self.injector.begin(world)
+        self.clients.begin(world, duration_ns)
+        world.run(duration_ns)
+        self.injector.make_peace(world)
+        peace = world.now
+        world.run_until(lambda: self.clients.are_served, LIVENESS_NS, 250 * MILLISECOND_NS)
+        world.run(max(0, peace + CONVERGED_NS - world.now))
+        return self._report(world.finish())
+
+    def _report(self, digest: str) -> Report:
+        world = self.world
+        coverage = dict(sorted(world.coverage.items()))
+        return Report(
+            self.plan.scenario.name,
+            world.seed,
+            digest,
+            world.now / SECOND_NS,
+            world.events,
+            len(self.clients.accepted),
+            {
+                key.removeprefix("ended: "): count
+                for key, count in coverage.items()
+                if key.startswith("ended: ")
+            },
+            coverage,
+        )
+
+
+def run(name: str, seed: int) -> Report:
+    """Runs a named scenario under a seed.
+
+    Raises:
+        KeyError: there is no such scenario.
+        Violation: an invariant was broken.
+    """
+    return Run(draw(SCENARIOS[name], seed)).execute()
