@@ -126,8 +126,8 @@ class Bidder:
         """An invitation: answered by a sealed bid, or declined with the reason."""
         bid = self._bids.get(message.lot)
         if bid is not None:
-            if bid.phase is BidPhase.COMMITTED and bid.invite == message:
-                self._send(link, messages.Commit(bid.lot, bid.commitment))
+            if bid.is_open and bid.invite == message:
+                self._seal(bid)
             return
         if message.lot in self.grants or not self._is_sound(link, message):
             return
@@ -144,7 +144,8 @@ class Bidder:
                 reason = BUSY
                 self._waiting.add(ask, mono)
                 self._recalls.turned_away(host, link, message, waited, mono)
-            self._send(link, messages.Decline(message.lot, reason, self._hint(host)))
+            retry_us = 0 if host is None else host.mean_us  # until the next task here ends
+            self._send(link, messages.Decline(message.lot, reason, retry_us))
             return
         self._waiting.served(ask)
         self._recalls.served(host, link)
@@ -155,7 +156,15 @@ class Bidder:
         host.reserved += bid.reserved
         window_ns = min(message.window_us * MICROSECOND_NS, WINDOW_MOST_NS)
         self._agenda.put(bid.lot, now.monotonic_ns + 2 * window_ns + RESERVATION_SLACK_NS)
-        self._send(link, messages.Commit(bid.lot, bid.commitment))
+        self._seal(bid)
+
+    def _seal(self, bid: Bid) -> None:
+        """Sends the commitment; in a pair, where the issuer's is known, the bid with it."""
+        self._send(bid.issuer, messages.Commit(bid.lot, bid.commitment))
+        if bid.is_pair:
+            bid.phase = BidPhase.REVEALED
+            bid.book = bid.pair_book()
+            self._send(bid.issuer, messages.Reveal(bid.lot, bid.nonce, bid.schedule))
 
     def _is_sound(self, link: bytes, invite: messages.Invite) -> bool:
         """Whether an invitation is its sender's own, and for this peer."""
@@ -175,10 +184,6 @@ class Bidder:
         if is_crowded or self._open.get(link, 0) >= BIDS_PER_ISSUER_LIMIT:
             return TOO_MANY
         return ""
-
-    def _hint(self, host: Host | None) -> int:
-        """When asking again may help: when the next task here ends, as far as is known."""
-        return 0 if host is None else host.mean_us
 
     def _make_room(self) -> None:
         """Forgets the oldest bid that was decided when too many are remembered."""

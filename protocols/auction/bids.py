@@ -27,6 +27,7 @@ class Bid:
     """
 
     __slots__ = (
+        "_me",
         "awarded",
         "book",
         "commitment",
@@ -57,6 +58,7 @@ class Bid:
         self.host = host
         self.schedule = schedule
         self.nonce = nonce
+        self._me = me
         self.commitment = commitment(invite.lot, me, nonce, schedule)
         self.phase = BidPhase.COMMITTED
         self.reserved = len(schedule)
@@ -74,6 +76,18 @@ class Bid:
     def is_open(self) -> bool:
         """Whether the bid still waits to be decided."""
         return self.phase is not BidPhase.SETTLED
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether nobody bids but the issuer of the lot and this peer, which is not the issuer."""
+        return self.issuer != self._me and self.invited <= {self.issuer, self._me}
+
+    def pair_book(self) -> tuple[Sealed, ...]:
+        """What the book of a pair must be: both commitments, or this one alone."""
+        lines = [Sealed(self._me, self.commitment)]
+        if self.invite.seal:
+            lines.append(Sealed(self.issuer, self.invite.seal))
+        return tuple(sorted(lines, key=lambda line: line.bidder))
 
     def is_candidate(self, peer: bytes) -> bool:
         """Whether the peer was invited too."""

@@ -7,19 +7,22 @@ What the rules are, and why: docs/protocols/auction.md, "Phases of a lot".
 
 from collections.abc import Callable
 
+import msgspec
+
 from protocols.auction import commands, events, messages
 from protocols.auction.agenda import Agenda
 from protocols.auction.awards import ALL, Awards, Due, Key
 from protocols.auction.candidates import Candidates
 from protocols.auction.giving import Giving
-from protocols.auction.lot_ids import lot_boot, lot_id
+from protocols.auction.inviting import Inviting
+from protocols.auction.lot_ids import lot_boot
 from protocols.auction.lots import Demand, Lot, Phase
 from protocols.auction.parameters import AVOID_NS, DEMANDS_LIMIT, LOTS_LIMIT, AuctionParameters
-from protocols.auction.sealing import SEED_BYTES, opens
+from protocols.auction.sealing import opens
 from protocols.auction.standing import Standings
 from protocols.effects import Blame, Effect, Emit, Send
 from protocols.errors import Refused
-from protocols.machine import MICROSECOND_NS, Instant, Now
+from protocols.machine import Instant, Now
 from protocols.wire import Message
 
 
@@ -42,19 +45,18 @@ class Issuer:
     ) -> None:
         """Takes the peer's own id and boot; `hosts` says whether it hosts a skill itself."""
         self._me = me
-        self._boot = boot
         self._parameters = parameters
         self._candidates = candidates
-        self._entropy = entropy
-        self._hosts = hosts
         self._effects = effects
-        self._counter = 0
         self._demands: dict[Key, Demand] = {}
         self._lots: dict[str, Lot] = {}
         self._agenda: Agenda[Due] = Agenda()
         self.standings = Standings()
         self.awards = Awards(me, parameters, self.standings, self._agenda, effects)
         self.giving = Giving(self.awards.holdings, effects)
+        self._inviting = Inviting(
+            me, boot, parameters, candidates, entropy, hosts, self.standings, self.awards.holdings
+        )
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
@@ -126,47 +128,25 @@ class Issuer:
         self._open(demand, min(short, self._parameters.units_per_lot), now)
 
     def _open(self, demand: Demand, units: int, now: Now) -> None:
-        invited = self._invited(demand, now)
-        if not invited:
+        lot = self._inviting.lot(demand, units, now)
+        if lot is None:
             self._fell_short(demand, now)
             self._failed(demand, "", "no-candidate", now)
             return
-        self._counter += 1
-        parameters = self._parameters
-        invite = messages.Invite(
-            lot_id(self._me, self._boot, self._counter),
-            demand.key[0],
-            demand.key[1],
-            units,
-            demand.estimate_us,
-            parameters.window_ns // MICROSECOND_NS,
-            parameters.lease_ns // MICROSECOND_NS,
-            self._entropy(SEED_BYTES),
-            tuple(self._candidate(peer) for peer in invited),
-            self.awards.holdings.sum(demand.key),
-        )
-        lot = Lot(invite, demand.key, demand.trace, now)
         self._lots[lot.id] = lot
         demand.lot = lot
         demand.has_vacancy = False
-        self._agenda.put(("lot", lot.id), now.monotonic_ns + parameters.window_ns)
-        for peer in invited:
-            self._send(peer, invite)
+        self._agenda.put(("lot", lot.id), now.monotonic_ns + self._parameters.window_ns)
+        for candidate in lot.candidates:
+            if candidate.peer not in lot.unasked:
+                self._send(candidate.peer, lot.invite)
 
-    def _candidate(self, peer: bytes) -> messages.Candidate:
-        delay_us = 0 if peer == self._me else self._parameters.link_us
-        return messages.Candidate(peer, self.standings.of(peer).multiplier, delay_us)
-
-    def _invited(self, demand: Demand, now: Now) -> list[bytes]:
-        mono = now.monotonic_ns
-        is_choosy = demand.avoid and mono < demand.avoid_until
-        for avoid in (demand.avoid, ()) if is_choosy else ((),):
-            mine = [self._me] if self._hosts(*demand.key) and self._me not in avoid else []
-            room = self._parameters.candidates - len(mine)
-            others = self._candidates.choose(demand.key, room, self.standings, mono, avoid)
-            if mine or others:
-                return mine + others
-        return []
+    def _ask_others(self, lot: Lot, seal: bytes) -> None:
+        """The issuer's own half of a pair is settled: now the other one is asked."""
+        unasked, lot.unasked = lot.unasked, ()
+        for peer in unasked:
+            if peer not in lot.declines:
+                self._send(peer, msgspec.structs.replace(lot.invite, seal=seal))
 
     def _fell_short(self, demand: Demand, now: Now) -> None:
         """The next lot for this demand has to wait a little: 20 ms, doubling to 1 s."""
@@ -201,6 +181,8 @@ class Issuer:
         if link in lot.commitments or link in lot.declines:
             return
         lot.commitments[link] = message.commitment
+        if lot.unasked and link == self._me:
+            self._ask_others(lot, message.commitment)
         if lot.all_answered():
             self._close_window(lot, now)
 
@@ -215,6 +197,10 @@ class Issuer:
             return
         if link not in lot.commitments and link not in lot.declines:
             lot.declines[link] = message.reason[: messages.REASON_LIMIT]
+            if lot.unasked and link == self._me:
+                self._inviting.widen(lot, self._demands[lot.key], now.monotonic_ns)
+                lot.unasked = tuple(c.peer for c in lot.candidates if c.peer != self._me)
+                self._ask_others(lot, b"")
             if lot.all_answered():
                 self._close_window(lot, now)
 
@@ -237,7 +223,8 @@ class Issuer:
         demand = self._demands[lot.key]
         for candidate in lot.candidates:
             peer = candidate.peer
-            if peer not in lot.commitments and peer not in lot.declines:
+            was_asked = peer not in lot.unasked
+            if was_asked and peer not in lot.commitments and peer not in lot.declines:
                 self.standings.lapse(peer, now.monotonic_ns)
         if not lot.commitments or self._short(demand) <= 0:
             self._abandon(lot, demand, now)
@@ -249,7 +236,9 @@ class Issuer:
         self._agenda.put(("lot", lot.id), now.monotonic_ns + self._parameters.reveal_window_ns)
         book = messages.Book(lot.id, lot.sealed)
         for line in lot.sealed:
-            self._send(line.bidder, book)
+            # The other one of a pair knew the book when it was asked, and has shown its bid.
+            if not lot.is_pair or line.bidder == self._me:
+                self._send(line.bidder, book)
 
     def _abandon(self, lot: Lot, demand: Demand, now: Now) -> None:
         """Nobody bids, or nothing is wanted any more."""

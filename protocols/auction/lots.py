@@ -66,6 +66,8 @@ class Lot:
         winners: slots awarded by bidder; never falls, whatever is lost later.
         unanswered: winners whose `Accept` is awaited.
         limits: how many units count of bidders that forfeited some.
+        unasked: in a pair, the other bidder until the issuer's own bid is sealed.
+        is_pair: nobody bids but the issuer and one other, or one of the two.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class Lot:
         "expires_at",
         "invite",
         "invited",
+        "is_pair",
         "key",
         "limits",
         "mismatched",
@@ -84,12 +87,15 @@ class Lot:
         "sealed",
         "trace",
         "unanswered",
+        "unasked",
         "winners",
     )
 
-    def __init__(self, invite: Invite, key: tuple[str, str], trace: str, now: Now) -> None:
-        self.invite = invite
-        self.invited = frozenset(candidate.peer for candidate in invite.candidates)
+    def __init__(
+        self, me: bytes, invite: Invite, key: tuple[str, str], trace: str, now: Now
+    ) -> None:
+        self.unasked: tuple[bytes, ...] = ()
+        self.put(me, invite)
         self.key = key
         self.trace = trace
         self.opened_wall_ns = now.wall_ns
@@ -104,6 +110,14 @@ class Lot:
         self.limits: dict[bytes, int] = {}
         self.award: Award | None = None
         self.expires_at = 0
+
+    def put(self, me: bytes, invite: Invite) -> None:
+        """Takes the invitation, or the one that replaces it before others were asked."""
+        self.invite = invite
+        self.invited = frozenset(candidate.peer for candidate in invite.candidates)
+        others = tuple(c.peer for c in invite.candidates if c.peer != me)
+        self.is_pair = len(others) <= 1
+        self.unasked = others if self.is_pair and me in self.invited else ()
 
     @property
     def id(self) -> str:

@@ -52,6 +52,8 @@ class Invite(Message, frozen=True, array_like=True, tag="auction.invite"):
     candidates: Annotated[tuple[Candidate, ...], msgspec.Meta(max_length=BIDDERS_PER_LOT_LIMIT)]
     held: CountField = 0
     """How many slots of the skill the issuer holds already, at whomever."""
+    seal: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
+    """In a pair, the issuer's own commitment; empty where it does not bid."""
 
 
 class Commit(Message, frozen=True, array_like=True, tag="auction.commit"):

@@ -68,6 +68,8 @@ class AuctionParameters(msgspec.Struct, frozen=True, kw_only=True):
     retry_most_ns: int = SECOND_NS
     link_us: int = 500
     """What the way to another peer and back is taken to cost a task."""
+    pair_us: int = 4_000
+    """A single slot for tasks that last no longer is not worth more than one other bidder."""
     vacancy_pause_ns: int = 5 * MILLISECOND_NS
     award_retry_ns: int = 250 * MILLISECOND_NS
 

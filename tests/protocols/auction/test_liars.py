@@ -242,9 +242,9 @@ def test_bids_cannot_be_listed_twice_in_an_award() -> None:
 
 
 def test_a_book_that_lists_the_uninvited_is_not_revealed_to() -> None:
-    mesh = Mesh("liar", "b", "c")
+    mesh = Mesh("liar", "b", "c", "d")
     mesh.submit("b", SetCapacity(*SKILL, 4))
-    lot = invite("liar", 1, "b")
+    lot = invite("liar", 1, "b", "d")
     mesh.deliver("liar", "b", lot)
     own = next(m.commitment for _, _, m in mesh.sent if isinstance(m, Commit))
     book = Book(lot.lot, (Sealed(peer_id("b"), own), Sealed(peer_id("c"), NONCE)))
@@ -256,7 +256,7 @@ def test_a_book_that_lists_the_uninvited_is_not_revealed_to() -> None:
 def test_a_book_with_a_strange_commitment_is_left_without_blame() -> None:
     mesh = Mesh("liar", "b")
     mesh.submit("b", SetCapacity(*SKILL, 4))
-    lot = invite("liar", 1, "b")
+    lot = invite("liar", 1, "b", "c")
     mesh.deliver("liar", "b", lot)
     mesh.deliver("liar", "b", Book(lot.lot, (Sealed(peer_id("b"), NONCE),)))
     assert "Reveal" not in mesh.kinds()

@@ -136,7 +136,7 @@ def test_a_demand_withdrawn_before_the_book_costs_nobody_anything() -> None:
     mesh.seek("a", 2)
     mesh.seek("a", 0)
     mesh.settle()
-    assert mesh.kinds() == ["Invite", "Commit", "Release"]
+    assert mesh.kinds() == ["Invite", "Commit", "Reveal", "Release"]
     assert mesh["a"].slots == 0
     mesh.advance(100)
     assert mesh["a"].auction.deadline() is None

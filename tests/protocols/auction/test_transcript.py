@@ -1,4 +1,4 @@
-"""One lot with three bidders, word for word: `tests/transcripts/auction.txt`.
+"""A lot with three bidders and one of a pair, word for word, in `tests/transcripts/`.
 
 A is the issuer and hosts nothing. B, C and D have two slots each; C is slow. B loses
 a slot between its bid and the award, so that one slot passes on.
@@ -21,7 +21,9 @@ from protocols.auction.messages import (
 )
 from tests.protocols.auction.mesh import SKILL, Mesh, Peer
 
-GOLDEN = Path(__file__).resolve().parents[2] / "transcripts" / "auction.txt"
+TRANSCRIPTS = Path(__file__).resolve().parents[2] / "transcripts"
+GOLDEN = TRANSCRIPTS / "auction.txt"
+GOLDEN_PAIR = TRANSCRIPTS / "auction-pair.txt"
 
 
 class Trace:
@@ -58,7 +60,8 @@ class Trace:
         match message:
             case Invite():
                 invited = " ".join(self.name(c.peer) for c in message.candidates)
-                return f"{kind} units={message.units} candidates={invited}"
+                sealed = " sealed" if message.seal else ""
+                return f"{kind} units={message.units} candidates={invited}{sealed}"
             case Book():
                 return f"{kind} {' '.join(sorted(self.name(x.bidder) for x in message.sealed))}"
             case Reveal():
@@ -114,3 +117,18 @@ def wake(mesh: Mesh, peer: Peer) -> None:
 
 def test_a_lot_with_three_bidders_goes_as_written() -> None:
     assert transcript() == GOLDEN.read_text(encoding="utf-8")
+
+
+def pair_transcript() -> str:
+    mesh = Mesh("A", "B")
+    mesh.host(1, "A", "B")
+    mesh.submit("A", ObserveWork(*SKILL, 2, 2_000))
+    mesh.submit("B", ObserveWork(*SKILL, 0, 1_000))
+    trace = Trace(mesh)
+    mesh.seek("A", 1, 1_000)
+    trace.run()
+    return "\n".join(trace.lines) + "\n"
+
+
+def test_a_pair_goes_as_written() -> None:
+    assert pair_transcript() == GOLDEN_PAIR.read_text(encoding="utf-8")
