@@ -5,38 +5,42 @@ import msgspec
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
 from protocols.tasks.commands import TaskSpec
 from protocols.tasks.events import CancelAnswered, TasksAccepted, TasksSettled
-from simulations.observations import CancelAsked, PeerStopped
+from simulations.observations import Asked, CancelAsked, PeerStopped
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
 LATE_NS = 500 * MILLISECOND_NS
 """How much after its deadline a task may be undecided at a custodian that runs."""
-EARLY_NS = 20 * MILLISECOND_NS
-"""An acceptance is told so much after the deadline began to run: two slow group commits."""
 
 
 class EndsHaveReasons:
     """Compares how tasks end with what was asked, and with what can go wrong at all."""
 
-    hears = (TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped)
+    hears = (Asked, TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped)
 
     def __init__(self, can_fail: bool) -> None:
         """`can_fail`: handlers or the mesh may make a task fail."""
         self._can_fail = can_fail
+        self._asked_at: dict[int, Instant] = {}
         self._asked: dict[tuple[bytes, str], tuple[TaskSpec, Instant]] = {}
+        """What was accepted, and when it was asked for."""
         self._due: dict[tuple[bytes, str], Instant] = {}
         self._cancelled: dict[str, None] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Follows tasks from their acceptance to their end."""
         match event:
+            case Asked():
+                self._asked_at[event.request] = world.now
             case TasksAccepted():
                 specs = world.requests[event.request]
                 for task, spec in zip(event.tasks, specs, strict=True):
                     key = (peer.peer, task)
                     if key in self._asked:
                         continue
-                    self._asked[key] = (spec, world.now)
+                    # The custodian's clock begins when it is asked. It tells of it once the
+                    # record is on disk: after the group commit under way, and its own.
+                    self._asked[key] = (spec, self._asked_at.get(event.request, world.now))
                     if spec.deadline_ms:
                         self._due[key] = world.now + spec.deadline_ms * MILLISECOND_NS
             case TasksSettled():
@@ -57,13 +61,13 @@ class EndsHaveReasons:
         world.coverage[f"ended: {state}"] += 1
         if key not in self._asked:
             return
-        spec, accepted_at = self._asked[key]
+        spec, asked_at = self._asked[key]
         has_parent = bool(spec.parent)
         due = self._due.pop(key, None)
         if due is not None and world.now > due + LATE_NS and peer.paused_until + LATE_NS < due:
             raise Violation(f"deadline-kept: {task} ends {world.now - due} ns after its deadline")
         if state == "expired":
-            earliest = accepted_at + spec.deadline_ms * MILLISECOND_NS - EARLY_NS
+            earliest = asked_at + spec.deadline_ms * MILLISECOND_NS
             if not spec.deadline_ms or world.now < earliest:
                 raise Violation(f"reasoned-end: {task} expired before its deadline")
         elif state == "cancelled":

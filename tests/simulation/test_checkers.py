@@ -1,6 +1,7 @@
 """Every checker catches what it is there for."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from mesh.core.outward import Accuse
 from protocols.auction.events import SlotsGranted
 from protocols.gossip.events import MemberDown
-from protocols.machine import SECOND_NS
+from protocols.machine import MILLISECOND_NS, SECOND_NS
 from protocols.tasks.commands import TaskSpec
 from protocols.tasks.events import (
     AttemptsFailed,
@@ -178,6 +179,18 @@ def test_a_deadline_that_passes_unseen_is_caught() -> None:
         stage.finish()
     with pytest.raises(Violation, match="deadline-kept"):
         stage.tell(settled())
+
+
+@pytest.mark.parametrize(("after_ms", "is_early"), [(100, False), (99, True)])
+def test_a_deadline_runs_from_the_asking_not_from_the_answer(after_ms: int, is_early: bool) -> None:
+    stage = Stage(lambda: EndsHaveReasons(can_fail=False))
+    stage.world.requests[1] = (msgspec.structs.replace(SPEC, deadline_ms=100),)
+    stage.tell(Asked(1))
+    stage.world.run(8 * MILLISECOND_NS)
+    stage.tell(ACCEPTED)
+    stage.world.run((after_ms - 8) * MILLISECOND_NS)
+    with pytest.raises(Violation, match="reasoned-end") if is_early else nullcontext():
+        stage.tell(settled("expired"))
 
 
 def test_a_cancelled_task_that_turns_done_is_caught() -> None:
