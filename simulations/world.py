@@ -31,10 +31,11 @@ from protocols.machine import SECOND_NS, Instant
 from protocols.tasks.commands import SubmitTasks, TaskSpec
 from simulations.adversary import Adversary
 from simulations.agents import MakeExecutor, Workers
+from simulations.clock import EPOCH_WALL_NS, SKEW_MOST_NS
 from simulations.keyrings import MakeKeyring, simulated_keyrings
 from simulations.network import Network, NetworkConditions
 from simulations.observations import OF_THE_WORLD, Asked, RequestRefused
-from simulations.peer import EPOCH_WALL_NS, SKEW_MOST_NS, SimulatedPeer
+from simulations.peer import SimulatedPeer
 from simulations.trace import FrameStrayed, Kind, TraceEntry, Tracer, kind_of
 
 EVENTS_LIMIT = 200_000
@@ -175,6 +176,11 @@ class World:
         """Ends the run: every core's and checker's last word. Returns the trace digest."""
         for checker in self.checkers:
             checker.finish(self)
+        return self.digest
+
+    @property
+    def digest(self) -> str:
+        """The trace digest so far."""
         return self._digest.hexdigest()
 
     # What happens.
@@ -214,7 +220,7 @@ class World:
 
     def deliver(self, sender: SimulatedPeer, target: SimulatedPeer, frame: bytes) -> None:
         """Puts a frame on the network; it may be lost, late or doubled."""
-        instants = self.network.arrivals(sender.peer, target.peer, self.now)
+        instants = self.network.arrivals(sender.peer, target.peer, self.now, len(frame))
         if len(instants) != 1:
             fate = "doubled" if instants else "lost"
             self._notice(frame, fate)
