@@ -3,14 +3,18 @@
 import re
 import time
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
+from protocols.machine import SECOND_NS
 from simulations.plan import Plan
 from simulations.run import Report, Run
 from simulations.trace import Tracer
 from simulations.world import Violation
 
+Listen = Callable[[dict[bytes, str]], Tracer]
+"""Makes a tracer for a run, from the names of its peers by their ids."""
 _NAMED = re.compile(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)+)\b")
 
 
@@ -49,21 +53,23 @@ class Outcome(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
 
-def execute(plan: Plan, tracer: Tracer | None = None) -> Outcome:
+def execute(plan: Plan, listen: Listen | None = None) -> Outcome:
     """Executes a plan; whatever goes wrong is in the outcome."""
     begun = time.process_time()
-    run = Run(plan, tracer=tracer)
+    run = Run(plan)
     world = run.world
+    if listen is not None:
+        world.tracer = listen({peer.peer: peer.name for peer in world.peers})
     report, failure = None, None
     try:
         report = run.execute()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with its seed
-        failure = _failure(error, world.now / 1e9)
+        failure = _failure(error, world.now / SECOND_NS)
     return Outcome(
         plan.scenario.name,
         plan.seed,
         world.digest,
-        world.now / 1e9,
+        world.now / SECOND_NS,
         world.events,
         time.process_time() - begun,
         dict(sorted(world.coverage.items())),

@@ -8,6 +8,7 @@ shorter and the mesh smaller, each by halves, as long as the violation stays.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -66,7 +67,7 @@ def ddmin(items: Sequence[T], fails: Callable[[tuple[T, ...]], bool]) -> tuple[T
 def _chunks(items: tuple[T, ...], parts: int) -> list[tuple[T, ...]]:
     """Parts of as equal lengths as there can be."""
     edges = [len(items) * index // parts for index in range(parts + 1)]
-    return [items[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [items[begin:end] for begin, end in pairwise(edges)]
 
 
 class Shrinker:

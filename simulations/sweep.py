@@ -1,9 +1,10 @@
 """Sweeps: many seeds of a scenario, in as many processes as told.
 
-Outcomes come as they end, in no order that means anything. A sweep that is
-interrupted gives what it has: runs that have begun are waited for, no other begins.
+Outcomes come as they end, in no order that means anything. A sweep may be
+interrupted at any time; what has ended by then counts.
 """
 
+import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import msgspec
 
-from simulations.outcome import Failure, Outcome, execute
+from simulations.outcome import Outcome, execute
 from simulations.plan import draw
 from simulations.scenario import Scenario, unmet
 
@@ -63,7 +64,7 @@ def run_seed(scenario: Scenario, seed: int) -> Outcome:
 
 
 def sweep(scenario: Scenario, seeds: Sequence[int], jobs: int) -> Iterator[Outcome]:
-    """Runs seeds of a scenario; close the iterator to stop after those that have begun.
+    """Runs seeds of a scenario; close the iterator to stop.
 
     Raises:
         WorkerDied: a process ended that should not have.
@@ -72,7 +73,8 @@ def sweep(scenario: Scenario, seeds: Sequence[int], jobs: int) -> Iterator[Outco
         for seed in seeds:
             yield run_seed(scenario, seed)
         return
-    with ProcessPoolExecutor(min(jobs, len(seeds)), initializer=_deaf_to_interrupts) as pool:
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(seeds)), fresh, _deaf_to_interrupts) as pool:
         try:
             yield from _spread(pool, scenario, seeds, jobs)
         except BrokenProcessPool:
@@ -99,9 +101,3 @@ def _spread(
 def _deaf_to_interrupts() -> None:
     """Ctrl-C reaches every process of a terminal; only the first of them decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def first_failure(tally: Tally) -> Failure | None:
-    """The failure of the least seed."""
-    failed = min(tally.failed, key=lambda outcome: outcome.seed, default=None)
-    return failed.failure if failed is not None else None

@@ -1,0 +1,59 @@
+"""Finds what people name: a scenario by its name or its file, and what resembles a wrong name."""
+
+import difflib
+from pathlib import Path
+
+import msgspec
+
+from simulations.plan import PlanError
+from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario
+
+PEERS_LEAST = 2
+RESEMBLING = 3
+
+
+class NoSuchScenario(PlanError):
+    """No scenario has this name, and no file either."""
+
+
+def find_scenario(word: str) -> Scenario:
+    """The scenario of this name, or in this TOML file.
+
+    Raises:
+        NoSuchScenario: there is neither; suggests names.
+        PlanError: the file cannot be read; says where.
+    """
+    known = SCENARIOS.get(word)
+    if known is not None:
+        return known
+    path = Path(word)
+    if path.suffix == ".toml" or "/" in word:
+        return _read(path)
+    near = difflib.get_close_matches(word, SCENARIOS, RESEMBLING, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`mesh sim list` shows them"
+    raise NoSuchScenario(f"no scenario is called {word!r}: {hint}")
+
+
+def _read(path: Path) -> Scenario:
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Scenario)
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: {error}") from None
+
+
+def resized(scenario: Scenario, peers: int | None, duration_s: float | None) -> Scenario:
+    """The scenario with another number of peers, or another length.
+
+    Raises:
+        PlanError: the mesh would be too small, or too large.
+    """
+    if peers is not None:
+        least = max(PEERS_LEAST, len(scenario.liars) + 1)
+        if not least <= peers <= PEERS_MOST:
+            raise PlanError(f"{scenario.name} needs {least} to {PEERS_MOST} peers, not {peers}")
+        scenario = msgspec.structs.replace(scenario, peers=peers)
+    if duration_s is not None:
+        scenario = msgspec.structs.replace(scenario, duration_s=duration_s)
+    return scenario
