@@ -2,8 +2,8 @@
 
 States of a job: queued, running, parked, returning (it wants its place again),
 ended (until its result is acknowledged).
-Invariants: `within-capacity`: never more jobs run than the skill has slots; for
-jobs under a millisecond, than are handed over in one chunk.
+Invariants: `within-capacity`: never more jobs have begun than the skill has slots.
+Of short jobs more are handed over than that; the agents begin them in order.
 """
 
 from collections import deque
@@ -22,6 +22,9 @@ from protocols.tasks.task import NIL
 
 QUEUED, HANDED, PARKED, RETURNING, ENDED = "queued", "running", "parked", "returning", "ended"
 SHORT_US = 1_000
+SPARE_US = 50_000
+"""Of jobs shorter than this one more is with the agents than may run, so that the
+way to them and back costs no slot its time."""
 MEMORY = 16
 
 
@@ -92,6 +95,8 @@ class Hosted:
         """How many jobs may be with the agents at once."""
         if self.samples and self.mean_us < SHORT_US and self.slots:
             return max(self.slots, CHUNK_LIMIT)
+        if self.samples and self.mean_us < SPARE_US and self.slots:
+            return self.slots + 1
         return self.slots
 
     @property
@@ -169,9 +174,19 @@ class Hosted:
             self._begun -= 1
             job.is_begun = False
 
+    @property
+    def may_resume(self) -> bool:
+        """Whether a job that wants its place again can have it. None is handed over before it."""
+        return bool(self.returning) and self._begun < self.slots
+
+    @property
+    def may_hand(self) -> bool:
+        """Whether the agents should have another job."""
+        return bool(self.queue) and not self.returning and self.running < self.limit
+
     def resume(self, job: HeldJob) -> None:
         """A job has its place again."""
-        assert self.running < self.limit, "within-capacity: no place is free"
+        assert self._begun < self.slots, "within-capacity: no place is free"
         job.state = HANDED
         job.is_begun = True
         self._begun += 1

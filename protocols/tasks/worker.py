@@ -320,19 +320,17 @@ class Worker:
 
     def _start(self, hosted: Hosted, now: int) -> None:
         hosted.begin(now)
-        if hosted.running >= hosted.limit or not (hosted.returning or hosted.queue):
+        if not (hosted.may_resume or hosted.may_hand):
             return
-        limit = hosted.limit
         resumed: list[HeldJob] = []
-        while hosted.returning and hosted.running < limit:
+        while hosted.may_resume:
             job = hosted.returning.popleft()
             hosted.resume(job)
             resumed.append(job)
             self._parkings.setdefault((job.custodian, False), []).append(key_of(job))
         runs: list[RunJob] = []
-        queue = hosted.queue
-        while queue and hosted.running < limit:
-            job = queue.popleft()
+        while hosted.may_hand:
+            job = hosted.queue.popleft()
             hosted.hand(job, now)
             runs.append(run_of(job, now))
         if resumed:

@@ -103,7 +103,7 @@ def test_a_peer_of_which_nothing_is_known_gets_one_and_then_twice_as_many() -> N
 def test_within_one_submission_the_order_is_kept() -> None:
     made = Town("a", "b")
     made.start("a")
-    made.start("b", (skill(), 1))
+    made.start("b", (skill(), 1), run=echo(100 * MILLISECOND_NS))
     made.run(10 * MILLISECOND_NS)
     ids = made["a"].submit(*[spec() for _ in range(30)])
     made.settle()
@@ -300,7 +300,7 @@ def test_a_direct_task_goes_to_its_peer_without_a_lot() -> None:
     made = Town("a", "b", "c")
     made.start("a")
     made.start("b", (skill(), 1))
-    made.start("c", (skill(), 1))
+    made.start("c", (skill(), 1), run=echo(100 * MILLISECOND_NS))
     made.run(10 * MILLISECOND_NS)
     ids = made["a"].submit(*[spec(strategy="direct", to=peer_id("c")) for _ in range(60)])
     made.settle()

@@ -44,7 +44,7 @@ def sent(effects: tuple[Effect, ...], kind: type) -> list[object]:
     return [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, kind)]
 
 
-def end(peer: Peer, task: str, attempt: int = 1, elapsed_us: int = 5000) -> tuple[Effect, ...]:
+def end(peer: Peer, task: str, attempt: int = 1, elapsed_us: int = 80_000) -> tuple[Effect, ...]:
     peer.running.pop((BOSS, task, attempt))
     outcome = Outcome(task, attempt, "ok", raw(1), elapsed_us)
     return peer.command(commands.JobsEnded(((BOSS, outcome),)))
@@ -60,6 +60,34 @@ def test_as_many_run_as_there_are_slots_and_the_rest_wait_in_order() -> None:
     end(peer, "2")
     assert [run.task for run in peer.started] == ["0", "1", "2", "3", "4"]
     assert peer.most_running == 2
+
+
+def test_of_short_jobs_one_more_is_with_the_agents_than_may_run() -> None:
+    _, peer = worker(slots=2)
+    assign(peer, *[job(str(i)) for i in range(6)])
+    end(peer, "0", elapsed_us=5_000)
+    assert [run.task for run in peer.started] == ["0", "1", "2", "3"]
+    end(peer, "1", elapsed_us=5_000)
+    assert len(peer.running) == 3
+    end(peer, "2", elapsed_us=500_000)
+    assert len(peer.running) == 2, "long ones are not handed over before they can begin"
+
+
+def test_a_job_that_comes_back_takes_no_place_of_one_that_has_begun() -> None:
+    _, peer = worker(slots=1)
+    assign(peer, *[job(str(i)) for i in range(5)])
+    end(peer, "0", elapsed_us=5_000)
+    assert set(peer.running) == {(BOSS, "1", 1), (BOSS, "2", 1)}, "1 runs, 2 is the spare one"
+    peer.command(commands.JobParked(BOSS, "1", 1, True))
+    peer.command(commands.JobParked(BOSS, "1", 1, False))
+    assert peer.resumed == [], "2 has begun, and there is one slot"
+    assert len(peer.started) == 4
+    end(peer, "2", elapsed_us=5_000)
+    assert peer.resumed == [], "3 was with the agents before, and has begun"
+    assert len(peer.started) == 4, "nothing more is handed over before 1 has its place"
+    end(peer, "3", elapsed_us=5_000)
+    assert peer.resumed == [(BOSS, "1", 1)]
+    assert len(peer.started) == 5
 
 
 def test_jobs_under_a_millisecond_are_handed_over_in_chunks() -> None:
