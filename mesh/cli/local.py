@@ -30,6 +30,15 @@ def up(
             "built-in agent `probe` runs: echo, sleep, fail, hang, crash.",
         ),
     ] = None,
+    recording: Annotated[
+        int | None,
+        typer.Option(
+            "--recording",
+            metavar="MIB",
+            min=0,
+            help="How much disk each peer's flight recording may take; 0 records nothing.",
+        ),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
@@ -42,7 +51,7 @@ def up(
 
     begin = time.monotonic()
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
-    folder = launcher.prepare(path, count, agents or [])
+    folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
     if agents and runs:

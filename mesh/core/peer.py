@@ -115,6 +115,10 @@ class PeerCore:
         self._reachability = Reachability()
         self._now = Now(0, 0)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For `image.py`. Deadlines are only remembered, and in the order in which they were asked.
+        return {**self.__dict__, "_dues": {}}
+
     # Restart.
 
     def restore(self, records: Iterable[bytes], now: Now) -> None:

@@ -26,6 +26,8 @@ SOCKET_PATH_LIMIT = 103
 """Bytes in a Unix socket's path: 107 on Linux, 103 on macOS."""
 PLACE_CHARACTERS = 12
 MESH_FILE_LIMIT = 16 * 1024 * 1024
+RECORDING_MB = 128
+"""MiB that a peer's flight recording may take, where nothing else is said."""
 
 
 class NoMesh(NoPeer):
@@ -43,6 +45,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         socket: the path of its local socket.
         curve: its CURVE public key, in hexadecimal.
         agents: the files of agents that it runs.
+        recording_mb: how many MiB its flight recording may take; 0 records nothing.
     """
 
     name: str
@@ -52,6 +55,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     door: str = ""
     curve: str = ""
     agents: list[str] = []
+    recording_mb: int = RECORDING_MB
 
 
 class MeshFile(msgspec.Struct, frozen=True, kw_only=True):

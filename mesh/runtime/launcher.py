@@ -48,7 +48,13 @@ class Convergence(msgspec.Struct, frozen=True):
     waiting_for: str
 
 
-def prepare(path: Path, count: int | None, agents: Sequence[str], name: str = "") -> MeshFolder:
+def prepare(
+    path: Path,
+    count: int | None,
+    agents: Sequence[str],
+    name: str = "",
+    recording_mb: int | None = None,
+) -> MeshFolder:
     """Makes a mesh folder, or opens it, and enrols peers until there are `count`.
 
     Args:
@@ -57,12 +63,18 @@ def prepare(path: Path, count: int | None, agents: Sequence[str], name: str = ""
         agents: agent files, each perhaps ``FILE@peer-1,peer-2``; empty leaves what each
             peer runs, or gives new ones the built-in probe.
         name: the mesh's name, for people.
+        recording_mb: MiB for each peer's flight recording from its next start on, 0 for
+            none; None leaves what is set.
 
     Raises:
         ConfigurationError: with what to try.
     """
     with _one_at_a_time(path):
-        return _prepare(path, count, agents, name)
+        folder = _prepare(path, count, agents, name)
+        if recording_mb is not None:
+            for entry in folder.peers():
+                folder.update_peer(entry.name, recording_mb=recording_mb)
+        return folder
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from the journal.
 
 import contextlib
 import os
+import platform
 import random
 import resource
 import signal
@@ -23,6 +24,8 @@ import trio
 from mesh.core.commands import Announce
 from mesh.core.outward import Accuse
 from mesh.core.peer import PeerCore
+from mesh.core.recorded_core import RecordedCore, RecordedEntropy, RecordedKeyring, Tape
+from mesh.core.recording import FIRST_LINK, FORMAT, Opening
 from mesh.core.schemas import compile_schema
 from mesh.core.settings import CoreSettings
 from mesh.local.discovery import PeerEntry
@@ -30,7 +33,7 @@ from mesh.local.messages import Welcome
 from mesh.runtime import probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.clock import SystemClock
-from mesh.runtime.driver import Driver, end_hung_process
+from mesh.runtime.driver import Core, Driver, end_hung_process
 from mesh.runtime.event_log import EventLog, public
 from mesh.runtime.launcher import LOOPBACK, PROBE
 from mesh.runtime.local_server import LocalServer
@@ -42,6 +45,7 @@ from mesh.storage.authority import PeerMaterial, load_peer, renew, renewal_due
 from mesh.storage.folder import MeshFolder
 from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
+from mesh.storage.recorder import Recorder
 from mesh.storage.watchdog import Watchdog
 from protocols.credentials import Credential, verify_chain
 from protocols.errors import ConfigurationError, MeshError
@@ -59,6 +63,7 @@ SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
 CHECKPOINT_EVERY_S = 1.0
 FAILED_STATUS = 1
 RECURSION_FACTOR = 4
+MEGABYTE = 1024 * 1024
 
 
 def run_peer(path: Path, name: str) -> int:
@@ -140,20 +145,66 @@ class PeerProcess:
         seed = int.from_bytes(os.urandom(8), "big")
         self._log.info("starts", boot=boot, seed=seed, pid=os.getpid())
         rng = random.Random(seed)
+        tape = Tape()
         self._core = PeerCore(
             CoreSettings(),
-            self._keyring,
+            RecordedKeyring(self._keyring, tape),
             self._material.credential,
             self._material.root,
             boot,
             rng,
-            os.urandom,
+            RecordedEntropy(os.urandom, tape),
             compile_schema,
         )
         with reading_back():
             self._core.restore(self._journal.read(), self._clock.now())
-        self._driver = Driver(self._core, self._journal, self._clock)
         self._events = EventLog(self._place.events, self._name, lambda: self._clock.now().wall_ns)
+        with self._recorded(tape) as core:
+            self._driver = Driver(core, self._journal, self._clock)
+            await self._serve(boot, rng)
+        self._journal.close()
+        self._watchdog.stop()
+        self._events.close()
+
+    @contextlib.contextmanager
+    def _recorded(self, tape: Tape) -> Iterator[Core]:
+        """The core as the driver shall know it: with a flight recorder, where one is wanted."""
+        limit = self._entry.recording_mb * MEGABYTE
+        if not limit:
+            yield self._core
+            return
+        recorder = Recorder(self._place.recording, limit)
+        now = self._clock.now()
+        opening = Opening(
+            FORMAT,
+            _version(),
+            platform.python_version(),
+            self._name,
+            self._core.peer,
+            self._material.root,
+            self._core.boot,
+            0,
+            now.monotonic_ns,
+            now.wall_ns,
+            FIRST_LINK,
+        )
+        core = RecordedCore(self._core, tape, recorder, opening, limit, self._recording_told)
+        in_order = False
+        try:
+            yield core
+            in_order = True
+        finally:
+            core.close(in_order)
+            recorder.close()
+
+    def _recording_told(self, reason: str) -> None:
+        if reason:
+            self._log.warning("recording stopped", reason=reason)
+            self._events.write({"event": "recording.stopped", "reason": reason})
+        else:
+            self._events.write({"event": "recording.resumed"})
+
+    async def _serve(self, boot: int, rng: random.Random) -> None:
         self._transport = self._make_transport(rng)
         door = self._bind()
         self._views = Views(self._core, self._name, door, os.getpid())
@@ -190,9 +241,6 @@ class PeerProcess:
                     break
                 await self._stop()
                 nursery.cancel_scope.cancel()
-        self._journal.close()
-        self._watchdog.stop()
-        self._events.close()
 
     async def _stop(self) -> None:
         self._driver.submit(Drain())

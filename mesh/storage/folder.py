@@ -7,7 +7,7 @@
     root.key             the operator's; may be kept elsewhere
     issuer.key           signs the peers' credentials, with issuer.credential by the root
     lock                 held while mesh.json changes
-    peers/<name>/        peer.key credential journal.db lock pid peer.log events.jsonl
+    peers/<name>/        peer.key credential journal.db lock pid peer.log events.jsonl recording/
 
 Sockets live in a short folder per user and mesh, outside: their paths are limited.
 """
@@ -56,6 +56,7 @@ class PeerFolder:
         self.pid = path / PID_FILE
         self.log = path / "peer.log"
         self.events = path / "events.jsonl"
+        self.recording = path / "recording"
 
     def running_pid(self) -> int | None:
         """The process that runs the peer, paused or not; 0 where it has not said yet."""
@@ -199,6 +200,7 @@ class MeshFolder:
         door: str | None = None,
         socket: Path | None = None,
         agents: Sequence[str] | None = None,
+        recording_mb: int | None = None,
     ) -> PeerEntry:
         """Changes what is said of a peer; None leaves as it is, and no change writes nothing.
 
@@ -213,6 +215,7 @@ class MeshFolder:
                 door=old.door if door is None else door,
                 socket=old.socket if socket is None else str(socket),
                 agents=old.agents if agents is None else list(agents),
+                recording_mb=old.recording_mb if recording_mb is None else recording_mb,
             )
             if new != old:
                 peers = [new if each.name == name else each for each in mesh.peers]
