@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from simulations.plan import PlanError
+from simulations.plan import Plan, PlanError, load
 from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario
+from simulations.schedule import names_in
 
 PEERS_LEAST = 2
 RESEMBLING = 3
@@ -41,6 +42,24 @@ def _read(path: Path) -> Scenario:
         raise PlanError(f"{path}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: {error}") from None
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from its file, of which every fault can strike.
+
+    Raises:
+        PlanError: it cannot be read, is no plan, or does not fit together; says where.
+    """
+    try:
+        plan = load(path)
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from None
+    names = [f"peer-{index + 1}" for index in range(plan.scenario.peers)]
+    for fault in plan.faults:
+        for name in names_in(fault):
+            if name not in names:
+                raise PlanError(f"{path}: a fault at {fault.at_ms:g} ms names {name!r}")
+    return Plan(resized(plan.scenario, plan.scenario.peers, None), plan.seed, plan.faults)
 
 
 def resized(scenario: Scenario, peers: int | None, duration_s: float | None) -> Scenario:

@@ -63,6 +63,8 @@ def execute(plan: Plan, listen: Listen | None = None) -> Outcome:
     report, failure = None, None
     try:
         report = run.execute()
+    except BrokenPipeError:
+        raise  # of who listens: the reader of what is printed is gone
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with its seed
         failure = _failure(error, world.now / SECOND_NS)
     return Outcome(

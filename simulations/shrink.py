@@ -93,7 +93,7 @@ class Shrinker:
         self._failure: Failure | None = None
 
     def shrink(self) -> Shrunk:
-        """Does it. Stop it early by an exception from `tried`; `best` is what it has.
+        """Does it. May be stopped by an exception; `best` is what it has.
 
         Raises:
             NothingToShrink: the plan as it is breaks nothing.
@@ -107,12 +107,13 @@ class Shrinker:
         ddmin(plan.faults, self._fails_with)
         self._shorten()
         self._thin_out()
-        return self.best
+        return Shrunk(self._best, self._failure, self._tries)
 
     @property
-    def best(self) -> Shrunk:
-        """The smallest failing plan so far."""
-        assert self._failure is not None, "nothing has been executed yet"
+    def best(self) -> Shrunk | None:
+        """The smallest failing plan so far; None before one has been seen to fail."""
+        if self._failure is None:
+            return None
         return Shrunk(self._best, self._failure, self._tries)
 
     def _fails_with(self, faults: tuple[msgspec.Struct, ...]) -> bool:

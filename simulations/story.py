@@ -14,7 +14,10 @@ from protocols.gossip.events import MemberDown, MemberSuspected, MemberUp
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import AttemptsFailed, TasksAccepted, TasksSettled
 from simulations.observations import JobFinished, JobHanded, PeerStarted, PeerStopped
-from simulations.trace import FrameStrayed, TraceEntry, Words
+from simulations.outcome import Outcome, execute
+from simulations.plan import Plan
+from simulations.schedule import Fault, end_ms, kind_of
+from simulations.trace import FrameStrayed, TraceEntry, Tracer, Words
 
 BIN_S = 0.25
 """Messages and bytes are counted in stretches of so long."""
@@ -231,9 +234,9 @@ class Story:
 
     # Faults and traffic.
 
-    def _fault(self, at: float, peer: str, detail: msgspec.Struct) -> None:
-        kind = type(detail).__name__
-        self.faults.append(Struck(at, kind, peer, lasting(detail), self._words.value(detail)))
+    def _fault(self, at: float, peer: str, detail: Any) -> None:
+        text = self._words.value(detail)
+        self.faults.append(Struck(at, kind_of(detail), peer, lasting(detail), text))
 
     def _sends(self, at: float, peer: str, messages: tuple[bytes, ...]) -> None:
         for message in messages:
@@ -243,13 +246,22 @@ class Story:
             self.sent[peer] = self.sent.get(peer, 0) + len(message)
 
 
-def lasting(fault: msgspec.Struct) -> float:
+def tell(plan: Plan) -> tuple[Outcome, Story]:
+    """Executes a plan, and gathers its story."""
+    told: list[Story] = []
+
+    def listen(names: dict[bytes, str]) -> Tracer:
+        told.append(Story(names))
+        return told[0].hear
+
+    outcome = execute(plan, listen)
+    told[0].close()
+    return outcome, told[0]
+
+
+def lasting(fault: Fault) -> float:
     """How many seconds a fault lasts, where it says so; 0 for what is over at once."""
-    for field in ("down_ms", "lasts_ms", "for_ms", "duration_ms"):
-        value = getattr(fault, field, None)
-        if value:
-            return float(value) / 1000
-    return 0.0
+    return (end_ms(fault) - fault.at_ms) / 1000
 
 
 def protocol_of(message: bytes) -> str:

@@ -7,7 +7,7 @@ interrupted at any time; what has ended by then counts.
 import multiprocessing
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -63,7 +63,7 @@ def run_seed(scenario: Scenario, seed: int) -> Outcome:
     return execute(draw(scenario, seed))
 
 
-def sweep(scenario: Scenario, seeds: Sequence[int], jobs: int) -> Iterator[Outcome]:
+def sweep(scenario: Scenario, seeds: Sequence[int], jobs: int) -> Generator[Outcome, None, None]:
     """Runs seeds of a scenario; close the iterator to stop.
 
     Raises:

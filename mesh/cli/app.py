@@ -4,6 +4,8 @@ import typer
 
 from mesh.cli.demo import demo
 from mesh.cli.local import down, kill, pause, peers, resume, up
+from mesh.cli.sim import list_scenarios, run, sweep
+from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
 from mesh.cli.work import call, map_inputs, submit
 
@@ -19,6 +21,7 @@ app = typer.Typer(
 LOCAL = "Peers on this machine"
 WORK = "Work"
 TRYING = "Trying"
+BREAKING = "Breaking it"
 
 app.command("up", rich_help_panel=LOCAL)(up)
 app.command("down", rich_help_panel=LOCAL)(down)
@@ -34,3 +37,17 @@ app.command("task", rich_help_panel=WORK)(task)
 app.command("cancel", rich_help_panel=WORK)(cancel)
 app.command("why", rich_help_panel=WORK)(why)
 app.command("demo", rich_help_panel=TRYING)(demo)
+
+sim = typer.Typer(
+    name="sim",
+    help="Break it: the production core in virtual time, under faults that a seed draws.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+sim.command("list")(list_scenarios)
+sim.command("run")(run)
+sim.command("sweep")(sweep)
+sim.command("replay")(replay)
+sim.command("shrink")(shrink)
+sim.command("report")(report)
+app.add_typer(sim, rich_help_panel=BREAKING)

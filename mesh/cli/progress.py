@@ -38,6 +38,10 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         """Clears the line."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Makes room for another line; the next `advance` shows progress again."""
         if self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
