@@ -1,16 +1,19 @@
 """Structured events: what a peer did, as JSON lines, one event per batch.
 
 The schema is documented in `docs/reference/events.md`. Events carry ids, sizes
-and counts, never payloads. Each line is one write, so that what happened
-before a kill can be read after it.
+and counts, never payloads. What the core tells is noted with its time and written
+a few milliseconds later, when whoever waits for the task has the answer, and all
+of that time in one write; a kill costs the log that moment at most.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import trio
 
 from protocols.identity import PEER_ID_BYTES, text_id
 from protocols.machine import SECOND_NS
@@ -25,6 +28,12 @@ from protocols.tasks.events import (
 
 ROTATE_BYTES = 32 * 1024 * 1024
 """Size at which ``events.jsonl`` becomes ``events.1.jsonl``, replacing the one before."""
+DELAY_S = 0.005
+"""How long what was noted may wait to be written."""
+NOTED_LIMIT = 1024
+"""Noted events that are written at once."""
+SHOWN_LIMIT = 1024
+"""Peer ids whose text is kept."""
 TASKS_NAMED_LIMIT = 256
 """Task ids in one event; a longer batch names the first ones and says how many there are."""
 
@@ -44,7 +53,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
-        return text_id(value) if len(value) == PEER_ID_BYTES else value.hex()
+        return _shown(value)
     if isinstance(value, msgspec.Raw):
         return {"bytes": memoryview(value).nbytes}
     if isinstance(value, tuple | list):
@@ -52,6 +61,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     return value
+
+
+@lru_cache(maxsize=SHOWN_LIMIT)
+def _shown(value: bytes) -> str:
+    return text_id(value) if len(value) == PEER_ID_BYTES else value.hex()
 
 
 def _accepted(event: TasksAccepted) -> Event:
@@ -125,37 +139,67 @@ class EventLog:
         self._size = path.stat().st_size
         self._lost = 0
         self._torn = False
+        self._noted: list[tuple[int, msgspec.Struct]] = []
+        self._has_noted = trio.Event()
+
+    def note(self, event: msgspec.Struct) -> None:
+        """Appends an event of the core soon, with the time that it is now."""
+        self._noted.append((self._wall_ns(), event))
+        if len(self._noted) >= NOTED_LIMIT:
+            self.write_noted()
+        self._has_noted.set()
+
+    async def run(self) -> None:
+        """Writes what was noted until cancelled."""
+        while True:
+            await self._has_noted.wait()
+            await trio.sleep(DELAY_S)
+            self._has_noted = trio.Event()
+            self.write_noted()
+
+    def write_noted(self) -> None:
+        """Writes at once what was noted."""
+        noted, self._noted = self._noted, []
+        if noted:
+            self._append([self._line(public(event), wall_ns) for wall_ns, event in noted])
 
     def write(self, event: Event) -> None:
-        """Appends one event.
+        """Appends one event at once, after those that were noted before."""
+        self.write_noted()
+        self._append([self._line(event, self._wall_ns())])
 
-        Where the disk refuses, the event is lost and the peer goes on: what must not
+    def _append(self, lines: Sequence[bytes]) -> None:
+        """Appends lines in one write.
+
+        Where the disk refuses, they are lost and the peer goes on: what must not
         be lost is in the journal. The next event that is taken follows a
         ``log.lost`` with how many were not.
         """
-        data = self._line(event)
+        data = b"".join(lines)
         if self._lost:
-            lost = self._line({"event": "log.lost", "count": self._lost})
+            lost = self._line({"event": "log.lost", "count": self._lost}, self._wall_ns())
             data = (b"\n" if self._torn else b"") + lost + data
         try:
             if self._size + len(data) > ROTATE_BYTES:
                 self._rotate()
             written = os.write(self._file, data)
         except OSError:
-            self._lost += 1
+            self._lost += len(lines)
             return
         self._size += written
         if written == len(data):
             self._lost, self._torn = 0, False
         else:
-            self._lost, self._torn = self._lost + 1, True
+            # How many of them were whole is not worth counting.
+            self._lost, self._torn = self._lost + len(lines), True
 
     def close(self) -> None:
-        """Closes the file."""
+        """Writes what was noted, and closes the file."""
+        self.write_noted()
         os.close(self._file)
 
-    def _line(self, event: Event) -> bytes:
-        line = {"time": round(self._wall_ns() / SECOND_NS, 6), "peer": self._peer, **event}
+    def _line(self, event: Event, wall_ns: int) -> bytes:
+        line = {"time": round(wall_ns / SECOND_NS, 6), "peer": self._peer, **event}
         return msgspec.json.encode(line) + b"\n"
 
     def _rotate(self) -> None:

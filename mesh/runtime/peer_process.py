@@ -34,7 +34,7 @@ from mesh.runtime import probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.driver import Core, Driver, end_hung_process
-from mesh.runtime.event_log import EventLog, public
+from mesh.runtime.event_log import EventLog
 from mesh.runtime.launcher import LOOPBACK, PROBE
 from mesh.runtime.local_server import LocalServer
 from mesh.runtime.sockets import Address, CurveKeys
@@ -236,6 +236,7 @@ class PeerProcess:
                 self._driver.submit(Join(self._contacts()))
                 nursery.start_soon(self._driver.run)
                 nursery.start_soon(self._checkpoints)
+                nursery.start_soon(self._events.run)
                 async for number in signals:
                     self._log.info("stops", signal=signal.Signals(number).name)
                     break
@@ -265,7 +266,7 @@ class PeerProcess:
         """Takes an event of the core: to the log, to clients, to workers."""
         if isinstance(event, Drained):
             self._drained.set()
-        self._events.write(public(event))
+        self._events.note(event)
         self._server.notify(event)
 
     def execute(self, job: msgspec.Struct) -> None:

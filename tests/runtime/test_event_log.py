@@ -1,15 +1,19 @@
 """The event log is there to help: it never stands in the way of the peer that writes it."""
 
 import errno
+import itertools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from mesh.runtime import event_log
 from mesh.runtime.event_log import EventLog
+from protocols.tasks.events import TaskProgressed
 
 
 def open_log(folder: Path) -> EventLog:
@@ -75,3 +79,56 @@ def test_what_was_logged_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     sizes = [file.stat().st_size for file in tmp_path.iterdir()]
     assert len(sizes) == 2
     assert max(sizes) <= 1000
+
+
+async def test_what_was_noted_is_written_soon_and_with_its_own_time(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    clock = itertools.count(1_000_000_000, 1_000_000_000)
+    log = EventLog(tmp_path / "events.jsonl", "peer-1", lambda: next(clock))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.note(TaskProgressed("one", 1, 0, ""))
+        log.note(TaskProgressed("two", 1, 0, ""))
+        assert lines(tmp_path) == []
+        await trio.sleep(2 * event_log.DELAY_S)
+        assert [(line["task"], line["time"]) for line in lines(tmp_path)] == [
+            ("one", 1),
+            ("two", 2),
+        ]
+        log.note(TaskProgressed("three", 1, 0, ""))
+        await trio.sleep(2 * event_log.DELAY_S)
+        assert [line["task"] for line in lines(tmp_path)] == ["one", "two", "three"]
+        nursery.cancel_scope.cancel()
+
+
+def test_events_keep_their_order_and_none_is_left_behind(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.note(TaskProgressed("first", 1, 0, ""))
+    log.write({"event": "second"})
+    for _ in range(event_log.NOTED_LIMIT):
+        log.note(TaskProgressed("many", 1, 0, ""))
+    assert len(lines(tmp_path)) == 2 + event_log.NOTED_LIMIT
+    log.note(TaskProgressed("last", 1, 0, ""))
+    log.close()
+    written = lines(tmp_path)
+    assert [line.get("task", line["event"]) for line in written[:3]] == ["first", "second", "many"]
+    assert written[-1]["task"] == "last"
+
+
+def test_a_batch_that_the_disk_did_not_take_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for _ in range(3):
+            log.note(TaskProgressed("lost", 1, 0, ""))
+        log.write_noted()
+    log.write({"event": "last"})
+    log.close()
+    assert lines(tmp_path)[0]["count"] == 3
