@@ -7,6 +7,7 @@ import msgspec
 
 from protocols.gossip.commands import Leave as SayGoodbye
 from protocols.machine import MILLISECOND_NS, SECOND_NS
+from simulations.disk import DiskImage
 from simulations.network import NetworkConditions
 from simulations.observations import PeerStopped
 from simulations.peer import SimulatedPeer
@@ -26,8 +27,10 @@ from simulations.schedule import (
 )
 from simulations.world import World
 
+PeerFault = Crash | Leave | Pause | Slow | Cut | Clock | DiskTrouble | Restore
 LINK_DEAD_NS = 3 * SECOND_NS
 """After so long without an answer a link's heartbeat gives up."""
+CORRUPT = PeerStopped("corrupt")
 GOODBYE_NS = 300 * MILLISECOND_NS
 
 
@@ -46,11 +49,18 @@ class Injector:
         self._is_over = False
         self._returns: dict[str, tuple[float, bool]] = {}
         """How long each peer that is about to die stays down, and whether it moves."""
+        self._backups: dict[Restore, dict[str, DiskImage]] = {}
+        self._images: dict[str, DiskImage] = {}
+        """What peers that are down are started on."""
+        self._refusing: dict[str, None] = {}
+        """Peers whose journal is damaged: nobody starts them again."""
 
     def begin(self, world: World) -> None:
         """Plans all faults; now is their instant 0."""
         for fault in self._faults:
             world.after(_ns(fault.at_ms), self._due(world, fault))
+            if isinstance(fault, Restore):
+                world.after(_ns(max(0, fault.at_ms - fault.age_ms)), self._backup(world, fault))
 
     def _due(self, world: World, fault: Fault) -> Callable[[], None]:
         def strike() -> None:
@@ -64,13 +74,15 @@ class Injector:
             case Partition():
                 self._partition(world, fault, rng)
             case Conditions():
-                self._impose(world, fault, rng)
+                self._impose(world, fault)
             case _:
                 peer = _victim(world, fault.peer, rng)
                 if peer is not None:
                     self._befall(world, fault, peer, rng)
 
-    def _befall(self, world: World, fault: Fault, peer: SimulatedPeer, rng: random.Random) -> None:
+    def _befall(
+        self, world: World, fault: PeerFault, peer: SimulatedPeer, rng: random.Random
+    ) -> None:
         match fault:
             case Crash():
                 self._crash(world, fault, peer)
@@ -86,15 +98,19 @@ class Injector:
             case Cut():
                 self._cut(world, fault, peer, rng)
             case DiskTrouble():
-                self._trouble_disk(world, fault, peer)
-            case Clock() | Restore() | Partition() | Conditions():
-                raise NotImplementedError(fault)
+                self._trouble_disk(world, fault, peer, rng)
+            case Clock():
+                self._trouble_clocks(world, fault, peer)
+            case Restore():
+                self._restore(world, fault, peer)
 
     # Processes.
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Whatever a process died of, it is started again."""
-        if self._is_over:
+        if event == CORRUPT:
+            self._refusing[peer.name] = None
+        if self._is_over or peer.name in self._refusing:
             return
         down_ms, moved = self._returns.pop(peer.name, (1_000.0, False))
         world.after(_ns(down_ms), lambda: self._restart(world, peer, moved))
@@ -103,9 +119,12 @@ class Injector:
         """Nothing is left to say."""
 
     def _restart(self, world: World, peer: SimulatedPeer, moved: bool = False) -> None:
-        if peer.core is not None:
+        if peer.core is not None or peer.name in self._refusing:
             return
-        peer.disk.room = None
+        peer.disk.mend()
+        image = self._images.pop(peer.name, None)
+        if image is not None:
+            peer.forgot(peer.disk.restore(image))
         if moved:
             world.coverage["a peer comes back at another door"] += 1
             peer.door = f"sim://{peer.name}/{peer.disk.boot + 1}"
@@ -117,10 +136,13 @@ class Injector:
             return
         _struck(world, peer.name, fault, "crash")
         self._returns[peer.name] = (fault.down_ms, fault.moved)
+        why = "power" if fault.power else "crash"
+        if fault.power:
+            world.coverage["power cut"] += 1
         if fault.fuse is not None:
-            peer.fuse = fault.fuse
+            peer.fuse, peer.fuse_why = fault.fuse, why
         else:
-            peer.stop()
+            peer.stop(why)
 
     def _leave(self, world: World, fault: Leave, peer: SimulatedPeer) -> None:
         if not peer.is_running:
@@ -146,19 +168,58 @@ class Injector:
 
     # Disks.
 
-    def _trouble_disk(self, world: World, fault: DiskTrouble, peer: SimulatedPeer) -> None:
+    def _trouble_disk(
+        self, world: World, fault: DiskTrouble, peer: SimulatedPeer, rng: random.Random
+    ) -> None:
         core = peer.core
         if core is None:
             return
+        disk = peer.disk
+        match fault.kind:
+            case "full" | "failing":
+                disk.room = fault.room
+                self._returns[peer.name] = (fault.down_ms, False)
+            case "hanging":
+                disk.stuck_for_ns = _ns(fault.for_ms)
+                self._returns[peer.name] = (fault.down_ms, False)
+            case "slow":
+                disk.slow_ns = _ns(fault.slow_ms)
+            case "rot" | "rot-in-log":
+                if not disk.rot(fault.kind == "rot-in-log", rng):
+                    return
         _struck(world, peer.name, fault, f"disk: {fault.kind}")
-        self._returns[peer.name] = (fault.down_ms, False)
-        peer.disk.room = fault.room
 
         def mended() -> None:
             if peer.core is core:
-                peer.disk.room = None
+                disk.mend()
 
         world.after(_ns(fault.for_ms), mended)
+
+    def _backup(self, world: World, fault: Restore) -> Callable[[], None]:
+        def take() -> None:
+            copies = {peer.name: peer.disk.copy(world.now) for peer in world.peers}
+            self._backups[fault] = copies
+
+        return take
+
+    def _restore(self, world: World, fault: Restore, peer: SimulatedPeer) -> None:
+        if peer.core is None:
+            return
+        _struck(world, peer.name, fault, "restore")
+        self._returns[peer.name] = (fault.down_ms, False)
+        self._images[peer.name] = self._backups[fault][peer.name]
+        peer.stop()
+
+    def _trouble_clocks(self, world: World, fault: Clock, peer: SimulatedPeer) -> None:
+        _struck(world, peer.name, fault, "clock")
+        if fault.drift_ppm:
+            world.coverage["clocks drift"] += 1
+            peer.clocks.drift(fault.drift_ppm, world.now)
+            peer.clocks_changed()
+        if fault.jump_ms:
+            if peer.core is not None and peer.core.tasks.undecided:
+                world.coverage["a wall clock jumps with tasks undecided"] += 1
+            peer.clocks.jump(_ns(fault.jump_ms))
 
     # The network.
 
@@ -203,24 +264,32 @@ class Injector:
 
         return check
 
-    def _impose(self, world: World, fault: Conditions, rng: random.Random) -> None:
+    def _impose(self, world: World, fault: Conditions) -> None:
         _struck(world, "", fault, "conditions")
-        world.network.conditions = NetworkConditions(
+        conditions = NetworkConditions(
             delay_least_ns=_ns(fault.delay_least_ms),
             delay_most_ns=_ns(fault.delay_most_ms),
             loss=fault.loss,
             duplication=fault.duplication,
             reorder=fault.reorder,
+            shape=fault.shape,
+            bandwidth=fault.bandwidth,
         )
+        ends = [_named(world, name).peer if name else b"" for name in (fault.peer, fault.other)]
+        imposition = world.network.impose(conditions, *ends)
+        if fault.for_ms:
+            world.after(_ns(fault.for_ms), lambda: world.network.lift(imposition))
 
     def make_peace(self, world: World) -> None:
         """Everything is mended and restarted; no fault follows."""
         self._is_over = True
         world.network.heal()
-        world.network.conditions = NetworkConditions()
         for peer in world.peers:
             peer.fuse = None
-            peer.disk.room = None
+            peer.disk.mend()
+            peer.speed = 1.0
+            peer.clocks.drift(0, world.now)
+            peer.clocks_changed()
             self._restart(world, peer)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from protocols.machine import MILLISECOND_NS, SECOND_NS
+from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
 from protocols.tasks.commands import AttachTasks, CancelTasks, TaskSpec
 from protocols.tasks.events import (
     CancelAnswered,
@@ -14,7 +14,13 @@ from protocols.tasks.events import (
     TasksSettled,
 )
 from simulations.agents import Behaviour, ModelledSkill
-from simulations.observations import CancelAsked, PeerStarted, PeerStopped, RequestRefused
+from simulations.observations import (
+    CancelAsked,
+    DiskForgot,
+    PeerStarted,
+    PeerStopped,
+    RequestRefused,
+)
 from simulations.peer import SimulatedPeer
 from simulations.world import World
 
@@ -56,19 +62,20 @@ class Clients:
     """Submits a load; a checker too, since clients hear what peers tell.
 
     Attributes:
-        accepted: where each task was accepted: (custodian's id, task).
+        accepted: where each task was accepted, (custodian's id, task), and when; without
+            those that their custodian's disk forgot.
         settled: the same, for tasks whose end was told.
     """
 
     hears = (
         TasksAccepted, SubmissionRefused, RequestRefused, TasksSettled, CancelAnswered,
-        PeerStopped, PeerStarted,
+        PeerStopped, PeerStarted, DiskForgot,
     )  # fmt: skip
 
     def __init__(self, load: Load, rng: random.Random) -> None:
         self._load = load
         self._rng = rng
-        self.accepted: dict[tuple[bytes, str], None] = {}
+        self.accepted: dict[tuple[bytes, str], Instant] = {}
         self.settled: dict[tuple[bytes, str], None] = {}
         self._cancels: dict[int, int] = {}
         self._unanswered: dict[int, SimulatedPeer] = {}
@@ -173,6 +180,11 @@ class Clients:
                 world.coverage[f"cancel answered: {event.state or 'unknown'}"] += 1
             case PeerStopped():
                 self._stopped(world, peer)
+            case DiskForgot():
+                mine = [key for key in self.accepted if key[0] == peer.peer]
+                for key in mine:
+                    if self.accepted[key] >= event.since:
+                        del self.accepted[key]
             case PeerStarted():
                 world.after(1, lambda: self._attach(world, peer))
 
@@ -181,7 +193,7 @@ class Clients:
         for task in event.tasks:
             if (peer.peer, task) in self.accepted:
                 world.coverage["a key attaches"] += 1
-            self.accepted[peer.peer, task] = None
+            self.accepted.setdefault((peer.peer, task), world.now)
         delay = self._cancels.pop(event.request, None)
         if delay is not None:
             task = self._rng.choice(event.tasks)

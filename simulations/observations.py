@@ -2,6 +2,8 @@
 
 import msgspec
 
+from protocols.machine import Instant
+
 
 class PeerStarted(msgspec.Struct, frozen=True):
     """A peer's process has begun."""
@@ -10,9 +12,22 @@ class PeerStarted(msgspec.Struct, frozen=True):
 
 
 class PeerStopped(msgspec.Struct, frozen=True):
-    """A peer's process is no more. `why` is ``crash``, ``disk-full`` or ``left``."""
+    """A peer's process is no more.
+
+    `why` is ``crash``, ``power``, ``disk-full``, ``disk-hangs``, ``corrupt`` or ``left``.
+    """
 
     why: str
+
+
+class DiskForgot(msgspec.Struct, frozen=True):
+    """A peer's disk holds nothing any more of what was written since that instant.
+
+    It lost power before a sync, was damaged, or is an older copy. No promise of that
+    time binds the peer: that much `docs/guarantees.md` says.
+    """
+
+    since: Instant
 
 
 class JobHanded(msgspec.Struct, frozen=True):
@@ -60,6 +75,7 @@ class RequestRefused(msgspec.Struct, frozen=True):
 
 
 OF_THE_WORLD = (
-    PeerStarted, PeerStopped, JobHanded, JobFinished, Asked, CancelAsked, RequestRefused,
+    PeerStarted, PeerStopped, DiskForgot, JobHanded, JobFinished, Asked, CancelAsked,
+    RequestRefused,
 )  # fmt: skip
 """What no effect of a core tells; `Sent` and events of cores are effects."""

@@ -16,29 +16,29 @@ from mesh.core.peer import PeerCore
 from mesh.core.records import StepRecord
 from mesh.core.schemas import compile_schema
 from protocols.credentials import NO_CURVE
-from protocols.errors import Refused
+from protocols.errors import Refused, StorageCorrupt
 from protocols.gossip.commands import Contact, Join
 from protocols.identity import Keyring
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.tasks.commands import HostSkills
 from simulations.adversary import Adversary
 from simulations.agents import Executor, HostedSkill
+from simulations.clock import SKEW_MOST_NS, Clocks
 from simulations.disk import Disk
-from simulations.observations import PeerStarted, PeerStopped, Sent
+from simulations.observations import DiskForgot, PeerStarted, PeerStopped, Sent
 from simulations.trace import FrameArrived, RecordsWritten
 
 if TYPE_CHECKING:
     from simulations.world import World
 
-EPOCH_WALL_NS = 1_700_000_000 * SECOND_NS
-SKEW_MOST_NS = 20 * SECOND_NS
-"""The wall clocks of two peers differ by at most twice this."""
 COMMIT_NS = 100 * MICROSECOND_NS
 """How long a group commit takes; records of steps made meanwhile wait for the next."""
 SLOW_COMMITS = 0.05
 SLOW_COMMIT_NS = 4 * MILLISECOND_NS
 NOTICED_NS = 5 * MILLISECOND_NS
 """How long it takes at most to notice that the other end of a link is gone."""
+WATCHDOG_NS = 10 * SECOND_NS
+"""A process whose disk does not answer for so long ends itself; see `mesh/storage/watchdog.py`."""
 CHECKPOINT_RECORDS = 400
 JOIN_CONTACTS = 3
 
@@ -48,6 +48,8 @@ class SimulatedPeer:
 
     Attributes:
         fuse: where set, how many more effects leave before this process dies.
+        fuse_why: what it then dies of.
+        starts: how many processes it had. A restored disk's boot counter repeats; this does not.
         liar: what bends this peer's messages, where it is an adversary.
     """
 
@@ -66,10 +68,12 @@ class SimulatedPeer:
         self.skills: tuple[HostedSkill, ...] = ()
         self.liar: Adversary | None = None
         self.fuse: int | None = None
+        self.fuse_why = "crash"
         self.steps = 0
+        self.starts = 0
         self.links: dict[bytes, FrameWriter] = {}
         self.workers: Executor | None = None
-        self._skew_ns = world.rng.randint(-SKEW_MOST_NS, SKEW_MOST_NS)
+        self.clocks = Clocks(world.rng.randint(-SKEW_MOST_NS, SKEW_MOST_NS))
         self._group: tuple[StepRecord, ...] = ()
         self._wake_at: Instant | None = None
 
@@ -80,8 +84,7 @@ class SimulatedPeer:
 
     def clock(self) -> Now:
         """What this peer's clocks say. Nobody's wall clock agrees with anybody's."""
-        now = self._world.now
-        return Now(now, EPOCH_WALL_NS + now + self._skew_ns)
+        return self.clocks.at(self._world.now)
 
     # Its process.
 
@@ -106,8 +109,17 @@ class SimulatedPeer:
         self._group = ()
         self._wake_at = None
         self.fuse = None
+        self.starts += 1
         world.observe(self, PeerStarted(self.disk.boot))
-        core.restore(self.disk, self.clock())
+        self.forgot(self.disk.recover())
+        try:
+            core.restore(self.disk, self.clock())
+        except StorageCorrupt:
+            # It refuses to start, whoever tries; all that it kept is lost to the mesh.
+            world.coverage["a damaged journal: the peer refuses to start"] += 1
+            self.forgot(0)
+            self.stop("corrupt")
+            return
         self.submit(Announce(self.name, self.door))
         self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills)))
         others = [other for other in world.peers if other is not self]
@@ -120,16 +132,17 @@ class SimulatedPeer:
     def stop(self, why: str = "crash") -> None:
         """Kill -9: what was not written is lost, and so is everything in memory.
 
-        Of a group that is being written, a prefix is there afterwards.
+        Of a group that is being written, a prefix is there afterwards; where the power
+        fails, nothing of it, and what was written and not synced may be lost as well.
         """
         world = self._world
         if self.core is None:
             return
-        if self._group:
+        if self._group and why != "power":
             kept = world.faults_rng.randint(0, len(self._group))
             if kept < len(self._group) and len(self._group) > 1:
                 world.coverage["crash between records"] += 1
-            self.disk.append(self._group[:kept])
+            self.disk.append(self._group[:kept], world.now)
         if self.workers is not None and self.workers.handlings:
             world.coverage["crash with handlers running"] += 1
         if self.core.tasks.undecided:
@@ -137,10 +150,24 @@ class SimulatedPeer:
         self.core = None
         self.workers = None
         world.observe(self, PeerStopped(why))
+        if why == "power":
+            self.forgot(self.disk.lose_power(world.faults_rng))
         for other in world.peers:
             if other.core is not None and other.links.pop(self.peer, None) is not None:
                 # Some notice only after a quick restart.
                 world.after(world.faults_rng.randint(1, NOTICED_NS), other.link_broken(self))
+
+    def forgot(self, since: Instant | None) -> None:
+        """Its disk holds nothing any more of what was written since then."""
+        if since is not None:
+            self._world.coverage["a disk forgets what it held"] += 1
+            self._world.observe(self, DiskForgot(since))
+
+    def clocks_changed(self) -> None:
+        """Its timers are set anew, by the clocks as they run now."""
+        if self.core is not None and self.is_running:
+            self._wake_at = None
+            self._settle(self.core)
 
     def link_broken(self, gone: "SimulatedPeer") -> Callable[[], None]:
         """A link to `gone` broke; a redial shows whether anybody listens there."""
@@ -214,7 +241,7 @@ class SimulatedPeer:
             self._commit(core)
         due = core.deadline()
         if due is not None:
-            due = max(due, world.now)
+            due = max(self.clocks.when(due), world.now)
             if self._wake_at is None or due < self._wake_at:
                 self._wake_at = due
                 world.at(due, lambda: self._wake(core, due))
@@ -229,7 +256,7 @@ class SimulatedPeer:
             if self.core is not core:
                 return
             self._group = ()
-            if not self.disk.append(group):
+            if not self.disk.append(group, self._world.now):
                 self._world.coverage["a disk fills up"] += 1
                 self.stop("disk-full")
                 return
@@ -241,11 +268,29 @@ class SimulatedPeer:
             is_current = self.core is core
             if is_current and len(self.disk) > CHECKPOINT_RECORDS and not core.has_pending_records:
                 self._world.coverage["checkpoint"] += 1
-                self.disk.checkpoint(list(core.snapshot()))
+                self.disk.checkpoint(list(core.snapshot()), self._world.now)
 
         # Now and then a disk is slow, and several records wait for one group.
         is_slow = self._world.rng.random() < SLOW_COMMITS
-        self._world.after(SLOW_COMMIT_NS if is_slow else COMMIT_NS, committed)
+        delay = (SLOW_COMMIT_NS if is_slow else COMMIT_NS) + self.disk.slow_ns
+        if self.disk.stuck_for_ns:
+            delay = self._hang(core)
+        self._world.after(delay, committed)
+
+    def _hang(self, core: PeerCore) -> int:
+        """The disk does not answer, and its process waits for it until the watchdog ends it."""
+        world = self._world
+        stuck, self.disk.stuck_for_ns = self.disk.stuck_for_ns, 0
+        world.coverage["a disk hangs"] += 1
+        self.paused_until = max(self.paused_until, world.now + min(stuck, WATCHDOG_NS))
+
+        def give_up() -> None:
+            if self.core is core:
+                self.stop("disk-hangs")
+
+        if stuck >= WATCHDOG_NS:
+            world.after(WATCHDOG_NS, give_up)
+        return stuck
 
     def _release(self, core: PeerCore) -> None:
         world = self._world
@@ -253,7 +298,7 @@ class SimulatedPeer:
             if self.fuse is not None:
                 if self.fuse <= 0:
                     world.coverage["crash between effects"] += 1
-                    self.stop()
+                    self.stop(self.fuse_why)
                 else:
                     self.fuse -= 1
             if self.core is not core:

@@ -5,7 +5,7 @@ import msgspec
 from protocols.machine import MILLISECOND_NS, Instant
 from protocols.tasks.events import AttemptsStarted, TasksSettled
 from protocols.tasks.messages import Results, ResultsAck
-from simulations.observations import Sent
+from simulations.observations import DiskForgot, Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -21,11 +21,13 @@ class AcknowledgedResultsCount:
     The schemas of modelled skills allow anything, so every result is valid.
     """
 
-    hears = (Sent, AttemptsStarted, TasksSettled)
+    hears = (Sent, AttemptsStarted, TasksSettled, DiskForgot)
 
     def __init__(self) -> None:
         self._batches: dict[tuple[bytes, bytes, int], tuple[str, ...]] = {}
         self._acknowledged: dict[tuple[bytes, str], tuple[int, Instant]] = {}
+        self._started: dict[tuple[bytes, str], Instant] = {}
+        self._forgotten: dict[tuple[bytes, str], None] = {}
         self._settled: dict[tuple[bytes, str], None] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
@@ -40,8 +42,11 @@ class AcknowledgedResultsCount:
             case TasksSettled():
                 for settled in event.settled:
                     self._ended(world, peer, settled.task)
+            case DiskForgot():
+                self._forget(peer, event.since)
             case AttemptsStarted():
                 for key in event.attempts:
+                    self._started[peer.peer, key.task] = world.now
                     # A peer that was paused may give an attempt up and then read its result:
                     # one release, in which messages go before events.
                     _, at = self._acknowledged.get((peer.peer, key.task), (0, world.now))
@@ -49,6 +54,15 @@ class AcknowledgedResultsCount:
                         raise Violation(
                             f"acknowledged-counts: {peer.name} had the result of {key.task}"
                         )
+
+    def _forget(self, peer: SimulatedPeer, since: Instant) -> None:
+        """A custodian that forgot a task says yes to every result of it, and may run it anew."""
+        for key in [key for key in self._acknowledged if key[0] == peer.peer]:
+            if self._acknowledged[key][1] >= since:
+                del self._acknowledged[key]
+        for key, at in self._started.items():
+            if key[0] == peer.peer and at >= since:
+                self._forgotten[key] = None
 
     def _sent(self, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
         if peer.liar is None:
@@ -59,12 +73,14 @@ class AcknowledgedResultsCount:
     def _acked(self, world: World, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
         for batch in _ack.decode(message).batches:
             for task in self._batches.pop((to, peer.peer, batch), ()):
-                self._acknowledged.setdefault((peer.peer, task), (peer.disk.boot, world.now))
+                if (peer.peer, task) not in self._forgotten:
+                    noted = (peer.starts, world.now)
+                    self._acknowledged.setdefault((peer.peer, task), noted)
 
     def _ended(self, world: World, peer: SimulatedPeer, task: str) -> None:
         key = (peer.peer, task)
         boot, at = self._acknowledged.get(key, (0, 0))
-        if key not in self._settled and boot == peer.disk.boot and at + AT_ONCE_NS < world.now:
+        if key not in self._settled and boot == peer.starts and at + AT_ONCE_NS < world.now:
             raise Violation(f"acknowledged-counts: {peer.name} threw away a result of {task}")
         self._settled[key] = None
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from protocols.tasks.events import TasksSettled
-from simulations.observations import JobFinished, JobHanded
+from simulations.observations import DiskForgot, JobFinished, JobHanded
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -13,17 +13,20 @@ Attempt = tuple[bytes, str, int]
 class AttemptsRunOnce:
     """A core hands an attempt to its agents once; no two peers ever get the same one."""
 
-    hears = (JobHanded,)
+    hears = (JobHanded, DiskForgot)
 
     def __init__(self) -> None:
         self._handed: dict[Attempt, tuple[str, int]] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
-        """Takes note of what agents are given."""
+        """Takes note of what agents are given; a custodian that forgets counts anew."""
+        if isinstance(event, DiskForgot):
+            for key in [key for key in self._handed if key[0] == peer.peer]:
+                del self._handed[key]
         if not isinstance(event, JobHanded) or world.by_id[event.custodian].liar is not None:
             return
         attempt = (event.custodian, event.task, event.attempt)
-        where = (peer.name, peer.disk.boot)
+        where = (peer.name, peer.starts)
         before = self._handed.get(attempt)
         if before is not None and before[0] != peer.name:
             raise Violation(f"one-peer-an-attempt: {event.task} at {before[0]} and {peer.name}")

@@ -5,7 +5,7 @@ import msgspec
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
 from protocols.tasks.commands import TaskSpec
 from protocols.tasks.events import CancelAnswered, TasksAccepted, TasksSettled
-from simulations.observations import Asked, CancelAsked, PeerStopped
+from simulations.observations import Asked, CancelAsked, DiskForgot, PeerStopped
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -16,7 +16,10 @@ LATE_NS = 500 * MILLISECOND_NS
 class EndsHaveReasons:
     """Compares how tasks end with what was asked, and with what can go wrong at all."""
 
-    hears = (Asked, TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped)
+    hears = (
+        Asked, TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped,
+        DiskForgot,
+    )  # fmt: skip
 
     def __init__(self, can_fail: bool) -> None:
         """`can_fail`: handlers or the mesh may make a task fail."""
@@ -53,6 +56,10 @@ class EndsHaveReasons:
             case PeerStopped():
                 for key in [key for key in self._due if key[0] == peer.peer]:
                     del self._due[key]
+            case DiskForgot():
+                for key in [key for key in self._asked if key[0] == peer.peer]:
+                    if self._asked[key][1] >= event.since:
+                        del self._asked[key]
 
     def _ended(
         self, world: World, peer: SimulatedPeer, task: str, state: str, message: str
@@ -64,10 +71,11 @@ class EndsHaveReasons:
         spec, asked_at = self._asked[key]
         has_parent = bool(spec.parent)
         due = self._due.pop(key, None)
-        if due is not None and world.now > due + LATE_NS and peer.paused_until + LATE_NS < due:
+        late_ns = LATE_NS + _early_ns(peer, spec)
+        if due is not None and world.now > due + late_ns and peer.paused_until + LATE_NS < due:
             raise Violation(f"deadline-kept: {task} ends {world.now - due} ns after its deadline")
         if state == "expired":
-            earliest = asked_at + spec.deadline_ms * MILLISECOND_NS
+            earliest = asked_at + spec.deadline_ms * MILLISECOND_NS - _early_ns(peer, spec)
             if not spec.deadline_ms or world.now < earliest:
                 raise Violation(f"reasoned-end: {task} expired before its deadline")
         elif state == "cancelled":
@@ -89,10 +97,16 @@ class EndsHaveReasons:
             raise Violation(f"deadline-kept: {overdue[0][1]} is still undecided")
 
 
+def _early_ns(peer: SimulatedPeer, spec: TaskSpec) -> int:
+    """What troubled clocks of its custodian do to a deadline; a restart reads it off the wall."""
+    drift = spec.deadline_ms * MILLISECOND_NS * peer.clocks.drift_most_ppm // 500_000
+    return drift + peer.clocks.jumped_ns
+
+
 class CancelledStaysCancelled:
     """A task whose cancellation was confirmed never turns done at that custodian."""
 
-    hears = (CancelAnswered, TasksSettled)
+    hears = (CancelAnswered, TasksSettled, DiskForgot)
 
     def __init__(self) -> None:
         self._confirmed: dict[str, None] = {}
@@ -109,6 +123,12 @@ class CancelledStaysCancelled:
                     before = self._settled.setdefault(key, settled.state)
                     if before == "cancelled" and settled.state != "cancelled":
                         raise Violation(f"cancelled-stays: {settled.task} is {settled.state}")
+            case DiskForgot():
+                # Nobody but its custodian keeps a cancellation.
+                for key in [key for key in self._settled if key[0] == peer.peer]:
+                    del self._settled[key]
+                elsewhere = dict.fromkeys(task for _, task in self._settled)
+                self._confirmed = {t: None for t in self._confirmed if t in elsewhere}
 
     def finish(self, world: World) -> None:
         """What was confirmed has that end."""
