@@ -1,12 +1,16 @@
 """Peers stopped with SIGSTOP, which still hold their sockets open, and go on with SIGCONT."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.processes.rig import CREW, PATIENCE_S, LocalMesh, finish, local_mesh, until
+
+GIVEN_UP_S = 12.0
+LONG_PAUSE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,60 @@ def test_a_long_pause_is_a_death_and_waking_up_an_arrival(
         assert client.options(to="peer-4").call("add", a=1) == 2
         # What it ended after all changes nothing.
         assert [client.task(handle.id)["result"] for handle in handles] == attempts
+
+
+def test_work_at_a_stopped_peer_is_given_up_after_a_few_silent_beats(
+    sleepers: LocalMesh, tmp_path: Path
+) -> None:
+    path, gate = tmp_path / "marks", tmp_path / "gate"
+
+    def begun() -> int:
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    with sleepers.client("peer-1") as client:
+        handles = [client.submit("hold", path=str(path), gate=str(gate)) for _ in range(9)]
+        until(lambda: begun() == 9, "all to begin")
+        workers = {str(worker.pid) for worker in sleepers.workers("peer-4")}
+        stopped_ones = sum(line.split()[1] in workers for line in path.read_text().splitlines())
+        assert stopped_ones, "peer-4 has some of them"
+        began = time.monotonic()
+        sleepers.signal("peer-4", signal.SIGSTOP)
+        until(lambda: begun() >= 9 + min(stopped_ones, 3), "others to begin them again")
+        took_s = time.monotonic() - began
+        gate.touch()
+        for handle in handles:
+            handle.result(PATIENCE_S)
+    # Three beats of a second, a look, and a busy machine; no timeout of the tasks is as short.
+    assert 2 < took_s < GIVEN_UP_S
+
+
+@pytest.mark.slow
+def test_a_peer_that_is_stopped_for_long_costs_a_map_little_and_comes_back(
+    sleepers: LocalMesh,
+) -> None:
+    count = 1500
+    with sleepers.client("peer-1") as client:
+        inputs = [{"path": "", "index": i, "seconds": 0.02} for i in range(count)]
+        outcomes = client.map_unordered("mark_index", inputs)
+        got = [next(outcomes) for _ in range(count // 3)]
+        began = time.monotonic()
+        sleepers.signal("peer-4", signal.SIGSTOP)
+        got += list(outcomes)
+        took_s = time.monotonic() - began
+        assert sorted((i, o.value) for i, o in got) == [(i, i) for i in range(count)]
+        assert any(outcome.attempts > 1 for _, outcome in got), "some were at the stopped peer"
+        assert took_s < LONG_PAUSE_S, "the map did not wait for the stopped peer"
+        until(lambda: time.monotonic() - began > LONG_PAUSE_S, "the long pause to pass")
+        assert sleepers.state_of("peer-4", seen_by="peer-1") == "dead"
+        sleepers.signal("peer-4", signal.SIGCONT)
+        sleepers.converge()
+
+        def is_given_work() -> bool:
+            again = client.map_unordered("mark_index", inputs[:200])
+            return "peer-4" in {outcome.producer for _, outcome in again}
+
+        until(is_given_work, "peer-4 to win slots again")
+        assert client.options(to="peer-4").call("add", a=1) == 2
 
 
 @pytest.mark.slow
