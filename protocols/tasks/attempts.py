@@ -118,7 +118,7 @@ class Attempts:
             if attempt is None or attempt.number != outcome.attempt:
                 attempt = task.attempt(outcome.attempt)
             if attempt is None or attempt.peer != link:
-                if not is_blamed and task.state not in SETTLED:
+                if not is_blamed and task.is_fresh and task.state not in SETTLED:
                     self._outbox.blame(link, "a result of an attempt that it was never given")
                     is_blamed = True
                 continue

@@ -74,7 +74,7 @@ class Custodian:
         self._parameters = parameters
         self._catalogue = catalogue
         self._outbox = outbox
-        self._ids = Ids(me, boot)
+        self._ids = Ids(me, boot, rng.getrandbits(64))
         self._boots: dict[bytes, int] = {}
         self._parked: dict[int, tuple[commands.SubmitTasks, int]] = {}
         self._parked_counter = 0
@@ -124,7 +124,7 @@ class Custodian:
             entries: list[Accepted] = []
             line = desk.line
             for planned in group.tasks:
-                task_id, spec = planned.task, planned.spec
+                task_id, spec, is_fresh = planned.task, planned.spec, False
                 if task_id:
                     there = ledger.tasks.get(task_id)
                     if there is not None:
@@ -133,11 +133,12 @@ class Custodian:
                             self.settling.tell_again(there)
                         continue
                 else:
-                    task_id = self._ids.next()
+                    task_id, is_fresh = self._ids.next(), True
                 task = Task(
                     task_id, envelope, desk, spec.input, spec.key, spec.weight_us,
                     planned.fingerprint, wall,
                 )  # fmt: skip
+                task.is_fresh = is_fresh
                 ids.append(task_id)
                 entries.append(Accepted(task_id, spec.input, spec.key, spec.weight_us))
                 ledger.add(task)

@@ -84,6 +84,8 @@ class Task:
     """One task of this custodian.
 
     `current` is the attempt that is out, `history` all attempts, `current` included.
+    `is_fresh`: this very process made up the id, so it knows every attempt there ever was.
+    Of any other task an earlier process may have given attempts that its disk forgot.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class Task:
         "id",
         "incomplete",
         "input",
+        "is_fresh",
         "key",
         "losses",
         "producer",
@@ -140,6 +143,7 @@ class Task:
         self.state = ACCEPTED
         self.current: Attempt | None = None
         self.history: list[Attempt] = []
+        self.is_fresh = False
         self.attempts = 0
         self.failures = 0
         self.losses = 0
@@ -171,10 +175,13 @@ class Task:
 
 
 class Ids:
-    """Makes the ids of tasks without key: a hash of peer, boot and a counter."""
+    """Makes the ids of tasks without key: a hash of peer, boot, a number drawn, and a counter.
 
-    def __init__(self, me: bytes, boot: int) -> None:
-        self.__setstate__((me + boot.to_bytes(8, "big"), 0))
+    The boot counter alone repeats where a disk is replaced by an older copy.
+    """
+
+    def __init__(self, me: bytes, boot: int, drawn: int) -> None:
+        self.__setstate__((me + boot.to_bytes(8, "big") + drawn.to_bytes(8, "big"), 0))
 
     def __getstate__(self) -> tuple[bytes, int]:
         return self._whose, self._counter
