@@ -54,17 +54,14 @@ class Admission:
         self._codec = Codec(WIRE_KINDS)
         self._signed_codec = Codec(SIGNED_KINDS)
         self._budgets: dict[bytes, tuple[int, int]] = {}
-        self._isolated: dict[bytes, str] = {}
+        self.isolated: dict[bytes, str] = {}
+        """To whom this peer listens no more, and why."""
         self._credentials: dict[bytes, tuple[bytes, int]] = {}
-
-    def is_isolated(self, link: bytes) -> bool:
-        """Whether this peer listens to `link` no more."""
-        return link in self._isolated
 
     def isolate(self, link: bytes, reason: str) -> None:
         """Stops listening to a link for the rest of this boot."""
-        if len(self._isolated) < LINKS_REMEMBERED_LIMIT:
-            self._isolated[link] = reason
+        if len(self.isolated) < LINKS_REMEMBERED_LIMIT:
+            self.isolated[link] = reason
 
     def admit(
         self, link: bytes, data: bytes | msgspec.Raw, now: Now, bulk: bool

@@ -28,6 +28,11 @@ class BulkTraffic:
         outgoing.offer(message)
         self._due[to] = None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `take` may have something."""
+        return bool(self._due)
+
     def take(self, now: Instant) -> Iterator[tuple[bytes, list[Chunk]]]:
         """The chunks that may leave now, by peer."""
         due, self._due = self._due, {}
@@ -83,5 +88,7 @@ class BulkTraffic:
 
     def deadline(self) -> Instant | None:
         """When a session stalls."""
+        if not self._outgoing:
+            return None
         dues = [o.stalls_at for o in self._outgoing.values() if o.stalls_at is not None]
         return min(dues, default=None)

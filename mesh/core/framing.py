@@ -43,14 +43,16 @@ class FrameOrder:
 
     def __init__(self) -> None:
         self._epochs: list[tuple[int, int]] = []
-
-    @property
-    def epoch(self) -> int | None:
+        self.epoch: int | None = None
         """The epoch of the newest link; None before the first frame."""
-        return self._epochs[-1][0] if self._epochs else None
 
     def is_new(self, frame: Frame) -> bool:
         """Whether this frame comes after all taken before in its epoch; remembers it."""
+        if frame.epoch == self.epoch:
+            if frame.sequence <= self._epochs[-1][1]:
+                return False
+            self._epochs[-1] = (frame.epoch, frame.sequence)
+            return True
         for index, (epoch, newest) in enumerate(self._epochs):
             if epoch == frame.epoch:
                 if frame.sequence <= newest:
@@ -58,5 +60,6 @@ class FrameOrder:
                 self._epochs[index] = (epoch, frame.sequence)
                 return True
         self._epochs.append((frame.epoch, frame.sequence))
+        self.epoch = frame.epoch
         del self._epochs[:-EPOCHS_REMEMBERED]
         return True

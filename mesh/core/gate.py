@@ -37,11 +37,12 @@ class Gate:
             self._touched.append(machine)
 
     def add(self, machine: str, effect: Effect, prompt: bool) -> None:
-        """Takes one effect of the step; `Persist` becomes part of its record."""
-        if isinstance(effect, Persist):
-            self._entries.append((machine, effect))
-        else:
-            self._effects.append((machine, effect, prompt))
+        """Takes one effect of the step that is to leave."""
+        self._effects.append((machine, effect, prompt))
+
+    def persist(self, machine: str, effect: Persist) -> None:
+        """Takes a part of the step's record."""
+        self._entries.append((machine, effect))
 
     def end_step(self) -> None:
         """Closes the step: at most one record, and its effects released or held.
@@ -57,23 +58,27 @@ class Gate:
             self._pending.append(StepRecord(number, data, sync))
             for machine in self._touched:
                 self._newest[machine] = number
+            self._entries.clear()
         elif len(self._touched) > 1:
             after = 0
             for machine in self._touched:
                 after = max(after, self._newest.get(machine, 0))
                 self._newest[machine] = after
-        for machine, effect, prompt in self._effects:
-            after = 0 if prompt else self._newest.get(machine, 0)
-            if after <= self._durable:
-                self._ready.append(effect)
-            else:
-                self._held.append((after, effect))
-        self._entries.clear()
-        self._effects.clear()
+        if self._effects:
+            newest, durable = self._newest, self._durable
+            for machine, effect, prompt in self._effects:
+                after = 0 if prompt else newest.get(machine, 0)
+                if after <= durable:
+                    self._ready.append(effect)
+                else:
+                    self._held.append((after, effect))
+            self._effects.clear()
         self._touched.clear()
 
     def take_records(self) -> tuple[StepRecord, ...]:
         """The records made since the last call, in order."""
+        if not self._pending:
+            return ()
         records = tuple(self._pending)
         self._pending.clear()
         return records
@@ -94,5 +99,7 @@ class Gate:
 
     def take_ready(self) -> list[Effect]:
         """The effects that may leave now, in order."""
-        ready, self._ready = self._ready, []
+        ready = self._ready
+        if ready:
+            self._ready = []
         return ready

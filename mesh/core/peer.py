@@ -58,6 +58,7 @@ from protocols.wire import MESSAGE_LIMIT, decode_frame, encode
 
 STEP_LIMIT = 100_000
 """Internal events and commands in one step; more can only be a loop between machines."""
+NEVER: Instant = 2**63 - 1
 LINKS_LIMIT = 4096
 """Peers whose frame order is remembered; the one first met makes room."""
 
@@ -105,7 +106,10 @@ class PeerCore:
         }
         self._admission = Admission(root, keyring)
         self._gate = Gate()
-        self._dues: dict[str, Instant | None] = {}
+        self._dues: dict[str, Instant] = dict.fromkeys(self._machines, NEVER)
+        self._stale: dict[str, None] = dict.fromkeys(self._machines)
+        """The machines whose deadline may have changed since `_dues` was filled."""
+        self._least: Instant = NEVER
         self._queue: deque[tuple[str, bool, Any]] = deque()
         self._name = ""
         self._door = ""
@@ -116,8 +120,13 @@ class PeerCore:
         self._now = Now(0, 0)
 
     def __getstate__(self) -> dict[str, Any]:
-        # For `image.py`. Deadlines are only remembered, and in the order in which they were asked.
-        return {**self.__dict__, "_dues": {}}
+        # For `image.py`. Deadlines are only remembered: whoever goes on asks for all of them.
+        forgotten = {
+            "_dues": dict.fromkeys(self._machines, NEVER),
+            "_stale": dict.fromkeys(self._machines),
+            "_least": NEVER,
+        }
+        return {**self.__dict__, **forgotten}
 
     # Restart.
 
@@ -130,6 +139,7 @@ class PeerCore:
         self._now = now
         restored = decode_records(records, RECORD_KINDS)
         for name, machine in self._machines.items():
+            self._stale[name] = None
             machine.restore(restored[name], now)
 
     def snapshot(self) -> Iterator[bytes]:
@@ -169,7 +179,7 @@ class PeerCore:
     def receive(self, link: bytes, frame: bytes, now: Now) -> None:
         """Takes a frame from an authenticated peer. Never raises, whatever it holds."""
         self._now = now
-        if link == self.peer or self._admission.is_isolated(link):
+        if link == self.peer or link in self._admission.isolated:
             return
         try:
             decoded = decode_frame(frame)
@@ -188,28 +198,28 @@ class PeerCore:
         if order.epoch != known:
             self._bulk.new_link_from(link)
         for data in decoded.messages:
-            self._receive_message(link, data, now, bulk=False)
+            self._receive_message(link, data, now, False)
         self._end_step(now)
 
     def wake(self, now: Now) -> None:
         """Does all that is due at `now`."""
         self._now = now
-        for name, machine in self._machines.items():
-            due = self._due(name, machine)
-            if due is not None and due <= now.monotonic_ns:
+        self._refresh()
+        for name, due in self._dues.items():
+            if due <= now.monotonic_ns:
                 self._touch(name)
-                self._absorb(name, machine.wake(now))
+                self._absorb(name, self._machines[name].wake(now))
         self._bulk.wake(now.monotonic_ns)
         self._end_step(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted: the least deadline of all machines."""
-        least = self._bulk.deadline()
-        for name, machine in self._machines.items():
-            due = self._due(name, machine)
-            if due is not None and (least is None or due < least):
-                least = due
-        return least
+        if self._stale:
+            self._refresh()
+        stalls = self._bulk.deadline()
+        if stalls is not None and stalls < self._least:
+            return stalls
+        return self._least if self._least < NEVER else None
 
     # What the driver takes out.
 
@@ -228,9 +238,12 @@ class PeerCore:
 
     def take_outward(self) -> list[Outward]:
         """What may leave now: transmissions first, then the rest in order."""
+        ready = self._gate.take_ready()
+        if not ready and not self._bulk.is_due:
+            return []
         frames: dict[bytes, list[bytes]] = {}
         rest: list[Outward] = []
-        for effect in self._gate.take_ready():
+        for effect in ready:
             match effect:
                 case Send():
                     self._queue_bytes(frames, effect.to, encode(effect.message))
@@ -244,8 +257,11 @@ class PeerCore:
                     rest.append(Execute(effect.job))
                 case Blame():
                     rest.append(Accuse(effect.peer, effect.offence, effect.evidence))
-        for peer, chunks in self._bulk.take(self._now.monotonic_ns):
-            frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
+        if self._bulk.is_due:
+            for peer, chunks in self._bulk.take(self._now.monotonic_ns):
+                frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
+        if not frames:
+            return rest
         sent: list[Outward] = [Transmit(to, tuple(messages)) for to, messages in frames.items()]
         return sent + rest
 
@@ -264,20 +280,28 @@ class PeerCore:
 
     def check(self) -> None:
         """Asserts the invariants of all machines."""
-        for machine in self._machines.values():
+        for name, machine in self._machines.items():
             machine.check()
+            if name not in self._stale:
+                due = machine.deadline()
+                assert self._dues[name] == (NEVER if due is None else due), (
+                    f"deadlines-are-known: {name}"
+                )
 
     # Inside a step.
 
     def _touch(self, name: str) -> None:
         """A machine takes part in the step, so its deadline may change."""
         self._gate.touch(name)
-        self._dues.pop(name, None)
+        self._stale[name] = None
 
-    def _due(self, name: str, machine: Machine) -> Instant | None:
-        if name not in self._dues:
-            self._dues[name] = machine.deadline()
-        return self._dues[name]
+    def _refresh(self) -> None:
+        """Asks the machines that took part in a step when they are due next."""
+        for name in self._stale:
+            due = self._machines[name].deadline()
+            self._dues[name] = NEVER if due is None else due
+        self._stale.clear()
+        self._least = min(self._dues.values())
 
     def _receive_message(
         self, link: bytes, data: bytes | msgspec.Raw, now: Now, bulk: bool
@@ -287,18 +311,17 @@ class PeerCore:
         except Malformed as error:
             self._blame(link, f"malformed message: {error}")
             return
-        if admitted is None or self._admission.is_isolated(link):
+        isolated = self._admission.isolated
+        if admitted is None or (isolated and (link in isolated or admitted.author in isolated)):
             return
-        if admitted.author != link and self._admission.is_isolated(admitted.author):
-            return
-        match admitted.message:
-            case Chunk() as chunk:
-                if not bulk:
-                    self._receive_chunk(link, chunk, now)
-            case Credit() as credit:
-                self._bulk.credit(link, credit, now.monotonic_ns)
-            case _:
-                self._deliver(link, admitted, now)
+        name = MACHINE_OF.get(admitted.kind)
+        if name is not None:
+            self._deliver(name, link, admitted, now)
+        elif admitted.kind is Credit:
+            self._bulk.credit(link, admitted.message, now.monotonic_ns)
+        elif not bulk:
+            assert admitted.kind is Chunk, "admission knows no other kind"
+            self._receive_chunk(link, admitted.message, now)
 
     def _receive_chunk(self, link: bytes, chunk: Chunk, now: Now) -> None:
         whole, credit = self._bulk.receive(link, chunk)
@@ -308,13 +331,13 @@ class PeerCore:
         if whole is not None:
             self._receive_message(link, whole, now, bulk=True)
 
-    def _deliver(self, link: bytes, admitted: Admitted, now: Now) -> None:
-        name = MACHINE_OF[admitted.kind]
+    def _deliver(self, name: str, link: bytes, admitted: Admitted, now: Now) -> None:
         self._touch(name)
         try:
             effects = self._machines[name].receive(link, admitted.author, admitted.message, now)
             self._absorb(name, effects)
-            self._drain(now)
+            if self._queue:
+                self._drain(now)
         except Exception as error:  # noqa: BLE001  # a bug, told by `Blame`; see the module
             self._queue.clear()
             # Whoever signed it, not who passed it on: else one bad record, which all
@@ -326,22 +349,29 @@ class PeerCore:
             )
 
     def _absorb(self, name: str, effects: tuple[Effect, ...]) -> None:
+        add = self._gate.add
         for effect in effects:
             match effect:
+                case Send():
+                    if effect.to == self.peer:
+                        message = effect.message
+                        self._queue.append((MACHINE_OF[type(message)], True, message))
+                    else:
+                        add(name, effect, effect.prompt)
                 case Emit():
                     event = effect.event
-                    self._observe(event)
                     route = ROUTES.get(type(event))
                     if route is not None:
+                        self._observe(event)
                         self._enqueue(route(event))
                     if type(event) not in INTERNAL:
-                        self._gate.add(name, effect, prompt=False)
-                case Send() if effect.to == self.peer:
-                    self._queue.append((MACHINE_OF[type(effect.message)], True, effect.message))
-                case Send() | Broadcast():
-                    self._gate.add(name, effect, effect.prompt)
-                case Persist() | Blame() | Perform():
-                    self._gate.add(name, effect, prompt=False)
+                        add(name, effect, False)
+                case Persist():
+                    self._gate.persist(name, effect)
+                case Broadcast():
+                    add(name, effect, effect.prompt)
+                case Blame() | Perform():
+                    add(name, effect, False)
 
     def _enqueue(self, routed: Iterable[Routed]) -> None:
         for name, command in routed:
@@ -365,7 +395,8 @@ class PeerCore:
                 self._absorb(name, (Emit(CommandRefused(name, kind, refusal.message)),))
 
     def _end_step(self, now: Now) -> None:
-        self._drain(now)
+        if self._queue:
+            self._drain(now)
         self._gate.end_step()
 
     def _blame(self, peer: bytes, offence: str) -> None:
@@ -376,7 +407,11 @@ class PeerCore:
         if len(data) > MESSAGE_LIMIT:
             self._bulk.offer(to, data)
         else:
-            frames.setdefault(to, []).append(data)
+            messages = frames.get(to)
+            if messages is None:
+                frames[to] = [data]
+            else:
+                messages.append(data)
 
     # What this peer says of itself.
 
@@ -393,6 +428,7 @@ class PeerCore:
             self._enqueue([(GOSSIP, Advertise(self._name, self._door, self._skills))])
 
     def _observe(self, event: msgspec.Struct) -> None:
+        """Both events are routed, so that only routed ones are shown here."""
         if isinstance(event, MemberUp):
             self._reachability.member_up(event)
         elif isinstance(event, MemberDown):

@@ -17,7 +17,10 @@ def step(gate: Gate, *parts: tuple[str, Effect]) -> None:
     """One step in which these machines have these effects, in order."""
     for machine, effect in parts:
         gate.touch(machine)
-        gate.add(machine, effect, getattr(effect, "prompt", False))
+        if isinstance(effect, Persist):
+            gate.persist(machine, effect)
+        else:
+            gate.add(machine, effect, getattr(effect, "prompt", False))
     gate.end_step()
 
 
