@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simulations.outcome import Outcome
     from simulations.plan import Plan
     from simulations.shrink import Shrunk
-    from simulations.trace import TraceEntry, Words
+    from simulations.trace import TraceEntry, Wanted, Words
 
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A plan that `sim run` or `sim sweep` saved.")
@@ -46,6 +46,9 @@ def replay(
     step: Annotated[
         bool, typer.Option("--step", help="Wait for Enter after each entry; q ends it.")
     ] = False,
+    boot: Annotated[
+        int | None, typer.Option("--boot", min=1, help="Of a recording: which start of the peer.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Do not cut lines to the terminal.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,11 +58,9 @@ def replay(
     Exit status 1 where the run violates an invariant.
     """
     from protocols.machine import SECOND_NS
-    from simulations.replay import replay_plan
     from simulations.trace import Wanted
 
-    plan = read_plan(file)
-    _check_filters(plan, peer or [], kind or [], (begin, until))
+    _check_filters(kind or [], (begin, until))
     wanted = Wanted(
         tuple(peer or ()),
         tuple(task or ()),
@@ -69,16 +70,73 @@ def replay(
     )
     printer = Printer(as_json, step and sys.stdin.isatty(), full)
     try:
-        outcome = replay_plan(plan, wanted, printer.show)
+        if _is_recording(file):
+            failed = _replay_recording(file, boot, wanted, printer)
+        else:
+            failed = _replay_plan(file, wanted, printer)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    if as_json:
+    if failed:
+        raise SystemExit(FAILED)
+
+
+def _replay_plan(file: Path, wanted: "Wanted", printer: "Printer") -> bool:
+    """Replays a plan; whether it violates an invariant."""
+    from simulations.replay import replay_plan
+
+    plan = read_plan(file)
+    names = [f"peer-{index + 1}" for index in range(plan.scenario.peers)]
+    for name in wanted.peers:
+        if name not in names:
+            fail(f"no peer is called {name!r}: there are {names[0]} to {names[-1]}", USAGE)
+    outcome = replay_plan(plan, wanted, printer.show)
+    if printer.as_json:
         print_json({**outcome_json(outcome, file), "entries": printer.shown})
     else:
         for text in outcome_lines(outcome, None):
             print(text)
-    if outcome.failure is not None:
-        raise SystemExit(FAILED)
+    return outcome.failure is not None
+
+
+def _replay_recording(file: Path, boot: int | None, wanted: "Wanted", printer: "Printer") -> bool:
+    """Replays the recording of a real peer; whether its core raised."""
+    import msgspec
+
+    from simulations.reexecute import Diverged, NotReplayable
+    from simulations.replay import replay_recording
+
+    try:
+        played = replay_recording(file, boot, wanted, printer.show)
+    except NotReplayable as error:
+        fail(str(error), USAGE)
+    except Diverged as error:
+        fail(str(error), FAILED)
+    if printer.as_json:
+        violations = [{"message": played.error}] if played.error else []
+        told = msgspec.to_builtins(played)
+        print_json({**told, "entries": printer.shown, "violations": violations})
+    else:
+        endings = {"closed": "in order", "cut": "cut off", "raised": "with an error"}
+        seconds = (played.ended_ns - played.begun_ns) / 1e9
+        print(f"{played.name}, start {played.boot}: the same state and digest as recorded")
+        print(f"  {played.inputs:,} inputs in {seconds:.1f} s; it ends {endings[played.ending]}")
+        print(f"  digest {played.digest}")
+        if played.error:
+            print(f"  its core raised {played.error}")
+    return bool(played.error)
+
+
+def _is_recording(file: Path) -> bool:
+    """Whether a file, or a folder, holds a recording; ends the process where it is not readable."""
+    from simulations.reexecute import is_recording
+
+    try:
+        found = is_recording(file)
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", USAGE)
+    if file.is_dir() and not found:
+        fail(f"{file} holds no recording; a peer's are in MESH/peers/PEER/recording", USAGE)
+    return found
 
 
 class Printer:
@@ -87,7 +145,7 @@ class Printer:
     def __init__(self, as_json: bool, step: bool, full: bool) -> None:
         """Takes how. `step` waits for Enter after each."""
         self.shown = 0
-        self._as_json = as_json
+        self.as_json = as_json
         self._step = step
         live = sys.stdout.isatty()
         self._width = shutil.get_terminal_size().columns if live and not full else 0
@@ -100,7 +158,7 @@ class Printer:
             KeyboardInterrupt: whoever steps through has seen enough.
         """
         self.shown += 1
-        if self._as_json:
+        if self.as_json:
             at = round(entry.at_ns / 1e9, 9)
             line = {"at": at, "peer": entry.peer, "kind": entry.kind, "what": entry.what}
             print_json({**line, "text": words.text(entry)})
@@ -115,15 +173,9 @@ class Printer:
             raise KeyboardInterrupt
 
 
-def _check_filters(
-    plan: "Plan", peers: list[str], kinds: list[str], span: tuple[float, float | None]
-) -> None:
+def _check_filters(kinds: list[str], span: tuple[float, float | None]) -> None:
     from simulations.trace import KINDS
 
-    names = [f"peer-{index + 1}" for index in range(plan.scenario.peers)]
-    for name in peers:
-        if name not in names:
-            fail(f"no peer is called {name!r}: there are {names[0]} to {names[-1]}", USAGE)
     for name in kinds:
         if name not in KINDS:
             fail(f"no entry is of the kind {name!r}: there are {', '.join(KINDS)}", USAGE)
