@@ -8,6 +8,8 @@ MEMORY = 32
 """Samples after which the mean moves by 1/32 with each further one."""
 ROUND_TRIP_FIRST_US = 1_000.0
 ROUND_TRIP_MOST_US = 250_000.0
+HANDING_US = 200.0
+"""The most that handing a job to a worker process, and its end back, is taken to last."""
 
 
 class Pace:
@@ -63,7 +65,10 @@ class Pace:
         """
         if not self.samples:
             return 1
-        service_us = max(self.mean_us, self.interval_us, 1.0)
+        # What a slot is slower than its handler, up to what handing a job over takes. All
+        # beyond is the wait for a busy machine, this one perhaps, and smaller batches
+        # would make it busier.
+        service_us = max(self.mean_us, min(self.interval_us, self.mean_us + HANDING_US), 1.0)
         window = -int(-(target_us + self.round_trip_us) // service_us)
         if window <= 2 and service_us >= target_us:
             # Long enough to go one by one: one more ahead hides the round trip where it
