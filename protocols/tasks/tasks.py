@@ -82,7 +82,8 @@ class Tasks:
     def wake(self, now: Now) -> tuple[Effect, ...]:
         """Does all that is due."""
         self._catalogue.wake(now.monotonic_ns)
-        self._worker.wake(now)
+        for task in self._worker.wake(now):
+            self._custodian.cancel_children(task, "its parent ran out of time", now)
         self._custodian.wake(now)
         return self._end_step(now)
 

@@ -339,19 +339,22 @@ class Worker:
         if runs:
             self._outbox.perform(RunJobs(tuple(runs)))
 
-    def wake(self, now: Now) -> None:
-        """Stops what is overdue, beats, sends again."""
+    def wake(self, now: Now) -> list[str]:
+        """Stops what is overdue, beats, sends again; returns the tasks that were overdue."""
         mono = now.monotonic_ns
+        stopped: list[str] = []
         for hosted in self._hosted.values():
             if hosted.due <= mono:
                 overdue = [job for job in hosted.overdue(mono) if not job.is_stopped]
                 for job in overdue:
                     job.is_stopped = True
+                    stopped.append(job.key[0])
                 self._stop(overdue, "timeout")
         if self._beat_at <= mono:
             self._beat(mono)
         self._delivery.wake(mono)
         self._observing.wake(mono)
+        return stopped
 
     def _beat(self, now: int) -> None:
         for custodian, jobs in self._jobs.items():

@@ -12,7 +12,7 @@ AT_ONCE_NS = 20 * MILLISECOND_NS
 
 
 class ChildrenFollow:
-    """No child goes on to a result after its parent was cancelled at the same peer."""
+    """No child goes on to a result after its parent was cancelled, or overdue, at the same peer."""
 
     hears = (TasksAccepted, TasksSettled, JobFinished, PeerStarted)
 
@@ -29,7 +29,7 @@ class ChildrenFollow:
                 for task, spec in pairs:
                     if spec.parent:
                         self._open.setdefault((peer.peer, spec.parent), {})[task] = None
-            case JobFinished() if event.status == "cancelled":
+            case JobFinished() if event.status in ("cancelled", "timeout"):
                 for child in self._open.pop((peer.peer, event.task), ()):
                     self._unwanted[peer.peer, child] = world.now
             case PeerStarted():

@@ -194,6 +194,25 @@ def test_children_are_cancelled_with_their_parent_wherever_they_run() -> None:
         assert {settled.state for settled in peer.settled.values()} <= {"cancelled"}
 
 
+def test_children_are_cancelled_with_an_attempt_that_ran_out_of_time() -> None:
+    made = Town("a", "b", "c")
+    made.start("a")
+    nested = Nested(made, depth=2)
+    nested.leaf_hangs = True
+    made.start("b", (skill(retries=0), 1), run=nested)
+    made.start("c", (skill(retries=0), 2), run=nested)
+    made.run(10 * MILLISECOND_NS)
+    (task,) = made["a"].submit(spec(timeout_ms=100, retries=0))
+    made.run_until(lambda: sum(len(p.running) for p in made.up()) == 3, SECOND_NS)
+    made.run_until(lambda: task in made["a"].settled, 10 * SECOND_NS)
+    assert made["a"].view(task).history[-1].status == "timeout"
+    made.run(SECOND_NS)
+    for peer in (made["b"], made["c"]):
+        assert not peer.running
+        assert peer.tasks.undecided == 0
+        assert {settled.state for settled in peer.settled.values()} <= {"cancelled"}
+
+
 def test_a_task_of_another_custodian_is_cancelled_by_asking_all() -> None:
     made = Town("a", "b", "c")
     for name in "abc":
