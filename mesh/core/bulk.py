@@ -44,10 +44,15 @@ class Credit(Message, frozen=True, array_like=True, tag="core.credit"):
 
 
 class Outgoing:
-    """The sending side, for one peer."""
+    """The sending side, for one peer.
+
+    Attributes:
+        session: the number of the present run of positions.
+        stalls_at: when credit will have been awaited too long, or None.
+    """
 
     def __init__(self, session: int) -> None:
-        self._session = session
+        self.session = session
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._offset = 0
@@ -71,7 +76,7 @@ class Outgoing:
             message = self._waiting[0]
             piece = message[self._offset : self._offset + CHUNK_BYTES]
             left = len(message) - self._offset - len(piece)
-            made.append(Chunk(self._session, self._sent, self._offset, left, piece))
+            made.append(Chunk(self.session, self._sent, self._offset, left, piece))
             self._sent += len(piece)
             self._offset += len(piece)
             if left == 0:
@@ -84,7 +89,7 @@ class Outgoing:
 
     def credit(self, credit: Credit, now: Instant) -> None:
         """Takes the receiver's word; a wrong session or an impossible position is ignored."""
-        if credit.session != self._session or not self._credited < credit.position <= self._sent:
+        if credit.session != self.session or not self._credited < credit.position <= self._sent:
             return
         self._credited = credit.position
         self._stalls = 0
@@ -92,7 +97,7 @@ class Outgoing:
 
     def restart(self) -> None:
         """Begins a new session; the message under way starts again from its first byte."""
-        self._session += 1
+        self.session += 1
         self._offset = self._sent = self._credited = 0
         self.stalls_at = None
 

@@ -6,7 +6,7 @@ from mesh.core.bulk import Chunk, Credit, Incoming, Outgoing
 from protocols.machine import Instant
 
 PEERS_LIMIT = 4096
-"""Peers whose long messages are received; further ones are dropped."""
+"""Peers that long messages are received from, and sent to; those of further ones are dropped."""
 SESSIONS_PER_BOOT_BITS = 24
 
 
@@ -24,6 +24,8 @@ class BulkTraffic:
         """Queues a long message; where too much waits already it is dropped."""
         outgoing = self._outgoing.get(to)
         if outgoing is None:
+            if len(self._outgoing) >= PEERS_LIMIT:
+                return
             outgoing = self._outgoing[to] = Outgoing(self._first_session)
         outgoing.offer(message)
         self._due[to] = None
@@ -72,12 +74,18 @@ class BulkTraffic:
     def forget(self, peer: bytes) -> None:
         """A member is gone, and what waited for it with it.
 
-        The sending side keeps its session number, which must not begin again.
+        Sessions to one peer must not begin again at a number that was used, so whoever
+        comes next begins above those of all that were forgotten.
         """
         self._incoming.pop(peer, None)
-        outgoing = self._outgoing.get(peer)
+        outgoing = self._outgoing.pop(peer, None)
         if outgoing is not None:
-            outgoing.clear()
+            self._first_session = max(self._first_session, outgoing.session + 1)
+
+    @property
+    def peers(self) -> int:
+        """How many peers something is kept for."""
+        return len(self._outgoing.keys() | self._incoming.keys())
 
     def wake(self, now: Instant) -> None:
         """Begins a new session where credit has stalled."""

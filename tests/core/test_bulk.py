@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.core import bulk_traffic
 from mesh.core.bulk import (
     CHUNK_BYTES,
     OUTGOING_LIMIT,
@@ -16,6 +17,7 @@ from mesh.core.bulk import (
     Incoming,
     Outgoing,
 )
+from mesh.core.bulk_traffic import BulkTraffic
 from protocols.wire import BULK_LIMIT
 
 
@@ -130,3 +132,31 @@ def test_a_liar_that_sends_tiny_chunks_costs_no_more_memory_than_bytes(piece: by
     finally:
         tracemalloc.stop()
     assert held < 2 * count * len(piece) + 10_000
+
+
+def sent_to(traffic: BulkTraffic, peer: bytes, message: bytes) -> list[Chunk]:
+    """The chunks that leave for a peer at once."""
+    traffic.offer(peer, message)
+    return [chunk for to, chunks in traffic.take(0) for chunk in chunks if to == peer]
+
+
+def test_a_peer_that_is_gone_leaves_nothing_behind_and_is_understood_when_it_is_back() -> None:
+    traffic, theirs = BulkTraffic(boot=1), Incoming()
+    for _ in range(3):
+        for number in range(100):
+            traffic.offer(number.to_bytes(2, "big"), bytes(100_000))
+        (chunk, *_), message = sent_to(traffic, b"anna", b"x" * 1000), b"x" * 1000
+        assert theirs.take(chunk)[0] == message
+        traffic.restart(b"anna")
+        for number in range(100):
+            traffic.forget(number.to_bytes(2, "big"))
+        traffic.forget(b"anna")
+        assert traffic.peers == 0
+
+
+def test_peers_that_long_messages_are_sent_to_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bulk_traffic, "PEERS_LIMIT", 2)
+    traffic = BulkTraffic(boot=1)
+    assert [len(sent_to(traffic, peer, b"x")) for peer in (b"a", b"b", b"c", b"a")] == [1, 1, 0, 1]
