@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from mesh.core.recording import (
     FIRST_LINK,
     KINDS,
     MAGIC,
+    Asked,
     Chain,
     Drew,
     Entry,
@@ -45,6 +47,7 @@ from protocols.identity import Ed25519Keyring, text_id
 from protocols.machine import Now
 
 SEGMENT_NAME = re.compile(r"([0-9]{6,})-([0-9]{6,})\.rec")
+RECURSION_FACTOR = 4
 _VERIFIES_ONLY = bytes(32)
 """The seed of a keyring that only verifies."""
 
@@ -217,15 +220,7 @@ class _Replay:
     def run(self, paths: list[Path]) -> Reexecuted:
         for path in paths:
             try:
-                data = memoryview(path.read_bytes())
-                for block in read_blocks(data):
-                    match block:
-                        case Opening():
-                            self._open(block, path)
-                        case Image():
-                            self._image(block)
-                        case Steps():
-                            self._steps(block)
+                self._segment(path)
             except OSError as error:
                 raise NotReplayable(f"cannot read {path}: {error.strerror}") from None
             except (RecordingDamaged, NotAnImage) as error:
@@ -265,6 +260,17 @@ class _Replay:
         )
 
     # Blocks.
+
+    def _segment(self, path: Path) -> None:
+        blocks = read_blocks(memoryview(path.read_bytes()))
+        while (block := _read_back(lambda: next(blocks, None))) is not None:
+            match block:
+                case Opening():
+                    self._open(block, path)
+                case Image():
+                    self._image(block)
+                case Steps():
+                    self._steps(block)
 
     def _open(self, opening: Opening, path: Path) -> None:
         if self._opening is None:
@@ -312,7 +318,7 @@ class _Replay:
             match entry:
                 case Submitted():
                     self._now = now = Now(entry.monotonic_ns, entry.wall_ns)
-                    told = msgspec.msgpack.decode(entry.command, type=_kind(entry))
+                    told = _command(entry)
                     core.submit(told, now)
                 case Received():
                     self._now = now = Now(entry.monotonic_ns, entry.wall_ns)
@@ -327,9 +333,12 @@ class _Replay:
                 case Took():
                     self._took(core)
                     return
+                case Asked():
+                    core.deadline()
+                    return
         except Refused as refusal:
             refused = str(refusal)
-        except Diverged:
+        except (Diverged, RecordingDamaged):
             raise
         except Exception as error:  # noqa: BLE001  # as in the recorded core, or `_steps` says not
             self._raised = error
@@ -354,11 +363,30 @@ class _Replay:
             self._watch(Moment(self._number, self._now, told, refused, sent), core)
 
 
-def _kind(entry: Submitted) -> type[msgspec.Struct]:
+T = TypeVar("T")
+
+
+def _read_back(read: Callable[[], T]) -> T:
+    """Reads what may nest a few levels deeper here than where it was taken in.
+
+    Not for steps: there, how deep a message may nest is part of what is replayed.
+    """
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(before * RECURSION_FACTOR)
+    try:
+        return read()
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def _command(entry: Submitted) -> msgspec.Struct:
     kind = KINDS.get(entry.kind)
     if kind is None:
         raise RecordingDamaged(f"it holds a command of an unknown kind, {entry.kind}")
-    return kind
+    try:
+        return _read_back(lambda: msgspec.msgpack.decode(entry.command, type=kind))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RecordingDamaged(f"a {entry.kind} does not decode: {error}") from None
 
 
 def _with_answers(entries: tuple[Entry, ...]) -> Iterator[tuple[Entry, deque[Signed | Drew]]]:

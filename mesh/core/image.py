@@ -199,9 +199,8 @@ def _parts(root: object) -> Iterator[bytes]:
                 continue
             met[id(found)] = len(met)
             kept.append(found)  # else another object might get its id
-        yield f"{type(found).__qualname__}\n".encode()
-        parts = _within(found)
-        yield b"%d\n" % len(parts)
+        name, parts = _within(found)
+        yield f"{name} {len(parts)}\n".encode()
         todo.extend(reversed(parts))
 
 
@@ -215,20 +214,22 @@ def _is_value(found: object) -> bool:
 _ATOMS = (type(None), bool, int, float, str, bytes, type, types.FunctionType)
 
 
-def _within(found: object) -> list[Any]:
-    """What an object holds, in an order that is always the same."""
+def _within(found: object) -> tuple[str, list[Any]]:
+    """What an object is, and what it holds in an order that is always the same."""
+    name = type(found).__qualname__
     match found:
         case tuple() | list():
-            return list(found)
+            return name, list(found)
         case set() | frozenset():
-            return sorted(found, key=repr)
+            return name, sorted(found, key=repr)
         case dict() if type(found) is dict:
-            return [part for item in found.items() for part in item]
+            return name, [part for item in found.items() for part in item]
         case msgspec.Struct():
-            return [getattr(found, name) for name in found.__struct_fields__]
+            return name, [getattr(found, field) for field in found.__struct_fields__]
         case types.MethodType():
-            return [found.__self__, found.__name__]
+            return name, [found.__self__, found.__name__]
+    # The class is among the arguments, if it is not a stand-in's.
     reduced = found.__reduce_ex__(4)
     assert isinstance(reduced, tuple), "an object without a reduction is a global"
-    _, arguments, *rest = reduced
-    return [arguments, *(list(part) if isinstance(part, Iterator) else part for part in rest)]
+    _, *parts = reduced
+    return "object", [list(part) if isinstance(part, Iterator) else part for part in parts]

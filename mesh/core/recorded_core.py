@@ -38,7 +38,7 @@ IMAGE_SHARE = 4
 """A core whose image is more than this part of the recording's limit is not recorded."""
 RESUME_NS = 60 * SECOND_NS
 """A recording that stopped is begun anew after so long."""
-_SUBMITTED, _RECEIVED, _WOKEN, _RECORDED, _TOOK, _SIGNED, _DREW = range(7)
+_SUBMITTED, _RECEIVED, _WOKEN, _RECORDED, _TOOK, _SIGNED, _DREW, _ASKED = range(8)
 """The tags of `recording.Entry`."""
 
 
@@ -147,6 +147,7 @@ class RecordedCore:
         self._chain = Chain(FIRST_LINK)
         self._records: tuple[StepRecord, ...] = ()
         self._now = Now(opening.monotonic_ns, opening.wall_ns)
+        self._is_unasked = True
         self._closed_at = opening.monotonic_ns
         self._segment_bytes = 0
         self._segment_limit = 0
@@ -157,7 +158,7 @@ class RecordedCore:
 
     def submit(self, command: msgspec.Struct, now: Now) -> None:
         """Takes a local command; may raise Refused."""
-        self._now = now
+        self._now, self._is_unasked = now, True
         entries = self._tape.entries
         if entries is not None:
             entries.append((_SUBMITTED, now[0], now[1], type(command).__name__, command))
@@ -165,7 +166,7 @@ class RecordedCore:
 
     def receive(self, link: bytes, frame: bytes, now: Now) -> None:
         """Takes a frame."""
-        self._now = now
+        self._now, self._is_unasked = now, True
         tape = self._tape
         if tape.entries is not None:
             tape.entries.append((_RECEIVED, now[0], now[1], link, frame))
@@ -174,7 +175,7 @@ class RecordedCore:
 
     def wake(self, now: Now) -> None:
         """Does what is due."""
-        self._now = now
+        self._now, self._is_unasked = now, True
         entries = self._tape.entries
         if entries is not None:
             entries.append((_WOKEN, now[0], now[1]))
@@ -182,6 +183,9 @@ class RecordedCore:
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
+        if self._is_unasked and self._tape.entries is not None:
+            self._is_unasked = False
+            self._tape.entries.append((_ASKED,))
         return self._core.deadline()
 
     def take_records(self) -> tuple[StepRecord, ...]:

@@ -85,7 +85,11 @@ class Drew(msgspec.Struct, frozen=True, array_like=True, tag=6):
     data: bytes
 
 
-Entry = Submitted | Received | Woken | Recorded | Took | Signed | Drew
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The core was asked for its deadline, and dropped what it found outdated on the way."""
+
+
+Entry = Submitted | Received | Woken | Recorded | Took | Signed | Drew | Asked
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True, tag="opening"):

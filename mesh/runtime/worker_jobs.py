@@ -58,7 +58,7 @@ def outcome_of(job: RunningJob, end: JobEnd) -> Outcome:
         task,
         attempt,
         status,
-        value if status == "ok" else msgspec.Raw(b""),
+        value if status == "ok" else NIL,
         min(max(0, end.elapsed_us), ELAPSED_LIMIT_US),
         kind[:KIND_LIMIT],
         message[:TEXT_LIMIT],

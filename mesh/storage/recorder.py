@@ -66,9 +66,14 @@ class Recorder:
 
     # Called by the peer. Nothing here waits.
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was given is written, or dropped after a failure."""
+        return self._given == self._written
+
     def begin(self, name: str, payloads: tuple[bytes, bytes], most: int) -> None:
         """Begins a segment with these blocks; it will take about `most` bytes."""
-        if self._given == self._written:
+        if self.is_idle:
             self.failure = ""
         self._put(_Segment(name, payloads, most))
 
