@@ -8,6 +8,7 @@ calls in both. While a handler awaits children its slot is free for others.
 import copy
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -208,8 +209,6 @@ class Context:
         Raises:
             Exception: the first error in order, unless `allow_partial`.
         """
-        import anyio  # only where children are awaited
-
         values: list[Any] = [None] * len(awaitables)
         missing: list[Missing] = []
 
@@ -219,9 +218,7 @@ class Context:
             except Exception as error:  # noqa: BLE001  # reported to the caller below, never lost
                 missing.append(Missing(index, error))
 
-        async with anyio.create_task_group() as group:
-            for index, awaitable in enumerate(awaitables):
-                group.start_soon(run, index, awaitable)
+        await self._run_all([partial(run, i, each) for i, each in enumerate(awaitables)])
         missing.sort(key=lambda gap: gap.index)
         if missing and not allow_partial:
             raise missing[0].error
@@ -264,6 +261,14 @@ class Context:
         self._port.run_on_loop(self._job.job, lambda: self.sleep(seconds))
 
     # Inside.
+
+    async def _run_all(self, functions: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+        """Runs branches of the handler side by side, until all have ended."""
+        import anyio  # only where children are awaited
+
+        async with anyio.create_task_group() as group:
+            for function in functions:
+                group.start_soon(function)
 
     async def _submit(self, skill: SkillLike, inputs: list[Mapping[str, Any]]) -> list["Child"]:
         name, version = skill_named(skill)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from mesh.client.core import ClientCore, Entry, Question
 from mesh.client.mapping import WINDOW, MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
-from mesh.client.transport import Addresses, Transport
+from mesh.client.transport import Addresses, Carrier, Transport
 from mesh.local.codec import encode_value
 from mesh.local.discovery import find_folder, sockets
 from mesh.local.errors import Refused
@@ -85,7 +85,7 @@ class Client:
         address: PathLike | Sequence[PathLike] | None = None,
     ) -> None:
         self._core = ClientCore(os.urandom(8).hex())
-        self._transport = Transport(self._core, addresses_of(dir, address))
+        self._transport: Carrier = Transport(self._core, addresses_of(dir, address))
         self._options = Options()
         self._transport.connect()
 

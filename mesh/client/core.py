@@ -123,6 +123,11 @@ class ClientCore:
         self.rejection: Refused | None = None
         """Why the peer refused the connection itself, or None."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task has not ended, or a question has no answer."""
+        return bool(self._live or self._asked)
+
     # What is wanted.
 
     def order(self, skill: str, version: str, options: Options, *, collect: bool) -> Order:

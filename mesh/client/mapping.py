@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
 from mesh.client.outcome import Outcome, outcome_of, value_of
-from mesh.client.transport import Transport
+from mesh.client.transport import Carrier
 from mesh.local.values import encode_inputs
 
 WINDOW = 4096
@@ -22,7 +22,7 @@ class MapRun:
     def __init__(
         self,
         core: ClientCore,
-        transport: Transport,
+        transport: Carrier,
         order: Order,
         inputs: Iterable[Mapping[str, Any]],
         window: int,

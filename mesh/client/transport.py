@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from mesh.client.core import ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
@@ -32,6 +32,29 @@ Addresses = Callable[[], Sequence[str]]
 """The sockets of the mesh's peers, in the order of their names, as they are now."""
 
 
+class Carrier(Protocol):
+    """What a client needs of a transport."""
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the home peer said of itself."""
+
+    def connect(self) -> None:
+        """Connects to the first live peer."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+    def do(self, act: Callable[[], object]) -> None:
+        """Lets `act` change the core, and sends what follows from it."""
+
+    def note(self, act: Callable[[], object]) -> None:
+        """Lets `act` change the core where nothing is to be sent."""
+
+    def wait(self, done: Callable[[], object], timeout: float | None = None) -> bool:
+        """Waits until `done()`; False where the timeout came first."""
+
+
 class Transport:
     """Keeps a core connected to some live peer."""
 
@@ -49,7 +72,12 @@ class Transport:
         self._closed = False
         self.home = ""
         """The socket of the peer that this client is connected to."""
-        self.welcome: Welcome | None = None
+        self._welcome: Welcome | None = None
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the home peer said of itself."""
+        return self._welcome
 
     def connect(self) -> None:
         """Connects to the first live peer.
@@ -235,7 +263,7 @@ class Transport:
             raise
         self._sock, self._unpacker, self.home = sock, unpacker, address
         self._heard, self._pinged = time.monotonic(), 0.0
-        self.welcome = next((m for m in messages if isinstance(m, Welcome)), None)
+        self._welcome = next((m for m in messages if isinstance(m, Welcome)), None)
         self._core.connected()
         self._send()
 
