@@ -7,10 +7,11 @@ import trio.testing
 
 from mesh.core.outward import Accuse, Outward
 from mesh.runtime.clock import SystemClock
-from mesh.runtime.driver import Driver, JournalFailed
+from mesh.runtime.driver import CATCH_UP_S, LATE_NS, Driver, JournalFailed
 from protocols.errors import Refused
 from protocols.machine import MILLISECOND_NS, Now
-from tests.runtime.transport_rig import MemoryJournal, NotingCore, Say
+from protocols.wire import encode_frame
+from tests.runtime.transport_rig import MemoryJournal, NotingCore, Say, pack
 
 PEER = bytes(32)
 
@@ -155,6 +156,22 @@ async def test_a_deadline_that_moves_forward_is_noticed(rig: Rig, nursery: trio.
     rig.driver.receive(PEER, b"")
     rig.driver.flush()
     await rig.core.until(lambda: bool(rig.core.wakes))
+
+
+async def test_after_a_pause_what_came_in_meanwhile_is_heard_before_timers_go_off(
+    rig: Rig, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    frame = encode_frame(1, 1, (pack("I am here"),))
+
+    async def sockets_hand_over() -> None:
+        await trio.sleep(CATCH_UP_S / 2)
+        rig.driver.receive(PEER, frame)
+
+    rig.core.due = SystemClock().now().monotonic_ns - 2 * LATE_NS
+    nursery.start_soon(sockets_hand_over)
+    nursery.start_soon(rig.driver.run)
+    await rig.core.until(lambda: bool(rig.core.wakes))
+    assert rig.core.heard == [(PEER, pack("I am here"))]
 
 
 async def test_accusations_reach_every_host(rig: Rig) -> None:
