@@ -49,10 +49,10 @@ class JobFinished(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A core sent messages to a peer."""
+    """A core sent a message, of a kind that a checker wants to hear, to a peer."""
 
     to: bytes
-    messages: tuple[bytes, ...]
+    message: msgspec.Struct
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -5,13 +5,14 @@ Its identity, disk and clocks survive a crash; its core, links and agents do not
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mesh.core.commands import Announce, LinkClosed, LinkOpened
 from mesh.core.framing import FrameWriter
-from mesh.core.outward import Accuse, Execute, Notify, Transmit
+from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
 from mesh.core.peer import PeerCore
 from mesh.core.records import StepRecord
 from mesh.core.schemas import compile_schema
@@ -25,8 +26,8 @@ from simulations.adversary import Adversary
 from simulations.agents import Executor, HostedSkill
 from simulations.clock import SKEW_MOST_NS, Clocks
 from simulations.disk import Disk
-from simulations.observations import DiskForgot, PeerStarted, PeerStopped, Sent
-from simulations.trace import FrameArrived, RecordsWritten
+from simulations.observations import DiskForgot, PeerStarted, PeerStopped
+from simulations.trace import FrameArrived, RecordsWritten, kind_of
 
 if TYPE_CHECKING:
     from simulations.world import World
@@ -226,6 +227,11 @@ class SimulatedPeer:
             self._world.at(until, lambda: self._wake(core, until))
             return
         self._wake_at = None
+        deadline = core.deadline()
+        if deadline is None or self.clocks.when(deadline) > self._world.now:
+            # What was due is not any more; a real driver would not have woken the core.
+            self._settle(core)
+            return
         self.steps += 1
         if self._world.tracer is not None:
             self._world.note(self.name, "wake")
@@ -234,17 +240,19 @@ class SimulatedPeer:
 
     def _settle(self, core: PeerCore) -> None:
         world = self._world
-        self._release(core)
-        if self.core is not core:
-            return
+        released = core.take_outward()
+        if released:
+            self._release(core, released)
+            if self.core is not core:
+                return
         if not self._group:
             self._commit(core)
-        due = core.deadline()
-        if due is not None:
-            due = max(self.clocks.when(due), world.now)
+        deadline = core.deadline()
+        if deadline is not None:
+            due = max(self.clocks.when(deadline), world.now)
             if self._wake_at is None or due < self._wake_at:
                 self._wake_at = due
-                world.at(due, lambda: self._wake(core, due))
+                world.at(due, partial(self._wake, core, due))
 
     def _commit(self, core: PeerCore) -> None:
         group = core.take_records()
@@ -292,9 +300,12 @@ class SimulatedPeer:
             world.after(WATCHDOG_NS, give_up)
         return stuck
 
-    def _release(self, core: PeerCore) -> None:
+    def _release(self, core: PeerCore, released: list[Outward]) -> None:
         world = self._world
-        for outward in core.take_outward():
+        is_whole = self.fuse is None
+        if is_whole:
+            world.trace(self, released)
+        for outward in released:
             if self.fuse is not None:
                 if self.fuse <= 0:
                     world.coverage["crash between effects"] += 1
@@ -303,18 +314,21 @@ class SimulatedPeer:
                     self.fuse -= 1
             if self.core is not core:
                 return
-            world.trace(self, outward)
+            if not is_whole:
+                world.trace(self, (outward,))
+            if world.tracer is not None:
+                world.note(self.name, kind_of(outward), outward)
             match outward:
-                case Transmit(to, messages):
-                    world.observe(self, Sent(to, messages))
-                    self.transmit(core, to, messages)
-                case Notify(event):
-                    world.observe(self, event)
+                case Transmit():
+                    world.overhear(self, outward.to, outward.messages)
+                    self.transmit(core, outward.to, outward.messages)
+                case Notify():
+                    world.observe(self, outward.event)
                     if self.workers is not None:
-                        self.workers.hear(event)
-                case Execute(job):
+                        self.workers.hear(outward.event)
+                case Execute():
                     if self.workers is not None:
-                        self.workers.execute(job)
+                        self.workers.execute(outward.job)
                 case Accuse():
                     world.observe(self, outward)
 

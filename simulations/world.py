@@ -9,7 +9,8 @@ import hashlib
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -29,14 +30,15 @@ from protocols.errors import Refused
 from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Instant
 from protocols.tasks.commands import SubmitTasks, TaskSpec
+from protocols.wire import Message, tag_of
 from simulations.adversary import Adversary
 from simulations.agents import MakeExecutor, Workers
 from simulations.clock import EPOCH_WALL_NS, SKEW_MOST_NS
 from simulations.keyrings import MakeKeyring, simulated_keyrings
 from simulations.network import Network, NetworkConditions
-from simulations.observations import OF_THE_WORLD, Asked, RequestRefused
+from simulations.observations import OF_THE_WORLD, Asked, RequestRefused, Sent
 from simulations.peer import SimulatedPeer
-from simulations.trace import FrameStrayed, Kind, TraceEntry, Tracer, kind_of
+from simulations.trace import FrameStrayed, Kind, TraceEntry, Tracer
 
 EVENTS_LIMIT = 200_000
 """Events in one stretch of a run: several times what any scenario needs."""
@@ -48,7 +50,7 @@ class Checker(Protocol):
 
     @property
     def hears(self) -> tuple[type[msgspec.Struct], ...]:
-        """The events that it wants to see."""
+        """The events that it wants to see. A kind of message comes as a `Sent`."""
 
     def event(self, world: "World", peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """A core told the outside something, or the world did (`observations.py`)."""
@@ -92,9 +94,13 @@ class World:
         self.tracer: Tracer | None = None
         """Told of every input, effect and fault, where somebody listens (`trace.py`)."""
         self._listeners: dict[type[msgspec.Struct], list[Checker]] = {}
+        self._overheard: dict[bytes, type[Message]] = {}
+        """The kinds of messages that checkers want to hear, by the bytes that name them."""
         for checker in checkers:
             for kind in checker.hears:
                 self._listeners.setdefault(kind, []).append(checker)
+                if issubclass(kind, Message):
+                    self._overheard[tag_of(kind).encode()] = kind
         self.settings = settings or CoreSettings()
         self.requests: dict[int, tuple[TaskSpec, ...]] = {}
         """What was submitted under each request number, by clients and by handlers."""
@@ -138,7 +144,9 @@ class World:
     def at(self, instant: Instant, action: Callable[[], None]) -> None:
         """Does something at an instant, after all that was asked for the same one before."""
         self._order += 1
-        heapq.heappush(self._heap, (max(instant, self.now), self._order, action))
+        now = self.now
+        entry = (instant if instant > now else now, self._order, action)
+        heapq.heappush(self._heap, entry)
 
     def after(self, duration_ns: int, action: Callable[[], None]) -> None:
         """Does something after a while."""
@@ -189,20 +197,32 @@ class World:
         """Tells the checkers."""
         if self.tracer is not None and isinstance(event, OF_THE_WORLD):
             self.note(peer.name, "world", event)
-        for checker in self._listeners.get(type(event), ()):
-            checker.event(self, peer, event)
+        listeners = self._listeners.get(type(event))
+        if listeners is not None:
+            for checker in listeners:
+                checker.event(self, peer, event)
+
+    def overhear(self, peer: SimulatedPeer, to: bytes, messages: tuple[bytes, ...]) -> None:
+        """Tells the checkers of the messages to another peer whose kind they want to hear."""
+        for data in messages:
+            # An array's header, a short string's header, and the tag: see `protocols/wire.py`.
+            kind = self._overheard.get(data[2 : 2 + (data[1] & 0x1F)])
+            if kind is not None:
+                sent = Sent(to, msgspec.msgpack.decode(data, type=kind))
+                for checker in self._listeners[kind]:
+                    checker.event(self, peer, sent)
 
     def note(self, peer: str, kind: Kind, detail: msgspec.Struct | None = None) -> None:
         """Tells the tracer, where there is one. `peer` is a name, or "" for the whole mesh."""
         if self.tracer is not None:
             self.tracer(TraceEntry(self.now, peer, kind, detail))
 
-    def trace(self, peer: SimulatedPeer, outward: Outward) -> None:
-        """Takes an effect into the digest of the run."""
-        self._digest.update(self.now.to_bytes(8, "big") + peer.name.encode())
-        self._digest.update(msgspec.msgpack.encode(outward))
-        if self.tracer is not None:
-            self.note(peer.name, kind_of(outward), outward)
+    def trace(self, peer: SimulatedPeer, effects: Sequence[Outward]) -> None:
+        """Takes effects that leave a core together into the digest of the run, and only there.
+
+        The digest is a chain: at any time it is a function of every effect so far.
+        """
+        self._digest.update(msgspec.msgpack.encode((self.now, peer.name, effects)))
 
     def ask(
         self, peer: SimulatedPeer, specs: tuple[TaskSpec, ...], then: Callable[[int], None]
@@ -227,7 +247,7 @@ class World:
             if self.tracer is not None:
                 self.note(sender.name, "network", FrameStrayed(target.peer, frame, fate))
         for instant in instants:
-            self.at(instant, lambda: target.receive(sender.peer, frame))
+            self.at(instant, partial(target.receive, sender.peer, frame))
 
     def _notice(self, frame: bytes, fate: str) -> None:
         self.coverage[f"frames {fate}"] += 1

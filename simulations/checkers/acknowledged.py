@@ -9,10 +9,7 @@ from simulations.observations import DiskForgot, Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
-RESULTS, ACK = (msgspec.msgpack.encode(tag) for tag in ("tasks.results", "tasks.results-ack"))
 AT_ONCE_NS = 10 * MILLISECOND_NS
-_results = msgspec.msgpack.Decoder(Results)
-_ack = msgspec.msgpack.Decoder(ResultsAck)
 
 
 class AcknowledgedResultsCount:
@@ -21,7 +18,7 @@ class AcknowledgedResultsCount:
     The schemas of modelled skills allow anything, so every result is valid.
     """
 
-    hears = (Sent, AttemptsStarted, TasksSettled, DiskForgot)
+    hears = (Results, ResultsAck, AttemptsStarted, TasksSettled, DiskForgot)
 
     def __init__(self) -> None:
         self._batches: dict[tuple[bytes, bytes, int], tuple[str, ...]] = {}
@@ -33,12 +30,10 @@ class AcknowledgedResultsCount:
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Follows results, acknowledgements and new attempts."""
         match event:
-            case Sent():
-                for message in event.messages:
-                    if RESULTS in message[:20]:
-                        self._sent(peer, event.to, message)
-                    elif ACK in message[:24]:
-                        self._acked(world, peer, event.to, message)
+            case Sent(to, Results() as results):
+                self._sent(peer, to, results)
+            case Sent(to, ResultsAck() as ack):
+                self._acked(world, peer, to, ack)
             case TasksSettled():
                 for settled in event.settled:
                     self._ended(world, peer, settled.task)
@@ -64,14 +59,13 @@ class AcknowledgedResultsCount:
             if key[0] == peer.peer and at >= since:
                 self._forgotten[key] = None
 
-    def _sent(self, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
+    def _sent(self, peer: SimulatedPeer, to: bytes, results: Results) -> None:
         if peer.liar is None:
-            results = _results.decode(message)
             done = tuple(each.task for each in results.outcomes if each.status == "ok")
             self._batches[peer.peer, to, results.batch] = done
 
-    def _acked(self, world: World, peer: SimulatedPeer, to: bytes, message: bytes) -> None:
-        for batch in _ack.decode(message).batches:
+    def _acked(self, world: World, peer: SimulatedPeer, to: bytes, ack: ResultsAck) -> None:
+        for batch in ack.batches:
             for task in self._batches.pop((to, peer.peer, batch), ()):
                 if (peer.peer, task) not in self._forgotten:
                     noted = (peer.starts, world.now)

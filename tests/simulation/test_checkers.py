@@ -151,11 +151,12 @@ def test_a_slot_with_two_winners_is_caught() -> None:
 def test_work_after_its_result_was_acknowledged_is_caught() -> None:
     stage = Stage(AcknowledgedResultsCount)
     outcome = Outcome("t", 1, "ok", msgspec.Raw(encode(RIGHT)), 1)
-    sent = Sent(stage.one.peer, (encode(Results(5, (outcome,))),))
+    sent = Sent(stage.one.peer, Results(5, (outcome,)))
     stage.checker.event(stage.world, stage.two, sent)
     again = AttemptsStarted(stage.two.peer, "", "work", (JobKey("t", 2),))
     stage.tell(again)
-    stage.tell(Sent(stage.two.peer, (encode(ResultsAck((5,))),)))
+    acknowledged = Sent(stage.two.peer, ResultsAck((5,)))
+    stage.checker.event(stage.world, stage.one, acknowledged)
     stage.tell(again)
     stage.world.run(SECOND_NS)
     with pytest.raises(Violation, match="acknowledged-counts"):
