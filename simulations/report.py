@@ -32,6 +32,7 @@ from simulations.story import BIN_S, PROTOCOLS, Attempt, Span, Story, TaskStory
 OBSERVERS_APART_MOST = 12
 """Up to so many peers each observer has a line of its own; beyond, lines show shares."""
 ATTEMPT_ROWS_MOST = 10
+FAULT_ROWS_MOST = 6
 ATTEMPTS_SHOWN_MOST = 6_000
 ROWS_SHOWN_MOST = 60
 STATUSES = ("ok", "failed", "timeout", "crashed", "cancelled", "lost", "running")
@@ -91,7 +92,7 @@ def _heading(facts: Facts, story: Story, axis: Axis) -> str:
     sent = sum(sum(bins.values()) for bins in story.bytes.values())
     tiles = [
         ("virtual time", f"{facts.virtual_seconds:g} s", f"{facts.events:,} events"),
-        ("peers", str(len(story.peers)), f"{len(story.faults)} faults struck"),
+        ("peers", str(len(story.peers)), _peers_told(story)),
         ("tasks", f"{len(story.tasks):,}", told),
         ("attempts", f"{len(story.attempts):,}", _share_told(story)),
         ("sent", _size(sent), f"{_count(story):,} messages"),
@@ -118,6 +119,11 @@ def _heading(facts: Facts, story: Story, axis: Axis) -> str:
     )
 
 
+def _peers_told(story: Story) -> str:
+    liars = ", ".join(f"{peer}: {name}" for peer, name in sorted(story.liars.items()))
+    return f"{len(story.faults)} faults struck" + (f"; liars {liars}" if liars else "")
+
+
 def _share_told(story: Story) -> str:
     statuses = Counter(attempt.status for attempt in story.attempts)
     return ", ".join(f"{count} {status}" for status, count in statuses.most_common())
@@ -138,18 +144,19 @@ def _faults(axis: Axis, story: Story) -> str:
     kinds = list(dict.fromkeys(struck.kind for struck in story.faults))
     if not kinds:
         return "<p>No fault struck.</p>"
-    row, top = 16.0, 6.0
-    bottom = top + row * len(kinds)
-    parts = [axis.draw(top, bottom)]
-    for index, kind in enumerate(kinds):
-        y = top + row * index
-        parts.append(text(LEFT - 8, y + 12, kind.lower(), "label", "end"))
-        for struck in story.faults:
-            if struck.kind == kind:
-                x = axis.x(struck.at)
-                width = max(axis.x(struck.at + struck.lasts) - x, 3)
-                title = f"{struck.at:.3f} s {struck.peer}: {struck.text}"
-                parts.append(rect(x, y + 3, width, row - 6, "fault", title))
+    y, parts = 6.0, []
+    for kind in kinds:
+        own = [struck for struck in story.faults if struck.kind == kind]
+        rows = packed(((each.at, each.at + each.lasts) for each in own), FAULT_ROWS_MOST)
+        parts.append(text(LEFT - 8, y + 10, kind, "label", "end"))
+        for row, struck in zip(rows, own, strict=True):
+            x = axis.x(struck.at)
+            width = max(axis.x(struck.at + struck.lasts) - x, 3)
+            title = f"{struck.at:.3f} s {struck.peer}: {struck.text}"
+            parts.append(rect(x, y + row * 9 + 2, width, 8, "fault", title))
+        y += (max(rows) + 1) * 9 + 6
+    bottom = y
+    parts.insert(0, axis.draw(6.0, bottom))
     return svg(bottom + AXIS_HEIGHT, "When which faults struck", *parts)
 
 
@@ -161,7 +168,7 @@ def _members_legend() -> str:
             ("suspect", "suspected"),
             ("dead", "declared dead"),
             ("left", "said to have left"),
-            ("fault", "a fault"),
+            ("fault", "a fault; on a peer's own line, a pause"),
         ]
     )
 
@@ -172,10 +179,16 @@ def _members(axis: Axis, story: Story) -> str:
     for subject in story.peers:
         height = 5.0 * (len(story.peers) - 1) if apart else 7.0
         parts.append(text(LEFT - 8, y + 8, subject, "label", "end"))
+        if subject in story.liars:
+            parts.append(text(LEFT - 8, y + 22, "(a liar)", "tick", "end"))
         for span in story.processes[subject]:
             if span.state == "up":
                 title = f"{subject} runs from {span.begin:.3f} s to {span.end:.3f} s"
                 parts.append(_span(axis, span, y, 4.0, "up", title))
+        for struck in story.faults:
+            if struck.peer == subject and struck.kind == "pause":
+                span = Span(struck.at, struck.at + struck.lasts, "paused")
+                parts.append(_span(axis, span, y, 4.0, "fault", f"{subject} is paused"))
         y += 6
         if apart:
             for observer in story.peers:

@@ -16,12 +16,14 @@ from protocols.tasks.events import AttemptsFailed, TasksAccepted, TasksSettled
 from simulations.observations import JobFinished, JobHanded, PeerStarted, PeerStopped
 from simulations.outcome import Outcome, execute
 from simulations.plan import Plan
-from simulations.schedule import Fault, end_ms, kind_of
+from simulations.schedule import Clock, Conditions, Slow, end_ms, kind_of
 from simulations.trace import FrameStrayed, TraceEntry, Tracer, Words
 
 BIN_S = 0.25
 """Messages and bytes are counted in stretches of so long."""
 PROTOCOLS = ("gossip", "auction", "tasks", "other")
+UNTIL_PEACE = (Clock, Conditions, Slow)
+"""Faults that last until all faults end, where they name no end of their own."""
 SIGNED_AS = "gossip"
 """Members' records and accusations, the only signed messages, are gossip's."""
 
@@ -82,11 +84,17 @@ class Detection(msgspec.Struct):
 class Story:
     """Listens to a run. Give it every entry of the trace, then call `close`."""
 
-    def __init__(self, names: Mapping[bytes, str]) -> None:
-        """Takes the names of peers by their ids, in the order in which they are shown."""
+    def __init__(self, names: Mapping[bytes, str], duration_s: float) -> None:
+        """Takes the names of peers by their ids, in the order in which they are shown.
+
+        `duration_s` is how long faults last: those without an end of their own end then.
+        """
         self._names = names
+        self._duration_s = duration_s
         self._words = Words(names)
         self.peers = list(names.values())
+        self.liars: dict[str, str] = {}
+        """Adversaries by the peers that they bend."""
         self.processes: dict[str, list[Span]] = {name: [] for name in self.peers}
         self.views: dict[tuple[str, str], list[Span]] = {}
         """By (subject, observer): ``alive``, ``suspect``, ``dead`` or ``left``."""
@@ -236,7 +244,10 @@ class Story:
 
     def _fault(self, at: float, peer: str, detail: Any) -> None:
         text = self._words.value(detail)
-        self.faults.append(Struck(at, kind_of(detail), peer, lasting(detail), text))
+        lasts = (end_ms(detail) - detail.at_ms) / 1000
+        if not lasts and isinstance(detail, UNTIL_PEACE):
+            lasts = max(0.0, self._duration_s - detail.at_ms / 1000)
+        self.faults.append(Struck(at, kind_of(detail), peer, lasts, text))
 
     def _sends(self, at: float, peer: str, messages: tuple[bytes, ...]) -> None:
         for message in messages:
@@ -251,17 +262,15 @@ def tell(plan: Plan) -> tuple[Outcome, Story]:
     told: list[Story] = []
 
     def listen(names: dict[bytes, str]) -> Tracer:
-        told.append(Story(names))
+        told.append(Story(names, plan.scenario.duration_s))
         return told[0].hear
 
     outcome = execute(plan, listen)
-    told[0].close()
-    return outcome, told[0]
-
-
-def lasting(fault: Fault) -> float:
-    """How many seconds a fault lasts, where it says so; 0 for what is over at once."""
-    return (end_ms(fault) - fault.at_ms) / 1000
+    [story] = told
+    story.close()
+    liars = plan.scenario.liars
+    story.liars = dict(zip(reversed(story.peers), liars, strict=False))
+    return outcome, story
 
 
 def protocol_of(message: bytes) -> str:
