@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from mesh.local.messages import SkillDeclaration
 from mesh.runtime.worker_process import WorkerProcess
 from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
+from protocols.wire import encode
 
 CRASHES_LIMIT = 3
 NAME_LIMIT = 128
@@ -125,8 +126,14 @@ class HostedSkills(Generic[L]):
     def _check(self, skill: SkillDeclaration) -> None:
         key = (skill.name, skill.version)
         spec = skill_spec(skill)
-        if len(spec.input_schema) + len(spec.output_schema) > SKILL_SPEC_LIMIT:
-            raise SkillConflict(f"the schemas of {skill.name} exceed {SKILL_SPEC_LIMIT} bytes")
+        size = len(encode(spec))
+        if size > SKILL_SPEC_LIMIT:
+            raise SkillConflict(
+                f"{skill.name}@{skill.version} is described in {size} bytes, and other peers take "
+                f"at most {SKILL_SPEC_LIMIT}: shorten its schemas (input "
+                f"{len(spec.input_schema)}, output {len(spec.output_schema)} bytes) "
+                "or its description"
+            )
         if len(skill.name) > NAME_LIMIT or len(skill.version) > VERSION_LIMIT:
             raise SkillConflict(
                 f"{skill.name[:NAME_LIMIT]}@{skill.version[:NAME_LIMIT]} is too long: the name "

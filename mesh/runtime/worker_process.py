@@ -19,7 +19,9 @@ BACKOFF_LIMIT_S = 10.0
 STEADY_S = 30.0
 """A worker that lived this long has earned a quick restart."""
 LOG_LIMIT = 16 * 1024 * 1024
-"""Bytes in a worker's log above which it is set aside at the next start."""
+"""Bytes in a worker's log above which its newest ones are set aside, and it begins again."""
+LOG_LOOK_S = 2.0
+_AFRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 ERROR_TAIL = 2000
 
 State = Literal["asleep", "starting", "ready", "waiting", "failed"]
@@ -102,9 +104,12 @@ class WorkerProcess:
         self.pid = process.pid
         try:
             # A thread of its own: workers live long, and must not use up the shared ones.
-            status = await trio.to_thread.run_sync(
-                process.wait, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
-            )
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._bound_log)
+                status = await trio.to_thread.run_sync(
+                    process.wait, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+                )
+                nursery.cancel_scope.cancel()
         finally:
             # Also what it started and left behind.
             self.kill()
@@ -112,8 +117,6 @@ class WorkerProcess:
         return status
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
-            self._log_path.replace(self._log_path.with_suffix(".1.log"))
         log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # Here and not in a thread: the kernel ends a worker with the thread that started it.
@@ -126,6 +129,29 @@ class WorkerProcess:
             )
         finally:
             os.close(log)
+
+    async def _bound_log(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # a disk that is full is told by the journal
+                if self._log_path.stat().st_size > LOG_LIMIT:
+                    await trio.to_thread.run_sync(self._set_log_aside)
+            await trio.sleep(LOG_LOOK_S)
+
+    def _set_log_aside(self) -> None:
+        """Copies the newest of the log, and empties it.
+
+        The worker holds the file itself, so that its last words never pass through another
+        process; it appends, and goes on at the beginning. What it writes between the copy
+        and the cut is lost.
+        """
+        aside = self._log_path.with_suffix(".1.log")
+        with (
+            self._log_path.open("r+b") as log,
+            os.fdopen(os.open(aside, _AFRESH, 0o600), "wb") as kept,
+        ):
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_LIMIT))
+            kept.write(log.read(LOG_LIMIT))
+            log.truncate(0)
 
     def _fail(self) -> None:
         text = self._log_path.read_text(errors="replace")
