@@ -1,0 +1,1 @@
+"""One scenario in the simulator and over real sockets."""
