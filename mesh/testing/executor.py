@@ -21,17 +21,16 @@ from mesh.runtime.local_connection import InsideLink
 from mesh.runtime.worker_jobs import RunningJob, outcome_of, stop_status
 from mesh.testing.context import VirtualContext
 from mesh.testing.desk import PeerDesk
-from mesh.testing.errors import BadRecording
 from mesh.testing.foreign import RefusingLoop
 from mesh.testing.job import Job, Key
 from mesh.testing.port import JobPort
 from mesh.testing.real_loops import mixed
-from mesh.testing.recording import ending_of
+from mesh.testing.recording import Asked, ending_of
 from mesh.testing.scripts import CoroutineScript, Script, ThreadScript
 from mesh.testing.troupe import LogLine, Troupe
 from protocols.machine import MICROSECOND_NS, SECOND_NS
 from protocols.tasks.commands import JobParked, JobProgress, JobsEnded
-from protocols.tasks.events import ResumeJobs, RunJob, RunJobs, StopJobs
+from protocols.tasks.events import ResumeJobs, RunJob, RunJobs, StopJobs, TasksAccepted
 from simulations.observations import JobFinished, JobHanded
 from simulations.peer import SimulatedPeer
 from simulations.world import World
@@ -85,6 +84,10 @@ class HandlerExecutor:
     def hear(self, event: msgspec.Struct) -> None:
         """Takes an event of the core, for clients and handlers."""
         self.desk.notify(event)
+        if isinstance(event, TasksAccepted):
+            specs = self._world.requests[event.request]
+            for task, spec in zip(event.tasks, specs, strict=True):
+                self.troupe.accepted(task, spec.skill, spec.input)
 
     def execute(self, job: Any) -> None:
         """Takes a `RunJobs`, `StopJobs` or `ResumeJobs`."""
@@ -187,7 +190,7 @@ class HandlerExecutor:
         job.has_begun = True
         job.begun = self.troupe.clock()
         job.really_begun = time.monotonic()
-        job.port = JobPort(self, job.number, self._call(job))
+        job.port = JobPort(self, job.number, self.troupe.call(job.run.task))
         if self.troupe.replays(job.skill):
             self._replay(job)
             return
@@ -245,10 +248,9 @@ class HandlerExecutor:
             script.end(stretch.value, stretch.error)
 
     def _replay(self, job: Job) -> None:
-        replay, run = self.troupe.replay, job.run
+        replay = self.troupe.replay
         assert replay is not None, "asked before"
-        inputs = msgspec.msgpack.decode(run.input)
-        ending = replay.ending(run.skill, run.version, inputs, self._call(job))
+        ending = replay.ending(self._asked(job))
         job.is_replayed = True
         self._over(job, ending.end(job.number), ending.seconds)
 
@@ -281,14 +283,13 @@ class HandlerExecutor:
         self.later(round(taken * SECOND_NS), job, lambda: self._note_and_finish(job, end, seconds))
 
     def _note_and_finish(self, job: Job, end: JobEnd, seconds: float) -> None:
-        run, troupe = job.run, self.troupe
-        place = (run.skill, run.version, msgspec.msgpack.decode(run.input), self._call(job))
+        troupe = self.troupe
         if job.is_replayed and troupe.replay is not None:
-            troupe.replay.ended(*place)
+            troupe.replay.ended(self._asked(job))
         elif troupe.record is not None and (seconds or troupe.must_record(job.skill)):
             if end.incomplete:
-                raise BadRecording(f"skill {run.skill} ended incomplete, which is not recorded")
-            troupe.record.add(*place, ending_of(end, seconds))
+                raise mixed(job.skill.name)
+            troupe.record.add(self._asked(job), ending_of(end, seconds))
         self._finish(job, end)
 
     def _finish(self, job: Job, end: JobEnd) -> None:
@@ -315,8 +316,10 @@ class HandlerExecutor:
             self._running[skill] -= 1
             self._fill(skill)
 
-    def _call(self, job: Job) -> Hashable:
-        return self.troupe.calls.get(job.run.task, job.run.task)
+    def _asked(self, job: Job) -> Asked:
+        run = job.run
+        inputs = msgspec.msgpack.decode(run.input)
+        return Asked(run.skill, run.version, inputs, self.troupe.call(run.task))
 
     # What ports pass on.
 

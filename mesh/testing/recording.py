@@ -1,9 +1,9 @@
 """Recorded answers of skills that talk to the outside, so that a test needs no outside.
 
-A recording is a JSON file. Under each skill, version and inputs it holds the
-*calls* that were made with them, in the order of their first attempts; a call
-holds how its attempts ended, in order: usually one answer, sometimes an error
-and then an answer.
+A recording is a JSON file. Under each skill and inputs it holds the *calls* that
+were made with them, in the order in which they were accepted; a call holds how
+its attempts ended, in order: usually one answer, sometimes an error and then an
+answer.
 
 A call is told by where it comes from, not by when it runs: the n-th call of a
 handler with these inputs, or a client's task. So an attempt that is made again
@@ -66,18 +66,38 @@ def ending_of(end: JobEnd, seconds: float) -> Ending:
     )
 
 
+class Call(msgspec.Struct, frozen=True):
+    """One call, and how its attempts ended; none where all were cut off."""
+
+    version: str
+    ends: list[Ending]
+
+
 class Entry(msgspec.Struct, frozen=True):
     """The calls of one skill with one set of inputs."""
 
     skill: str
-    version: str
     inputs: Any
-    calls: list[list[Ending]]
+    calls: list[Call]
 
 
 class _File(msgspec.Struct, frozen=True):
     mesh_recording: int
     entries: list[Entry]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """An attempt: what is asked of a skill, and which call that is."""
+
+    skill: str
+    version: str
+    inputs: Any
+    call: Hashable
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Where a recording keeps it."""
+        return self.skill, _text(self.inputs)
 
 
 class Recording:
@@ -86,11 +106,10 @@ class Recording:
     def __init__(self, path: Path, entries: list[Entry]) -> None:
         """Use `load`, or begin with no entries."""
         self._path = path
-        self._entries = {(e.skill, e.version, _text(e.inputs)): e for e in entries}
-        self._skills = {(e.skill, e.version): None for e in entries}
-        self._places: dict[Hashable, int] = {}
-        self._counts: dict[Hashable, int] = {}
-        self._ended: dict[Hashable, int] = {}
+        self._entries = {(entry.skill, _text(entry.inputs)): entry for entry in entries}
+        self._skills = {entry.skill: None for entry in entries}
+        self._places: dict[tuple[str, str], dict[Hashable, int]] = {}
+        self._ended: dict[tuple[tuple[str, str], int], int] = {}
 
     @classmethod
     def load(cls, path: Path) -> "Recording":
@@ -119,52 +138,52 @@ class Recording:
         scratch.write_text(text + "\n", encoding="utf-8")
         os.replace(scratch, self._path)
 
-    def holds(self, skill: str, version: str) -> bool:
+    def holds(self, skill: str) -> bool:
         """Whether this skill was recorded at all."""
-        return (skill, version) in self._skills
+        return skill in self._skills
 
-    def ending(self, skill: str, version: str, inputs: Any, call: Hashable) -> Ending:
+    def accepted(self, skill: str, inputs: Any, call: Hashable) -> int:
+        """A call was accepted; which of those with its inputs it is, counted from 0."""
+        places = self._places.setdefault((skill, _text(inputs)), {})
+        return places.setdefault(call, len(places))
+
+    def ending(self, asked: Asked) -> Ending:
         """How the next attempt at a call ends.
 
         Raises:
             NotRecorded: the recording has no such call.
         """
-        key = (skill, version, _text(inputs))
-        entry = self._entries.get(key)
-        place = self._place(key, call)
-        recorded = 0 if entry is None else len(entry.calls)
-        if entry is None or place >= recorded:
-            shown = key[2][:SHOWN_INPUTS]
-            raise NotRecorded(
-                f"{self._path} has {recorded} calls of {skill}@{version} with inputs {shown}, and "
-                f"this is call {place + 1}: record the test again with LocalMesh(record=…)"
-            )
-        endings = entry.calls[place]
-        return endings[min(self._ended.get((key, place), 0), len(endings) - 1)]
+        place = self.accepted(asked.skill, asked.inputs, asked.call)
+        entry = self._entries.get(asked.key)
+        calls = [] if entry is None else entry.calls
+        if place >= len(calls):
+            shown = asked.key[1][:SHOWN_INPUTS]
+            problem = f"{len(calls)} calls with inputs {shown}, and this is call {place + 1}"
+        elif calls[place].version != asked.version:
+            problem = f"answers of version {calls[place].version}, and this is {asked.version}"
+        elif not calls[place].ends:
+            problem = "a call that was cut off before its answer"
+        else:
+            ends = calls[place].ends
+            return ends[min(self._ended.get((asked.key, place), 0), len(ends) - 1)]
+        raise NotRecorded(
+            f"of skill {asked.skill} {self._path} has {problem}: record the test again with "
+            "LocalMesh(record=…)"
+        )
 
-    def ended(self, skill: str, version: str, inputs: Any, call: Hashable) -> None:
+    def ended(self, asked: Asked) -> None:
         """An attempt came to its end: the next one at this call ends as the next one did."""
-        key = (skill, version, _text(inputs))
-        name = (key, self._place(key, call))
+        name = (asked.key, self.accepted(asked.skill, asked.inputs, asked.call))
         self._ended[name] = self._ended.get(name, 0) + 1
 
-    def add(self, skill: str, version: str, inputs: Any, call: Hashable, ending: Ending) -> None:
+    def add(self, asked: Asked, ending: Ending) -> None:
         """Keeps how an attempt at a call ended."""
-        key = (skill, version, _text(inputs))
-        self._skills[skill, version] = None
-        entry = self._entries.setdefault(key, Entry(skill, version, inputs, []))
-        place = self._place(key, call)
-        if place == len(entry.calls):
-            entry.calls.append([])
-        entry.calls[place].append(ending)
-
-    def _place(self, key: tuple[str, str, str], call: Hashable) -> int:
-        """Which of the calls with these inputs this one is, counted from 0."""
-        known = self._places.get((key, call))
-        if known is None:
-            known = self._places[key, call] = self._counts.get(key, 0)
-            self._counts[key] = known + 1
-        return known
+        self._skills[asked.skill] = None
+        entry = self._entries.setdefault(asked.key, Entry(asked.skill, asked.inputs, []))
+        place = self.accepted(asked.skill, asked.inputs, asked.call)
+        while place >= len(entry.calls):
+            entry.calls.append(Call(asked.version, []))
+        entry.calls[place].ends.append(ending)
 
 
 def _text(inputs: Any) -> str:

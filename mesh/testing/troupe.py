@@ -126,7 +126,17 @@ class Troupe:
 
     def replays(self, skill: Skill) -> bool:
         """Whether this skill's answers come from a recording."""
-        return self.replay is not None and self.replay.holds(skill.name, skill.version)
+        return self.replay is not None and self.replay.holds(skill.name)
+
+    def call(self, task: str) -> Hashable:
+        """Which call a task is: a client's are known by their ids."""
+        return self.calls.get(task, task)
+
+    def accepted(self, task: str, skill: str, inputs: msgspec.Raw) -> None:
+        """A task was accepted: recordings tell calls with the same inputs apart by the order."""
+        for recording in (self.record, self.replay):
+            if recording is not None:
+                recording.accepted(skill, msgspec.msgpack.decode(inputs), self.call(task))
 
     def close(self) -> None:
         """Unwinds what has not ended."""

@@ -126,7 +126,7 @@ def test_a_schedule_comes_from_a_file_or_by_name(tmp_path: Path) -> None:
         'name = "twice"\n[[faults]]\nfault = "crash"\nat_ms = 100\npeer = "peer-1"\n'
         '[[faults]]\nfault = "crash"\nat_ms = 1100\npeer = "working"\n'
     )
-    for schedule in (scenario, "crashes"):
+    for schedule in (scenario, "crash-storm"):
         with local_mesh() as mesh:
             mesh.play(schedule)
             handles = [mesh.client.submit("slow_double", n=n) for n in range(6)]

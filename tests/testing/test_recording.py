@@ -84,7 +84,7 @@ def test_attempts_that_faults_add_get_the_same_answers(tmp_path: Path) -> None:
 def test_a_call_that_was_not_recorded_ends_the_test(tmp_path: Path) -> None:
     tape = tmp_path / "tape.json"
     review(Model(), ["a"], record=tape)
-    with pytest.raises(NotRecorded, match=r'0 calls of ask@1 with inputs \{"prompt": "c"\}'):
+    with pytest.raises(NotRecorded, match=r'skill ask .* 0 calls with inputs \{"prompt": "c"\}'):
         review(Model(), ["c"], replay=tape)
     with pytest.raises(NotRecorded, match=r"1 calls .* this is call 2"):
         review(Model(), ["a", "a"], replay=tape)
@@ -96,9 +96,8 @@ def test_a_recording_holds_errors_and_what_came_after_them(tmp_path: Path) -> No
     recorded = review(first, ["a"], record=tape)
     assert recorded == ["a, 2"]
     (entry,) = json.loads(tape.read_text())["entries"]
-    assert [[end.get("status", "ok") for end in call] for call in entry["calls"]] == [
-        ["failed", "ok"]
-    ]
+    (call,) = entry["calls"]
+    assert [end.get("status", "ok") for end in call["ends"]] == ["failed", "ok"]
     assert "Traceback" not in tape.read_text()
     with LocalMesh(agents=crew(Model()), replay=tape) as mesh:
         assert mesh.client.call("review", files=["a"]) == recorded
@@ -155,7 +154,7 @@ def test_a_recorded_answer_takes_as_long_as_it_took(tmp_path: Path) -> None:
     review(Model(), ["a"], record=tape)
     text = tape.read_text()
     (entry,) = json.loads(text)["entries"]
-    seconds = entry["calls"][0][0]["seconds"]
+    seconds = entry["calls"][0]["ends"][0]["seconds"]
     tape.write_text(text.replace(f'"seconds": {seconds}', '"seconds": 40.0'))
     with LocalMesh(agents=crew(Model()), replay=tape) as mesh:
         mesh.client.call("ask", prompt="a")
