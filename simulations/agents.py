@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
@@ -21,28 +21,49 @@ from protocols.tasks.events import (
 )
 from protocols.tasks.messages import Outcome
 from protocols.tasks.skills import SkillSpec
-from simulations.observations import JobFinished, JobHanded
+from simulations.observations import JobFinished, JobHanded, WrongAnswer
+from simulations.schedule import Share
 
 if TYPE_CHECKING:
     from simulations.peer import SimulatedPeer
     from simulations.world import World
 
 ANY_SCHEMA = b"{}"
+OUTPUT_SCHEMA = b'{"type":"object","properties":{"index":{"type":"integer"}},"required":["index"]}'
+WRONG = {"index": -1}
+GARBLED = {"index": "garbled"}
+"""Breaks the schema."""
+SURE = 1_000_000
+UNSURE = 200_000
 NOTHING = msgspec.Raw(b"")
 CHILD_RETRIES = 40
 CHILD_RETRY_NS = 100 * MILLISECOND_NS
 Key = tuple[bytes, str, int]
 
 
-class Behaviour(msgspec.Struct, frozen=True):
+class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a modelled skill behaves. Probabilities from 0 to 1."""
 
-    duration_ns: int = 5 * MILLISECOND_NS
-    spread: float = 0.5
+    duration_ms: Annotated[float, msgspec.Meta(ge=0)] = 5
+    spread: Share = 0.5
     """Durations are drawn between duration*(1-spread) and duration*(1+spread)."""
-    failing: float = 0.0
-    hanging: float = 0.0
-    crashing: float = 0.0
+    failing: Share = 0.0
+    hanging: Share = 0.0
+    crashing: Share = 0.0
+    slow: Share = 0.0
+    """These take `slow_factor` times as long."""
+    slow_factor: float = 10.0
+    garbled: Share = 0.0
+    """These give an output that breaks the skill's schema."""
+    wrong: Share = 0.0
+    """These give a wrong answer, of little confidence."""
+    sure: Share = 0.0
+    """These give a wrong answer, as confident as can be."""
+
+    @property
+    def duration_ns(self) -> int:
+        """How long a handler takes, by and large."""
+        return round(self.duration_ms * MILLISECOND_NS)
 
 
 class HostedSkill(Protocol):
@@ -89,7 +110,8 @@ class ModelledSkill(msgspec.Struct, frozen=True):
 
     def spec(self) -> SkillSpec:
         """The skill as peers advertise it."""
-        return SkillSpec(self.name, "1", ANY_SCHEMA, ANY_SCHEMA, self.timeout_ms, self.retries)
+        output = OUTPUT_SCHEMA if self.behaviour.garbled else ANY_SCHEMA
+        return SkillSpec(self.name, "1", ANY_SCHEMA, output, self.timeout_ms, self.retries)
 
 
 def answer(skill: str, value: dict[str, int]) -> object:
@@ -200,10 +222,20 @@ class Workers:
             return
         draw -= behaviour.hanging
         handling.outcome = "ok"
-        if draw < behaviour.crashing:
-            handling.outcome = "crashed"
-        elif draw < behaviour.crashing + behaviour.failing:
-            handling.outcome = "failed"
+        for outcome, share in (
+            ("crashed", behaviour.crashing),
+            ("failed", behaviour.failing),
+            ("garbled", behaviour.garbled),
+            ("wrong", behaviour.wrong),
+            ("sure", behaviour.sure),
+        ):
+            if draw < share:
+                handling.outcome = outcome
+                break
+            draw -= share
+        if behaviour.slow and rng.random() < behaviour.slow:
+            self._world.coverage["a handler is slow"] += 1
+            duration = int(duration * behaviour.slow_factor)
         value = msgspec.msgpack.decode(job.input)
         if skill.nested and value["depth"] > 0 and handling.outcome == "ok":
             self._later(duration // 2, handling, lambda: self._call_child(handling, value))
@@ -227,21 +259,33 @@ class Workers:
         job, status = handling.job, handling.outcome
         del self.handlings[handling.key]
         self._vacate(handling)
-        if status == "ok":
+        if status in ("ok", "garbled", "wrong", "sure"):
             value = answer(job.skill, msgspec.msgpack.decode(job.input))
+            if status != "ok":
+                self._world.coverage[f"an answer is {status}"] += 1
+                value = GARBLED if status == "garbled" else WRONG
             raw = msgspec.Raw(msgspec.msgpack.encode(value))
-            self._tell(handling, status, raw, "", "")
+            if status in ("wrong", "sure"):
+                self._world.observe(self._peer, WrongAnswer(*handling.key))
+            confidence = {"wrong": UNSURE, "sure": SURE}.get(status, -1)
+            self._tell(handling, "ok", raw, "", "", confidence)
         else:
             kind = "WorkerCrashed" if status == "crashed" else "Modelled"
             self._tell(handling, status, NOTHING, kind, handling.failure or status)
 
     def _tell(
-        self, handling: Handling, status: str, value: msgspec.Raw, kind: str, message: str
+        self,
+        handling: Handling,
+        status: str,
+        value: msgspec.Raw,
+        kind: str,
+        message: str,
+        confidence: int = -1,
     ) -> None:
         job = handling.job
         self._world.observe(self._peer, JobFinished(*handling.key, status))
         elapsed_us = (self._world.now - handling.begun) // 1000 if handling.begun else 0
-        end = Outcome(job.task, job.attempt, status, value, elapsed_us, kind, message)
+        end = Outcome(job.task, job.attempt, status, value, elapsed_us, kind, message, confidence)
         self._say(JobsEnded(((job.custodian, end),)))
 
     def _say(self, command: msgspec.Struct) -> None:

@@ -74,7 +74,7 @@ class Injector:
             case Partition():
                 self._partition(world, fault, rng)
             case Conditions():
-                self._impose(world, fault)
+                self._impose(world, fault, rng)
             case _:
                 peer = _victim(world, fault.peer, rng)
                 if peer is not None:
@@ -110,7 +110,8 @@ class Injector:
         """Whatever a process died of, it is started again."""
         if event == CORRUPT:
             self._refusing[peer.name] = None
-        if self._is_over or peer.name in self._refusing:
+        # After peace too: a goodbye that was under way ends its process.
+        if peer.name in self._refusing:
             return
         down_ms, moved = self._returns.pop(peer.name, (1_000.0, False))
         world.after(_ns(down_ms), lambda: self._restart(world, peer, moved))
@@ -226,7 +227,7 @@ class Injector:
     def _cut(self, world: World, fault: Cut, peer: SimulatedPeer, rng: random.Random) -> None:
         others = [each for each in world.peers if each is not peer]
         other = rng.choice(others) if fault.other == ANY else _named(world, fault.other)
-        _struck(world, peer.name, fault, "cut")
+        _struck(world, peer.name, fault, "cut" if fault.both else "cut one way")
         pairs = [(peer, other)]
         if fault.both:
             pairs.append((other, peer))
@@ -238,7 +239,7 @@ class Injector:
         if fault.near:
             near = [_named(world, name) for name in fault.near]
         far = [peer for peer in world.peers if peer not in near]
-        _struck(world, "", fault, "partition")
+        _struck(world, "", fault, "partition one way" if fault.one_way else "partition")
         pairs = [(b, a) for a in near for b in far]
         if not fault.one_way:
             pairs += [(a, b) for a in near for b in far]
@@ -264,7 +265,7 @@ class Injector:
 
         return check
 
-    def _impose(self, world: World, fault: Conditions) -> None:
+    def _impose(self, world: World, fault: Conditions, rng: random.Random) -> None:
         _struck(world, "", fault, "conditions")
         conditions = NetworkConditions(
             delay_least_ns=_ns(fault.delay_least_ms),
@@ -275,7 +276,10 @@ class Injector:
             shape=fault.shape,
             bandwidth=fault.bandwidth,
         )
-        ends = [_named(world, name).peer if name else b"" for name in (fault.peer, fault.other)]
+        ends = []
+        for who in (fault.peer, fault.other):
+            peer = _victim(world, who, rng) if who else None
+            ends.append(b"" if peer is None else peer.peer)
         imposition = world.network.impose(conditions, *ends)
         if fault.for_ms:
             world.after(_ns(fault.for_ms), lambda: world.network.lift(imposition))

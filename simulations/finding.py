@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from simulations.plan import Plan, PlanError, load
-from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario
+from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario, load_scenario
 from simulations.schedule import names_in
 
 PEERS_LEAST = 2
@@ -37,11 +37,9 @@ def find_scenario(word: str) -> Scenario:
 
 def _read(path: Path) -> Scenario:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Scenario)
+        return load_scenario(path)
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: {error}") from None
 
 
 def read_plan(path: Path) -> Plan:

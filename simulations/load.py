@@ -22,33 +22,34 @@ from simulations.observations import (
     RequestRefused,
 )
 from simulations.peer import SimulatedPeer
+from simulations.schedule import Share
 from simulations.world import World
 
 RESUBMITTED_AFTER_NS = SECOND_NS
 
 
-class Load(msgspec.Struct, frozen=True):
+class Load(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What clients do in a run. Probabilities from 0 to 1 are per submission."""
 
     submissions: int = 100
-    batches: float = 0.3
+    batches: Share = 0.3
     batch_most: int = 24
-    keyed: float = 0.25
-    direct: float = 0.1
-    cancelled: float = 0.08
-    deadline: float = 0.08
-    short_timeout: float = 0.03
-    rare: float = 0.1
-    short: float = 0.15
-    nested: float = 0.06
+    keyed: Share = 0.25
+    direct: Share = 0.1
+    cancelled: Share = 0.08
+    deadline: Share = 0.08
+    short_timeout: Share = 0.03
+    rare: Share = 0.1
+    short: Share = 0.15
+    nested: Share = 0.06
     depth_most: int = 4
     slots: int = 4
 
 
 def skills_of(load: Load, index: int, behaviour: Behaviour) -> tuple[ModelledSkill, ...]:
     """What the peer of this index hosts: the same everywhere, but for a rare skill."""
-    calm = Behaviour(duration_ns=8 * MILLISECOND_NS)
-    brief = Behaviour(duration_ns=200_000)
+    calm = Behaviour(duration_ms=8)
+    brief = Behaviour(duration_ms=0.2)
     everywhere = (
         ModelledSkill("work", load.slots, behaviour=behaviour),
         ModelledSkill("short", load.slots, behaviour=brief),

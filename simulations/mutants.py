@@ -199,8 +199,8 @@ def _timeless() -> Patch:
     )
 
 
-_CRASHES = ("crashes", "disks", "nested-crashes", "everything")
-_LOSS = ("lossy", "cuts", "everything", "nested-crashes")
+_CRASHES = ("crash-storm", "disk-trouble", "nested-crashes", "everything-at-once")
+_LOSS = ("lossy", "partition-heal", "everything-at-once", "nested-crashes")
 
 MUTANTS = (
     Mutant("effects leave before their record is on disk", _gate_forgets, _CRASHES),
@@ -208,47 +208,51 @@ MUTANTS = (
     Mutant(
         "signatures are not checked",
         lambda: patch.object(SimulatedKeyring, "verify", lambda *_: True),
-        ("liar-inflater", "liar-slanderer", "slander-by-two"),
+        ("byzantine-inflater", "byzantine-slanderer", "slander-by-two"),
     ),
     Mutant(
         "credentials are not checked",
         lambda: patch.object(Admission, "_check_credential", _nothing),
-        ("liar-ghosts",),
+        ("byzantine-ghosts",),
     ),
-    Mutant("old incarnations are taken", _older_incarnations, ("liar-replayer", "leaves")),
+    Mutant("old incarnations are taken", _older_incarnations, ("byzantine-replayer", "churn")),
     Mutant(
         "incarnations have no limit",
         lambda: patch.object(intake, "INCARNATION_LIMIT", 1 << 63),
-        ("liar-inflater", "leaves"),
+        ("byzantine-inflater", "churn"),
     ),
     Mutant(
         "nobody refutes",
         lambda: patch.object(Oneself, "refute", _nothing),
-        ("slander-by-two", "pauses", "cuts", "everything"),
+        ("slander-by-two", "paused-peer", "partition-heal", "everything-at-once"),
     ),
-    Mutant("a result counts from anybody", _any_peers_result, ("liar-meddler", "liars")),
+    Mutant("a result counts from anybody", _any_peers_result, ("byzantine-meddler", "liars")),
     Mutant(
         "a reveal need not match its commitment",
         lambda: patch.object(issuer, "opens", lambda *_: True),
-        ("liar-underbidder",),
+        ("byzantine-underbidder",),
     ),
-    Mutant("a key makes a new task each time", _keys_do_not_attach, ("calm", "crashes")),
-    Mutant("attempts at a dead peer are not retried", _again("peer_lost"), ("crashes",)),
+    Mutant("a key makes a new task each time", _keys_do_not_attach, ("calm", "crash-storm")),
+    Mutant("attempts at a dead peer are not retried", _again("peer_lost"), ("crash-storm",)),
     Mutant("attempts are not asked after", _unswept, _LOSS),
-    Mutant("a repeated assignment runs again", _runs_twice, ("deaf", "cuts")),
+    Mutant("a repeated assignment runs again", _runs_twice, ("one-way", "partition-heal")),
     Mutant("a parked handler keeps its slot", _parked_keep_their_slot, ("nested",)),
     Mutant("a restart forgets attempts", _restart_forgets_attempts, _CRASHES),
     Mutant("a restart forgets ends", _restart_forgets_ends, _CRASHES),
     Mutant("deadlines are not kept", _no_schema_of_time, ("calm", "sick")),
-    Mutant("a lost attempt is not retried", _losses_uncounted, ("crashes", "cuts")),
-    Mutant("late results are thrown away", _late_results_ignored, ("pauses", "cuts", "everything")),
-    Mutant("the end of a known task is not told again", _ends_untold, ("calm", "crashes")),
+    Mutant("a lost attempt is not retried", _losses_uncounted, ("crash-storm", "partition-heal")),
+    Mutant(
+        "late results are thrown away",
+        _late_results_ignored,
+        ("paused-peer", "partition-heal", "everything-at-once"),
+    ),
+    Mutant("the end of a known task is not told again", _ends_untold, ("calm", "crash-storm")),
     Mutant(
         "a peer's restart goes unnoticed",
         _restarts_unnoticed,
-        ("crashes", "nested-crashes", "everything"),
+        ("crash-storm", "nested-crashes", "everything-at-once"),
     ),
-    Mutant("nothing ever times out", _timeless, ("sick", "everything")),
+    Mutant("nothing ever times out", _timeless, ("sick", "everything-at-once")),
     Mutant(
         "results are sent once",
         lambda: _All(
@@ -271,7 +275,7 @@ MUTANTS = (
             patch.object(Grants, "expired", lambda *_: iter(())),
             patch.object(Grants, "deadline", _nothing),
         ),
-        ("lossy", "cuts", "crashes"),
+        ("lossy", "partition-heal", "crash-storm"),
     ),
     Mutant(
         "children outlive a cancelled parent",

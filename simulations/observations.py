@@ -48,6 +48,14 @@ class JobFinished(msgspec.Struct, frozen=True):
     status: str
 
 
+class WrongAnswer(msgspec.Struct, frozen=True):
+    """A handler is about to end well, with a wrong answer that its custodian has to believe."""
+
+    custodian: bytes
+    task: str
+    attempt: int
+
+
 class Sent(msgspec.Struct, frozen=True):
     """A core sent a message, of a kind that a checker wants to hear, to a peer."""
 

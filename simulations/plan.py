@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from simulations.scenario import Rates, Scenario
+from simulations.scenario import LIES, Rates, Scenario
+from simulations.scenario import PlanError as PlanError
 from simulations.schedule import (
     ANY,
+    Clock,
     Conditions,
     Crash,
     Cut,
@@ -17,9 +19,13 @@ from simulations.schedule import (
     Leave,
     Partition,
     Pause,
+    Restore,
     Slow,
     names_in,
 )
+
+EACH = "each"
+"""Instead of a liar's name: which lie is told is drawn by the seed."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -30,28 +36,47 @@ class Plan(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-class PlanError(ValueError):
-    """A plan or scenario cannot be read, or does not fit together. The message says where."""
-
-
 def draw(scenario: Scenario, seed: int) -> Plan:
     """The plan of a scenario under a seed.
 
     Raises:
-        PlanError: a fault names a peer that the mesh has not.
+        PlanError: a fault names a peer that the mesh has not, or there is no such liar.
     """
     names = [f"peer-{index + 1}" for index in range(scenario.peers)]
     for fault in scenario.faults:
         for name in names_in(fault):
             if name not in names:
-                raise PlanError(f"a fault at {fault.at_ms} ms names {name}: {names[-1]} is last")
+                raise PlanError(
+                    f"{scenario.name}: a fault at {fault.at_ms:g} ms names {name!r}, "
+                    f"and the last of the peers is {names[-1]}"
+                )
     rng = random.Random(f"{scenario.name} {seed} draws")
+    scenario = msgspec.structs.replace(scenario, liars=_liars(scenario, seed))
+    explicit = (one for fault in scenario.faults for one in _each(fault))
     faults = [
         fault if fault.draw is not None else msgspec.structs.replace(fault, draw=_draw(rng))
-        for fault in (*scenario.faults, *_drawn(scenario, seed, names))
+        for fault in (*explicit, *_drawn(scenario, seed, names))
     ]
     faults.sort(key=lambda fault: fault.at_ms)
     return Plan(scenario, seed, tuple(faults))
+
+
+def _liars(scenario: Scenario, seed: int) -> tuple[str, ...]:
+    kinds = sorted(LIES)
+    liars = tuple(kinds[seed % len(kinds)] if name == EACH else name for name in scenario.liars)
+    for name in liars:
+        if name not in LIES:
+            raise PlanError(f"{scenario.name}: no liar is called {name!r}: {', '.join(kinds)}")
+    if len(liars) >= scenario.peers:
+        raise PlanError(f"{scenario.name}: {len(liars)} liars leave nobody of {scenario.peers}")
+    return liars
+
+
+def _each(fault: Fault) -> Iterator[Fault]:
+    """An entry that stands for several, one by one."""
+    for index in range(fault.times):
+        at_ms = fault.at_ms + index * fault.every_ms
+        yield msgspec.structs.replace(fault, at_ms=at_ms, times=1, every_ms=0)
 
 
 def _draw(rng: random.Random) -> int:
@@ -96,6 +121,7 @@ def _crash(at_ms: float, rates: Rates, rng: random.Random) -> Crash:
         down_ms=_down(rates, rng),
         fuse=rng.randint(0, 40) if rng.random() < 0.5 else None,
         moved=rng.random() < rates.moves,
+        power=rng.random() < rates.power,
     )
 
 
@@ -114,27 +140,72 @@ def _long(rates: Rates, rng: random.Random) -> float:
 
 
 def _cut(at_ms: float, rates: Rates, rng: random.Random) -> Cut:
-    return Cut(at_ms=at_ms, both=rng.random() < 0.5, for_ms=_long(rates, rng))
+    return Cut(at_ms=at_ms, both=rng.random() >= rates.one_way, for_ms=_long(rates, rng))
 
 
 def _partition(at_ms: float, rates: Rates, rng: random.Random) -> Partition:
-    return Partition(at_ms=at_ms, for_ms=_long(rates, rng))
+    return Partition(at_ms=at_ms, one_way=rng.random() < rates.one_way, for_ms=_long(rates, rng))
 
 
-def _full_disk(at_ms: float, rates: Rates, rng: random.Random) -> DiskTrouble:
-    return DiskTrouble(at_ms=at_ms, kind="full", room=rng.randint(0, 6), down_ms=_down(rates, rng))
+def _bad_link(at_ms: float, rates: Rates, rng: random.Random) -> Conditions:
+    """Frames from one peer, or to one, or of the whole mesh, fare badly for a while."""
+    here = rng.choice((ANY, ANY, ""))
+    least = rng.choice((0.1, 1, 20))
+    return Conditions(
+        at_ms=at_ms,
+        peer=here,
+        other=rng.choice((ANY, "")) if here else "",
+        loss=rng.choice((0, rates.loss, 0.2)),
+        shape=rng.choice(("uniform", "lognormal", "pareto")),
+        delay_least_ms=least,
+        delay_most_ms=least * rng.choice((2, 5)),
+        bandwidth=rng.choice((0, 0, 20_000, 200_000)),
+        for_ms=_long(rates, rng),
+    )
+
+
+def _disk(at_ms: float, rates: Rates, rng: random.Random) -> DiskTrouble:
+    kind = rng.choice(rates.disk_kinds)
+    return DiskTrouble(
+        at_ms=at_ms,
+        peer=_victim(rng),
+        kind=kind,
+        room=rng.randint(0, 6) if kind in ("full", "failing") else 0,
+        for_ms=round(rng.uniform(100, 2 * rates.down_most_ms), 3),
+        slow_ms=rng.choice((5, 20, 80)),
+        down_ms=_down(rates, rng),
+    )
+
+
+def _clock(at_ms: float, rates: Rates, rng: random.Random) -> Clock:
+    jump_ms = rng.choice((0, 0, 50, 2_000, 3_600_000)) * rng.choice((-1, 1))
+    return Clock(
+        at_ms=at_ms,
+        peer=_victim(rng),
+        drift_ppm=rng.choice((0, 50, 500, 10_000)) * rng.choice((-1, 1)),
+        jump_ms=jump_ms,
+    )
+
+
+def _restore(at_ms: float, rates: Rates, rng: random.Random) -> Restore:
+    age_ms = round(rng.uniform(1, 2 * rates.down_most_ms), 3)
+    return Restore(at_ms=at_ms, peer=_victim(rng), age_ms=age_ms, down_ms=_down(rates, rng))
 
 
 _MAKERS: dict[
     str, tuple[Callable[[Rates], float], Callable[[float, Rates, random.Random], Fault]]
 ] = {
     "crashes": (lambda rates: rates.crashes, _crash),
+    "leaves": (lambda rates: rates.leaves, _leave),
     "pauses": (lambda rates: rates.pauses, _pause),
     "cuts": (lambda rates: rates.cuts, _cut),
-    "leaves": (lambda rates: rates.leaves, _leave),
-    "full_disks": (lambda rates: rates.full_disks, _full_disk),
     "partitions": (lambda rates: rates.partitions, _partition),
+    "bad_links": (lambda rates: rates.bad_links, _bad_link),
+    "disks": (lambda rates: rates.disks, _disk),
+    "clocks": (lambda rates: rates.clocks, _clock),
+    "restores": (lambda rates: rates.restores, _restore),
 }
+"""Each kind's rate, and what makes one."""
 
 
 def save(plan: Plan, path: Path) -> None:

@@ -34,7 +34,7 @@ from simulations.keyrings import MakeKeyring, simulated_keyrings
 from simulations.load import Clients, skills_of
 from simulations.plan import Plan, draw
 from simulations.scenario import SCENARIOS
-from simulations.schedule import Conditions, Crash, Leave, Slow
+from simulations.schedule import Conditions, Crash, Fault, Leave, Restore, Slow
 from simulations.trace import Tracer
 from simulations.world import Checker, World
 
@@ -61,27 +61,37 @@ class Report(msgspec.Struct, frozen=True):
     coverage: dict[str, int]
 
 
+MILD_DELAY_MS = 10
+
+
+def _is_mild(fault: Fault) -> bool:
+    """Whether every frame still arrives, and in good time."""
+    return (
+        isinstance(fault, Conditions)
+        and not fault.loss
+        and not fault.bandwidth
+        and fault.shape == "uniform"
+        and fault.delay_most_ms <= MILD_DELAY_MS
+    )
+
+
 def _holds_nobody_up(plan: Plan) -> bool:
     """Whether links always work and no process is ever held up, though some may die."""
     return all(
-        isinstance(fault, Crash | Leave | Slow)
-        or (isinstance(fault, Conditions) and not fault.loss)
+        isinstance(fault, Crash | Leave | Slow | Restore) or _is_mild(fault)
         for fault in plan.faults
     )
 
 
 def _is_peaceful(plan: Plan) -> bool:
     """Whether nobody is ever held up, cut off or stopped."""
-    return all(
-        isinstance(fault, Slow) or (isinstance(fault, Conditions) and not fault.loss)
-        for fault in plan.faults
-    )
+    return all(isinstance(fault, Slow) or _is_mild(fault) for fault in plan.faults)
 
 
 def _can_fail(plan: Plan) -> bool:
     """Whether a task may fail without anybody's fault."""
-    behaviour = plan.scenario.behaviour
-    harm = behaviour.failing or behaviour.hanging or behaviour.crashing
+    sick = plan.scenario.behaviour
+    harm = sick.failing or sick.hanging or sick.crashing or sick.garbled or sick.slow
     is_slow = any(isinstance(fault, Slow) for fault in plan.faults)
     return bool(harm or plan.scenario.liars or not _is_peaceful(plan) or is_slow)
 

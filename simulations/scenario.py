@@ -1,15 +1,34 @@
 """Scenarios: how many peers, which load, and what faults to expect. `plan.draw` draws the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from mesh.core.settings import CoreSettings
 from simulations.agents import Behaviour
 from simulations.load import Load
-from simulations.schedule import Fault
+from simulations.schedule import DiskKind, Fault, Milliseconds, Share
 
 PEERS_MOST = 1_000
+FOLDER = Path(__file__).parent / "scenarios"
+LIES = {
+    "garbler": "bytes that are no frames, and messages that are cut or swollen",
+    "ghosts": "members that do not exist",
+    "slanderer": "accusations of everybody, and false ones in others' names",
+    "inflater": "incarnations beyond measure, its own and others'",
+    "unrevealed": "bids that it never opens",
+    "underbidder": "a better bid opened than was sealed",
+    "defaulter": "work that it wins and never speaks of again",
+    "meddler": "word of attempts that it was never given",
+    "replayer": "whatever it ever heard or said, again",
+}
+"""Each kind of liar, and what it says."""
+
+
+Rate = Annotated[float, msgspec.Meta(ge=0)]
+"""How many to expect in a virtual second."""
 
 
 class Rates(
@@ -21,20 +40,32 @@ class Rates(
     mesh. Shares and probabilities are from 0 to 1.
     """
 
-    loss: float = 0.0
-    duplication: float = 0.0
-    reorder: float = 0.0
-    crashes: float = 0.0
-    pauses: float = 0.0
-    cuts: float = 0.0
-    leaves: float = 0.0
-    full_disks: float = 0.0
-    partitions: float = 0.0
-    moves: float = 0.0
+    loss: Share = 0.0
+    duplication: Share = 0.0
+    reorder: Share = 0.0
+    crashes: Rate = 0.0
+    power: Share = 0.0
+    """The share of crashes in which the whole machine loses power."""
+    leaves: Rate = 0.0
+    moves: Share = 0.0
     """The share of restarts that come back at another door."""
-    slow: float = 0.0
+    pauses: Rate = 0.0
+    cuts: Rate = 0.0
+    partitions: Rate = 0.0
+    one_way: Share = 0.5
+    """The share of cuts, and of partitions, that are in one direction."""
+    bad_links: Rate = 0.0
+    """Links that get slow, narrow, lossy or all of it for a while."""
+    disks: Rate = 0.0
+    disk_kinds: tuple[DiskKind, ...] = (
+        "full", "failing", "hanging", "slow", "rot", "rot-in-log",
+    )  # fmt: skip
+    clocks: Rate = 0.0
+    restores: Rate = 0.0
+    slow: Share = 0.0
     """The share of peers that are slow, four to twenty times."""
-    down_most_ms: float = 6_000
+    down_most_ms: Milliseconds = 6_000
+    """No peer is down, stopped or cut off for longer; at least a second."""
 
 
 class Scenario(
@@ -44,59 +75,47 @@ class Scenario(
 
     name: str
     summary: str = ""
-    peers: int = 5
-    duration_s: float = 15.0
+    peers: Annotated[int, msgspec.Meta(ge=1, le=PEERS_MOST)] = 5
+    duration_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
     """How long load and faults last; peace follows."""
     load: Load = Load()
     rates: Rates = Rates()
     faults: tuple[Fault, ...] = ()
     """Faults that strike in every run, beside those that are drawn."""
-    behaviour: Behaviour = Behaviour(duration_ns=150_000_000, spread=0.9)
+    behaviour: Behaviour = Behaviour(duration_ms=150, spread=0.9)
     liars: tuple[str, ...] = ()
-    """Adversaries by name (`simulations.adversaries`): the last peers of the mesh."""
+    """Adversaries by name (`LIES`): the last peers of the mesh. ``each``: the seed draws one."""
     must_meet: tuple[str, ...] = ()
     """Coverage counters that a sweep has to reach; see `unmet`."""
     settings: CoreSettings | None = None
     """Parameters of the cores; the defaults of production, where None."""
 
 
-_SICK = Behaviour(duration_ns=150_000_000, spread=0.9, failing=0.05, hanging=0.02, crashing=0.03)
-_EVERYTHING = Rates(
-    loss=0.02, duplication=0.01, reorder=0.01, crashes=0.25, pauses=0.15, cuts=0.15,
-    leaves=0.07, full_disks=0.07, partitions=0.07, moves=0.2, slow=0.2,
-)  # fmt: skip
-_DEEP = Load(submissions=25, nested=0.8, depth_most=10, slots=1, deadline=0.0, cancelled=0.1)
-LIARS = (
-    "garbler", "ghosts", "slanderer", "inflater", "unrevealed", "underbidder", "defaulter",
-    "meddler", "replayer",
-)  # fmt: skip
+class PlanError(ValueError):
+    """A plan or scenario cannot be read, or does not fit together. The message says where."""
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(name="calm", peers=7),
-        Scenario(name="lossy", rates=Rates(loss=0.05, duplication=0.02, reorder=0.02)),
-        Scenario(name="crashes", rates=Rates(crashes=0.5, moves=0.2)),
-        Scenario(name="pauses", rates=Rates(pauses=0.3)),
-        Scenario(name="cuts", rates=Rates(cuts=0.3, partitions=0.1)),
-        Scenario(name="deaf", rates=Rates(cuts=1.0, down_most_ms=10_000)),
-        Scenario(name="disks", rates=Rates(full_disks=0.4, crashes=0.1)),
-        Scenario(name="leaves", rates=Rates(leaves=0.4, moves=0.5)),
-        Scenario(name="sick", behaviour=_SICK, rates=Rates(slow=0.3)),
-        Scenario(name="nested", load=_DEEP),
-        Scenario(name="nested-crashes", load=_DEEP, rates=Rates(crashes=0.3, loss=0.01)),
-        Scenario(name="pair", peers=2, rates=Rates(crashes=0.3, pauses=0.1, loss=0.02)),
-        Scenario(name="everything", rates=_EVERYTHING, behaviour=_SICK),
-        *(Scenario(name=f"liar-{name}", liars=(name,)) for name in LIARS),
-        Scenario(name="slander-by-two", peers=7, liars=("slanderer", "slanderer")),
-        Scenario(
-            name="liars",
-            peers=7,
-            liars=("meddler", "replayer"),
-            rates=Rates(loss=0.01, crashes=0.2, duplication=0.01),
-        ),
-    )
-}
+
+def load_scenario(path: Path) -> Scenario:
+    """Reads a scenario from a TOML file.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        PlanError: it holds no scenario; names file, key and place.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Scenario)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: {error}") from None
+
+
+def _named() -> Iterator[Scenario]:
+    for path in sorted(FOLDER.glob("*.toml")):
+        yield load_scenario(path)
+    for name, lie in LIES.items():
+        yield Scenario(name=f"byzantine-{name}", summary=f"One liar: {lie}.", liars=(name,))
+
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _named()}
 """Every named scenario."""
 
 

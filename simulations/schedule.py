@@ -9,7 +9,7 @@ nothing about what the others draw.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ ANY = "any"
 CHOSEN = (ANY, "busy", "working")
 """Words that stand for a peer which is chosen when the fault strikes."""
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""A probability, or a share of something."""
+Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
 Shape = Literal["uniform", "lognormal", "pareto"]
 DiskKind = Literal["full", "failing", "hanging", "slow", "rot", "rot-in-log"]
 
@@ -29,18 +32,24 @@ class _Fault(
     forbid_unknown_fields=True,
     tag_field="fault",
 ):
-    """What every fault has: its instant, and what it draws from (drawn, where None)."""
+    """What every fault has: its instant, and what it draws from (drawn, where None).
 
-    at_ms: float
+    In a scenario one entry may stand for several: `times`, `every_ms`. `plan.draw`
+    makes them one by one.
+    """
+
+    at_ms: Milliseconds
     draw: int | None = None
+    times: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    every_ms: Milliseconds = 0
 
 
 class Crash(_Fault, frozen=True, tag="crash"):
     """A process dies as by kill -9, or with its whole machine, and comes back."""
 
     peer: str = ANY
-    down_ms: float = 1_000
-    fuse: int | None = None
+    down_ms: Milliseconds = 1_000
+    fuse: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Where set, so many more effects leave before it dies."""
     moved: bool = False
     """It comes back at another door."""
@@ -52,7 +61,7 @@ class Leave(_Fault, frozen=True, tag="leave"):
     """A peer says goodbye, stops, and comes back."""
 
     peer: str = ANY
-    down_ms: float = 1_000
+    down_ms: Milliseconds = 1_000
     moved: bool = False
 
 
@@ -60,15 +69,15 @@ class Pause(_Fault, frozen=True, tag="pause"):
     """A process is stopped, as by SIGSTOP, and goes on."""
 
     peer: str = ANY
-    for_ms: float = 1_000
+    for_ms: Milliseconds = 1_000
 
 
 class Slow(_Fault, frozen=True, tag="slow"):
     """A peer's handlers take `factor` times as long; until peace, where `for_ms` is 0."""
 
     peer: str = ANY
-    factor: float = 10
-    for_ms: float = 0
+    factor: Annotated[float, msgspec.Meta(gt=0)] = 10
+    for_ms: Milliseconds = 0
 
 
 class Cut(_Fault, frozen=True, tag="cut"):
@@ -77,7 +86,7 @@ class Cut(_Fault, frozen=True, tag="cut"):
     peer: str = ANY
     other: str = ANY
     both: bool = True
-    for_ms: float = 1_000
+    for_ms: Milliseconds = 1_000
 
 
 class Partition(_Fault, frozen=True, tag="partition"):
@@ -87,7 +96,7 @@ class Partition(_Fault, frozen=True, tag="partition"):
     """The names of one side; drawn, where empty."""
     one_way: bool = False
     """The near side hears nothing of the far side, which still hears it."""
-    for_ms: float = 1_000
+    for_ms: Milliseconds = 1_000
 
 
 class Conditions(_Fault, frozen=True, tag="conditions"):
@@ -97,16 +106,16 @@ class Conditions(_Fault, frozen=True, tag="conditions"):
     """Only frames from this peer, where named; of everybody, where empty."""
     other: str = ""
     """Only frames to this peer, where named."""
-    loss: float = 0.0
-    duplication: float = 0.0
-    reorder: float = 0.0
-    delay_least_ms: float = 0.1
-    delay_most_ms: float = 0.4
+    loss: Share = 0.0
+    duplication: Share = 0.0
+    reorder: Share = 0.0
+    delay_least_ms: Milliseconds = 0.1
+    delay_most_ms: Milliseconds = 0.4
     """The greatest delay; of shapes with a tail, 95 of 100 frames are faster."""
     shape: Shape = "uniform"
-    bandwidth: int = 0
+    bandwidth: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Bytes a second of each link; 0 for no limit."""
-    for_ms: float = 0
+    for_ms: Milliseconds = 0
     """Until peace, where 0."""
 
 
@@ -114,7 +123,7 @@ class Clock(_Fault, frozen=True, tag="clock"):
     """A peer's clocks run fast or slow from now on, and its wall clock jumps."""
 
     peer: str = ANY
-    drift_ppm: int = 0
+    drift_ppm: Annotated[int, msgspec.Meta(ge=-500_000, le=500_000)] = 0
     """Of both clocks; until peace."""
     jump_ms: float = 0
     """Of the wall clock; backward where negative."""
@@ -130,11 +139,11 @@ class DiskTrouble(_Fault, frozen=True, tag="disk"):
 
     peer: str = ANY
     kind: DiskKind = "full"
-    room: int = 0
+    room: Annotated[int, msgspec.Meta(ge=0)] = 0
     """How many more records are taken by a disk that fills up or fails."""
-    slow_ms: float = 20
-    for_ms: float = 1_000
-    down_ms: float = 1_000
+    slow_ms: Milliseconds = 20
+    for_ms: Milliseconds = 1_000
+    down_ms: Milliseconds = 1_000
     """How long a peer that stops for it is down; its disk is mended then."""
 
 
@@ -142,8 +151,8 @@ class Restore(_Fault, frozen=True, tag="restore"):
     """A peer dies, and is started on a copy of its disk that was made `age_ms` before."""
 
     peer: str = ANY
-    age_ms: float = 1_000
-    down_ms: float = 1_000
+    age_ms: Milliseconds = 1_000
+    down_ms: Milliseconds = 1_000
 
 
 Fault = Crash | Leave | Pause | Slow | Cut | Partition | Conditions | Clock | DiskTrouble | Restore

@@ -21,6 +21,8 @@ class AcceptedTasksEnd:
     def __init__(self) -> None:
         self.accepted: dict[tuple[bytes, str], Instant] = {}
         self.settled: dict[tuple[bytes, str], tuple[str, bytes]] = {}
+        self._told: dict[tuple[bytes, str], None] = {}
+        """Ends that were told; one that a disk forgot may be remembered from another copy."""
         self._ended_at: dict[tuple[bytes, str], Instant] = {}
         self._untold: dict[tuple[bytes, str], int] = {}
 
@@ -48,6 +50,7 @@ class AcceptedTasksEnd:
             if self.accepted[key] >= since:
                 world.coverage["an accepted task is forgotten by its disk"] += 1
                 del self.accepted[key]
+                self._told.pop(key, None)
         # An end that was told may come out otherwise, where only the end was forgotten.
         for key in [key for key in self.settled if key[0] == peer.peer]:
             if key not in self.accepted or self._ended_at[key] >= since:
@@ -58,6 +61,7 @@ class AcceptedTasksEnd:
         self._untold.pop((peer.peer, settled.task), None)
         end = (settled.state, bytes(settled.value))
         before = self.settled.setdefault((peer.peer, settled.task), end)
+        self._told[peer.peer, settled.task] = None
         self._ended_at.setdefault((peer.peer, settled.task), world.now)
         if before != end:
             raise Violation(
@@ -71,7 +75,7 @@ class AcceptedTasksEnd:
             if world.by_id[custodian].starts == boot:
                 raise Violation(f"told-again: nobody hears how {task} ended")
         honest = [peer.peer for peer in world.honest]
-        lost = [key for key in self.accepted if key not in self.settled and key[0] in honest]
+        lost = [key for key in self.accepted if key not in self._told and key[0] in honest]
         if lost:
             names = [f"{world.by_id[custodian].name} {task}" for custodian, task in lost[:5]]
             raise Violation(f"no-accepted-task-lost: {len(lost)} of {len(self.accepted)}: {names}")

@@ -5,17 +5,19 @@ import msgspec
 from protocols.machine import MILLISECOND_NS, Instant
 from protocols.tasks.events import AttemptsStarted, TasksSettled
 from protocols.tasks.messages import Results, ResultsAck
+from simulations import agents
 from simulations.observations import DiskForgot, Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
+GARBLED = msgspec.msgpack.encode(agents.GARBLED)
 AT_ONCE_NS = 10 * MILLISECOND_NS
 
 
 class AcknowledgedResultsCount:
     """An acknowledgement leaves only after the end that it acknowledges is on disk.
 
-    The schemas of modelled skills allow anything, so every result is valid.
+    Of what modelled handlers answer, only one value breaks a schema.
     """
 
     hears = (Results, ResultsAck, AttemptsStarted, TasksSettled, DiskForgot)
@@ -61,7 +63,11 @@ class AcknowledgedResultsCount:
 
     def _sent(self, peer: SimulatedPeer, to: bytes, results: Results) -> None:
         if peer.liar is None:
-            done = tuple(each.task for each in results.outcomes if each.status == "ok")
+            done = tuple(
+                each.task
+                for each in results.outcomes
+                if each.status == "ok" and bytes(each.value) != GARBLED
+            )
             self._batches[peer.peer, to, results.batch] = done
 
     def _acked(self, world: World, peer: SimulatedPeer, to: bytes, ack: ResultsAck) -> None:

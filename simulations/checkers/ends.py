@@ -127,8 +127,8 @@ class CancelledStaysCancelled:
                 # Nobody but its custodian keeps a cancellation.
                 for key in [key for key in self._settled if key[0] == peer.peer]:
                     del self._settled[key]
-                elsewhere = dict.fromkeys(task for _, task in self._settled)
-                self._confirmed = {t: None for t in self._confirmed if t in elsewhere}
+                kept = [task for (_, task), state in self._settled.items() if state == "cancelled"]
+                self._confirmed = {task: None for task in kept if task in self._confirmed}
 
     def finish(self, world: World) -> None:
         """What was confirmed has that end."""

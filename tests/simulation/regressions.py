@@ -3,4 +3,4 @@
 Each is (scenario, seed). `docs/found-by-simulation.md` tells what was wrong.
 """
 
-SEEDS: tuple[tuple[str, int], ...] = (("liar-defaulter", 1), ("pauses", 20001))
+SEEDS: tuple[tuple[str, int], ...] = (("byzantine-defaulter", 1), ("paused-peer", 20001))

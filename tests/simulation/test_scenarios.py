@@ -25,7 +25,7 @@ def test_a_seed_that_once_failed_holds(name: str, seed: int) -> None:
 
 
 def test_the_same_seed_gives_the_same_trace_in_another_process(run_seed: int) -> None:
-    code = f"from simulations.run import run; print(run('everything', {run_seed}).digest)"
+    code = f"from simulations.run import run; print(run('everything-at-once', {run_seed}).digest)"
     digests = [
         subprocess.run(
             [sys.executable, "-c", code],
