@@ -43,6 +43,7 @@ class Detection:
         self._watches = watches
         self._pinger = pinger
         self._rumours = rumours
+        self._heard_at: Instant | None = None
 
     # Time
 
@@ -61,6 +62,34 @@ class Detection:
         self._health.apply(1)
         self._prober.discard()
         self._watches.begin_anew(now)
+
+    def heard(self, now: Instant) -> None:
+        """Somebody spoke to me. After a long silence of everybody, the silence was mine.
+
+        Where short contacts lie between long cuts, a refutation may take until the
+        contact after the next; timers that went on would end before it comes.
+        """
+        was_cut_off = self._silence_ns(now) > self._parameters.cut_off_after_ns
+        self._heard_at = now
+        if not was_cut_off or not self._parameters.lateness_rule:
+            return
+        self._prober.discard()
+        self._watches.begin_anew(now)
+        for suspect in self._roster.suspects():
+            if suspect.suspicion is not None and suspect.suspicion.restart(now):
+                self._set_timer(suspect)
+
+    def _silence_ns(self, now: Instant) -> int:
+        return now - self._heard_at if self._heard_at is not None else 0
+
+    def _is_cut_off(self, now: Instant) -> bool:
+        """Whether it is likelier that I am cut off than that all of so many are dead."""
+        parameters = self._parameters
+        return (
+            parameters.lateness_rule
+            and self._roster.population() > parameters.observers
+            and parameters.cut_off_after_ns < self._silence_ns(now) < parameters.cut_off_limit_ns
+        )
 
     def wake(self, now: Instant) -> bool:
         """Does what is due; True when a probe interval has begun."""
@@ -219,6 +248,9 @@ class Detection:
     def _end_of_timer(self, member: Member, now: Instant) -> None:
         suspicion = member.suspicion
         if suspicion is None or suspicion.ended or now < suspicion.ends_at:
+            return
+        if self._is_cut_off(now):
+            suspicion.ends_at = now + self._parameters.probe_interval_ns
             return
         suspicion.ended = True
         self.doubt(member.peer, now)

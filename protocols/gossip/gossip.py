@@ -195,6 +195,7 @@ class Gossip:
         at = self._begin(now)
         if link == self._me:
             return self._end(None, at)
+        self._detection.heard(at)
         match message:
             case Ping():
                 self._take_ping(link, message, at)

@@ -21,6 +21,8 @@ OBSERVER_ACCUSATIONS_LIMIT = 16
 """Accusations by observers kept of one suspect."""
 OTHER_ACCUSATIONS_LIMIT = 8
 """Accusations by members that are not its observers, kept of one suspect."""
+RESTARTS_LIMIT = 2
+"""How often the timer of one suspicion begins anew because this peer had been cut off."""
 EVIDENCE_LIMIT = 4
 """Accusations kept of a dead member, to tell it and others of its death."""
 INCARNATION_LIMIT = 2**48
@@ -59,6 +61,10 @@ class GossipParameters(msgspec.Struct, frozen=True, kw_only=True):
     own_pings: int = 4
     """My own pings, unanswered, without which I hold nobody dead."""
     late_after_ns: int = 250 * MILLISECOND_NS
+    cut_off_after_ns: int = 5 * SECOND_NS
+    """A peer that heard nobody at all for so long was cut off; part of the lateness rule."""
+    cut_off_limit_ns: int = 60 * SECOND_NS
+    """After so long it believes that all the others are dead."""
 
     fan_out: int = 3
     retransmit_multiplier: int = 4

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from protocols.gossip.parameters import (
     OBSERVER_ACCUSATIONS_LIMIT,
     OTHER_ACCUSATIONS_LIMIT,
+    RESTARTS_LIMIT,
 )
 from protocols.machine import Instant
 from protocols.wire import Signed
@@ -21,8 +22,17 @@ class Suspicion:
     started_at: Instant
     ends_at: Instant
     ended: bool = False
+    restarts: int = 0
     by_observers: dict[bytes, Signed] = field(default_factory=dict)
     by_others: dict[bytes, Signed] = field(default_factory=dict)
+
+    def restart(self, now: Instant) -> bool:
+        """Counts silence from now on; False when that was done often enough."""
+        if self.ended or self.restarts >= RESTARTS_LIMIT:
+            return False
+        self.started_at = now
+        self.restarts += 1
+        return True
 
     def add(self, accuser: bytes, envelope: Signed, is_observer: bool) -> bool:
         """Takes an accusation; False when it says nothing new or there is no more room."""

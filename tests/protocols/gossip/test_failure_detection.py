@@ -299,6 +299,52 @@ def test_a_peer_that_was_stopped_buries_nobody_on_waking() -> None:
     assert one.gossip.local_health >= 1
 
 
+def run_answered_by_all_but(one: One, suspect: int, tenths: int) -> int:
+    """Lets time pass until the suspect is dead, or so long; returns the tenths of a second."""
+    for tenth in range(tenths):
+        effects = one.run(0.1)
+        for link in range(1, 13):
+            if link != suspect:
+                answer(one, link, effects)
+        if one.state(suspect) == "dead":
+            return tenth
+    return tenths
+
+
+@pytest.mark.parametrize(("silent_s", "state"), [(4, "dead"), (6, "suspect")])
+def test_a_peer_that_heard_nobody_for_long_counts_the_silence_of_others_anew(
+    silent_s: int, state: str
+) -> None:
+    control = One(members=12)
+    control.hear(3, accusation(1, accuser=3))
+    buried_after = run_answered_by_all_but(control, 1, 300)
+    assert 10 * silent_s < buried_after < 300
+    one = One(members=12)
+    one.hear(3, accusation(1, accuser=3))
+    run_answered_by_all_but(one, 1, buried_after - 10 * silent_s - 2)
+    one.plain(2, Ping(0, 0))
+    one.run(silent_s)
+    one.plain(2, Ping(1, 0))
+    one.run(1)
+    assert one.state(1) == state
+
+
+def test_a_peer_that_hears_nobody_buries_nobody_for_a_minute() -> None:
+    one = One(members=12)
+    one.hear(3, accusation(1, accuser=3))
+    assert not events(one.run(60), MemberDown)
+    assert events(one.run(10), MemberDown)
+
+
+def test_no_suspicion_begins_anew_for_ever() -> None:
+    one = One(members=12)
+    one.hear(3, accusation(1, accuser=3))
+    for _ in range(12):
+        one.run(6)
+        one.plain(2, Ping(1, 0))  # one liar that speaks now and then keeps nobody alive
+    assert one.state(1) == "dead"
+
+
 def test_one_delay_is_noticed_once() -> None:
     one = One(members=3)
     one.run(0.2)

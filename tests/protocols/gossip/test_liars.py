@@ -67,8 +67,10 @@ def test_a_lie_that_is_kept_from_the_victim_suspects_it_for_a_while_only() -> No
     one.hear(2, accusation(1, accuser=2))
     assert one.state(1) == "suspect"
     for _ in range(250):
-        for ping in sent(one.run(0.1), Ping, to=1):
-            one.plain(1, Ack(ping.nonce, 0))
+        effects = one.run(0.1)
+        for member in range(1, 11):
+            for ping in sent(effects, Ping, to=member):
+                one.plain(member, Ack(ping.nonce, 0))
     assert one.state(1) == "alive"
 
 
