@@ -51,6 +51,9 @@ def up(
 
     begin = time.monotonic()
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
+    nursery = (
+        launcher.Nursery()
+    )  # imports while keys are made; ends with this process at the latest
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
@@ -61,7 +64,9 @@ def up(
         )
     try:
         if missing:
-            launcher.start(folder, missing)
+            nursery.start(folder, missing)
+        else:
+            nursery.close()
         try:
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:

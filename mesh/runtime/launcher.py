@@ -148,13 +148,39 @@ def start(folder: MeshFolder, names: Sequence[str]) -> dict[str, int]:
     Raises:
         ConfigurationError: they could not even be forked.
     """
-    _reserve_doors(folder, names)
-    command = [sys.executable, "-P", "-m", "mesh.runtime.nursery", str(folder.path), *names]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        raise ConfigurationError(f"cannot start peers: {ended.stderr.strip()[-2000:]}")
-    pids: dict[str, int] = json.loads(ended.stdout)
-    return pids
+    return Nursery().start(folder, names)
+
+
+class Nursery:
+    """A process that imports what peers need, to fork them once it is told which."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mesh.runtime.nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, folder: MeshFolder, names: Sequence[str]) -> dict[str, int]:
+        """Starts these peers; once.
+
+        Raises:
+            ConfigurationError: they could not even be forked.
+        """
+        _reserve_doors(folder, names)
+        order = json.dumps({"folder": str(folder.path), "names": list(names)})
+        told, wrong = self._process.communicate(order + "\n")
+        if self._process.returncode != 0:
+            raise ConfigurationError(f"cannot start peers: {wrong.strip()[-2000:]}")
+        pids: dict[str, int] = json.loads(told)
+        return pids
+
+    def close(self) -> None:
+        """Ends the process: nobody is to be started."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def _reserve_doors(folder: MeshFolder, names: Sequence[str]) -> None:
@@ -202,12 +228,11 @@ def wait_converged(
         )
     entries = [entry for entry in folder.peers() if entry.name not in paused]
     while True:
-        statuses = _statuses(entries)
-        waiting_for = _not_yet(statuses, started)
+        statuses, waiting_for = _look(entries, started)
         if not waiting_for:
             return Convergence(True, statuses, "")
         if time.monotonic() > ends:
-            return Convergence(False, statuses, waiting_for)
+            return Convergence(False, _statuses(entries), waiting_for)
         alive = set(running(folder)) - paused
         for name in sorted(started - alive):
             raise ConfigurationError(f"{name} ended: {log_tail(folder, name)}")
@@ -215,6 +240,23 @@ def wait_converged(
         if progress is not None:
             progress(waiting_for)
         time.sleep(POLL_S)
+
+
+def _look(entries: list[PeerEntry], started: set[str]) -> tuple[dict[str, Status], str]:
+    """What the peers say, and who is missing what; asks no further than the first such peer.
+
+    That peer is asked first the next time: questions to all of them, again and again,
+    would take from a small machine what the peers need to find each other.
+    """
+    for index, entry in enumerate(entries):
+        if entry.name in started:
+            status = _statuses([entry])
+            waiting_for = _not_yet(status, {entry.name}, len(started))
+            if waiting_for:
+                entries.insert(0, entries.pop(index))
+                return status, waiting_for
+    statuses = _statuses(entries)
+    return statuses, _not_yet(statuses, started, len(started))
 
 
 def is_paused(pid: int) -> bool:
@@ -244,7 +286,8 @@ def _statuses(entries: Sequence[PeerEntry]) -> dict[str, Status]:
     return statuses
 
 
-def _not_yet(statuses: dict[str, Status], started: set[str]) -> str:
+def _not_yet(statuses: dict[str, Status], started: set[str], count: int) -> str:
+    """What the peers `started` still lack of seeing `count` of them, skills included."""
     silent = sorted(started - set(statuses))
     if silent or not statuses:
         return f"{', '.join(silent) or 'the peers'} to start"
@@ -257,8 +300,8 @@ def _not_yet(statuses: dict[str, Status], started: set[str]) -> str:
                 raise ConfigurationError(
                     f"{name} cannot run {agent['target']}: {agent['error'].strip()}"
                 )
-        if status["alive"] < len(started):
-            return f"{name} to see all ({status['alive']} of {len(started)})"
+        if status["alive"] < count:
+            return f"{name} to see all ({status['alive']} of {count})"
         for member in status["members"]:
             if member["id"] in skills and member["skills"] != skills[member["id"]]:
                 return f"{name} to learn the skills of {member['name']}"

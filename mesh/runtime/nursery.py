@@ -5,9 +5,10 @@ them. The children detach (their own session, logs instead of a terminal), and
 the nursery ends as soon as each holds its folder or has ended itself, so that
 no process coordinates anything, and whoever started them sees who runs.
 
-    python -P -m mesh.runtime.nursery FOLDER NAME...
+    python -P -m mesh.runtime.nursery
 
-prints ``{"name": pid, …}`` and exits.
+imports, reads ``{"folder": …, "names": […]}``, prints ``{"name": pid, …}`` and exits.
+Whoever starts it may thus prepare the folder while it imports.
 """
 
 import gc
@@ -18,17 +19,27 @@ import time
 import traceback
 from pathlib import Path
 
+import msgspec
+from cryptography.hazmat.backends.openssl import backend
+
 from mesh.local.discovery import running_pid
-from mesh.runtime.peer_process import run_peer
+from mesh.runtime.peer_process import installed_version, run_peer
 
 BEGUN_S = 10.0
 """How long a peer may take to hold its folder."""
-POLL_S = 0.002
+POLL_S = 0.01
 COLLECT_AFTER = 20_000
 """Objects made and not freed before the collector looks for cycles among them. A peer makes few
 cycles and many short-lived objects; at Python's 700 a third of its time on tasks was this."""
 LOG_LIMIT = 16 * 1024 * 1024
 """Bytes in a peer's log above which it is set aside at the next start."""
+
+
+class Order(msgspec.Struct):
+    """Whom to start."""
+
+    folder: str
+    names: list[str]
 
 
 def _detach(log: Path) -> None:
@@ -45,6 +56,9 @@ def _detach(log: Path) -> None:
 def start(folder: Path, names: list[str]) -> dict[str, int]:
     """Forks one peer per name; each child never returns. Gives the pids."""
     pids: dict[str, int] = {}
+    # What each child would else load for itself, at its first key and its first word.
+    backend.openssl_version_text()
+    installed_version()
     # What is alive now is shared by all children as long as nobody touches it,
     # and a collection would touch everything.
     gc.collect()
@@ -82,10 +96,12 @@ def wait_begun(folder: Path, pids: dict[str, int]) -> None:
 
 def main() -> None:
     """See the module."""
-    if len(sys.argv) < len(("program", "folder", "name")):
-        sys.exit("usage: python -P -m mesh.runtime.nursery FOLDER NAME...")
-    folder = Path(sys.argv[1])
-    pids = start(folder, sys.argv[2:])
+    line = sys.stdin.readline()
+    if not line:
+        return  # nobody is to be started after all
+    order = msgspec.json.decode(line, type=Order)
+    folder = Path(order.folder)
+    pids = start(folder, order.names)
     wait_begun(folder, pids)
     print(json.dumps(pids), flush=True)
 

@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ class PeerProcess:
         now = self._clock.now()
         opening = Opening(
             FORMAT,
-            _version(),
+            installed_version(),
             platform.python_version(),
             self._name,
             self._core.peer,
@@ -317,7 +318,7 @@ class PeerProcess:
             name=self._name,
             mesh=text_id(self._material.root),
             boot=boot,
-            version=_version(),
+            version=installed_version(),
         )
         return LocalServer(
             self._driver,
@@ -369,7 +370,9 @@ def _material(folder: MeshFolder, name: str) -> PeerMaterial:
     return material
 
 
-def _version() -> str:
+@lru_cache(maxsize=1)
+def installed_version() -> str:
+    """The version of the distribution; "0" where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -1,5 +1,6 @@
 """What keeps a peer from starting, and what it says then."""
 
+import json
 import os
 import socket
 import subprocess
@@ -122,7 +123,8 @@ def test_a_folder_that_is_not_writable_is_told(tmp_path: Path) -> None:
 
 def test_a_peer_does_not_run_without_its_assertions(unborn: LocalMesh) -> None:
     ended = subprocess.run(
-        [sys.executable, "-O", "-P", "-m", "mesh.runtime.nursery", str(unborn.path), "peer-1"],
+        [sys.executable, "-O", "-P", "-m", "mesh.runtime.nursery"],
+        input=json.dumps({"folder": str(unborn.path), "names": ["peer-1"]}) + "\n",
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -131,3 +133,15 @@ def test_a_peer_does_not_run_without_its_assertions(unborn: LocalMesh) -> None:
     assert ended.returncode == 0
     until(lambda: "python -O" in unborn.log("peer-1"), "the peer to refuse")
     assert not unborn.pid("peer-1")
+
+
+def test_a_nursery_that_is_told_of_nobody_starts_nobody() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "mesh.runtime.nursery"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
