@@ -8,6 +8,7 @@ STAMP := .venv/.ready
 PYTEST_WORKERS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+MUTANTS_ARGS ?=
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 
@@ -46,6 +47,10 @@ lint: $(STAMP) ## style, types and who may import whom
 .PHONY: bench
 bench: $(STAMP) ## measure; compare figures of one machine only
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## take the guards out one at a time: does a sweep notice each?
+	$(BIN)/python -m simulations.mutants --jobs $(PYTEST_WORKERS) $(MUTANTS_ARGS)
 
 .PHONY: lock
 lock: $(STAMP) ## pin what pyproject.toml asks for, with hashes; LOCK_ARGS=--upgrade for newer

@@ -1,6 +1,7 @@
 """The verbs `mesh sim …`, in this process: what they print, save and exit with."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -325,3 +326,12 @@ def test_other_verbs_do_not_load_the_simulator() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_scenario_of_the_how_to_page_holds(mesh: Mesh) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "simulate.md"
+    [toml] = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    Path("two-of-five.toml").write_text(toml, encoding="utf-8")
+    ended = mesh("run", "two-of-five.toml", "--duration", "9", "--json")
+    assert ended.status == 0
+    assert ended.last["coverage"]["crash"] == 2
