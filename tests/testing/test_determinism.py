@@ -10,34 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.agent import TaskFailed
 from mesh.testing import LocalMesh, Violation
 from simulations.disk import Disk
-from tests.testing.agents import diary, everybody, worker
-
-Story = tuple[str, list[str]]
-
-
-def story(seed: int) -> Story:
-    """A run with faults and every kind of handler, and the order in which they noted things."""
-    diary.clear()
-    takes = {"double": (0.1, 0.5)}
-    with LocalMesh(peers=4, agents=everybody, seed=seed, takes=takes) as mesh:
-        client = mesh.client
-        handles = [client.submit("total", numbers=[n, n + 1]) for n in range(4)]
-        handles += [client.submit("double", n=n) for n in range(8)]
-        handles += [client.submit("gathers"), client.submit("depth_sync", levels=3)]
-        mesh.run(0.4)
-        mesh.kill("peer-2")
-        mesh.loss(0.1)
-        mesh.pause("peer-3", 1)
-        mesh.run(2)
-        mesh.restart("peer-2")
-        for handle in handles:
-            handle.outcome()
-        with pytest.raises(TaskFailed, match="timeout"):
-            client.options(timeout=1).call("waits_under_trio")
-    return mesh.digest, list(diary)
+from tests.testing.agents import worker
+from tests.testing.story import story
 
 
 def test_the_same_seed_gives_the_same_run(run_seed: int) -> None:
@@ -51,7 +27,7 @@ def test_another_seed_gives_another_order() -> None:
 
 
 def test_the_same_seed_gives_the_same_run_in_another_process(run_seed: int) -> None:
-    code = f"from tests.testing.test_determinism import story; print(story({run_seed}))"
+    code = f"from tests.testing.story import story; print(story({run_seed}))"
     stories = [
         subprocess.run(
             [sys.executable, "-c", code],
