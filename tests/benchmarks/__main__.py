@@ -32,7 +32,8 @@ def _show(figure: Figure, as_json: bool) -> None:
         print(json.dumps(msgspec.to_builtins(figure)), flush=True)
         return
     reach = f"  (to reach: {figure.reach})" if figure.reach else ""
-    print(f"{figure.name:58} {figure.value:10.3f} {figure.unit}{reach}", flush=True)
+    note = f"  [{figure.note}]" if figure.note else ""
+    print(f"{figure.name:58} {figure.value:10.3f} {figure.unit}{reach}{note}", flush=True)
 
 
 if __name__ == "__main__":

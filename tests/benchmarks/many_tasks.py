@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mesh.client import Client
 from tests.benchmarks.figures import Figure, local_mesh, median
+from tests.benchmarks.yardstick import beside
 
 TASKS = 5_000
 RUNS = 5
@@ -39,10 +40,13 @@ def run() -> list[Figure]:
 
 def _rate(client: Client, skill: str, value: dict[str, object], how: str, reach: str) -> Figure:
     rates = []
-    for _ in range(RUNS + 1):
-        begin = time.perf_counter()
-        results = list(client.map(skill, (value for _ in range(TASKS))))
-        rates.append(TASKS / (time.perf_counter() - begin))
-        assert len(results) == TASKS
-        assert all(result == value for result in results)
-    return Figure(f"{TASKS} no-op tasks through map, {how}", median(rates[1:]), "tasks/s", reach)
+    with beside() as yardstick:
+        for _ in range(RUNS + 1):
+            begin = time.perf_counter()
+            results = list(client.map(skill, (value for _ in range(TASKS))))
+            rates.append(TASKS / (time.perf_counter() - begin))
+            assert len(results) == TASKS
+            assert all(result == value for result in results)
+    rate = median(rates[1:])
+    name = f"{TASKS} no-op tasks through map, {how}"
+    return Figure(name, rate, "tasks/s", reach, yardstick().times_rate(rate))
