@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from mesh.core.image import NotAnImage, stand_in, state_digest, thaw
+from mesh.core.image import NotAnImage, state_digest, thaw
 from mesh.core.outward import Outward
 from mesh.core.peer import PeerCore
 from mesh.core.recorded_core import ENTROPY, KEYRING
@@ -43,21 +43,16 @@ from mesh.core.recording import (
     read_blocks,
 )
 from protocols.errors import MeshError, Refused
-from protocols.identity import Ed25519Keyring, text_id
+from protocols.identity import text_id
 from protocols.machine import Now
+from simulations.answers import Answers, Diverged, ReplayedEntropy, ReplayedKeyring
 
 SEGMENT_NAME = re.compile(r"([0-9]{6,})-([0-9]{6,})\.rec")
 RECURSION_FACTOR = 4
-_VERIFIES_ONLY = bytes(32)
-"""The seed of a keyring that only verifies."""
 
 
 class NotReplayable(MeshError):
     """No recording is there, or it is damaged, incomplete, or another release's; says which."""
-
-
-class Diverged(MeshError):
-    """The core did not do here what it did there."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -155,52 +150,6 @@ def _chosen(path: Path, boot: int | None) -> list[Path]:
     return [segments[chosen, number] for number in numbers if number >= first]
 
 
-class _Answers:
-    """What the keyring and the entropy answered in the step that is replayed."""
-
-    def __init__(self) -> None:
-        self.left: deque[Signed | Drew] = deque()
-        self.missed = ""
-
-    def next(self, wanted: str) -> bytes:
-        """The next answer, where it is of the wanted kind."""
-        answer = self.left.popleft() if self.left else None
-        kind = type(answer).__name__
-        if answer is None or kind != wanted:
-            # Kept as well: a core answers an exception in a remote step by isolating the sender.
-            self.missed = f"the core asks for what is {wanted} where the recorded one did not"
-            raise Diverged(self.missed)
-        return answer.data
-
-
-class _Keyring:
-    """Verifies, and answers with recorded signatures."""
-
-    def __init__(self, peer: bytes, root: bytes, answers: _Answers) -> None:
-        self.peer = peer
-        self.verify = Ed25519Keyring(_VERIFIES_ONLY, root).verify
-        self._answers = answers
-
-    def sign(self, domain: str, body: bytes) -> bytes:
-        return self._answers.next("Signed")
-
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return stand_in, (KEYRING,)
-
-
-class _Entropy:
-    """Answers with recorded secrets."""
-
-    def __init__(self, answers: _Answers) -> None:
-        self._answers = answers
-
-    def __call__(self, size: int) -> bytes:
-        return self._answers.next("Drew")
-
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return stand_in, (ENTROPY,)
-
-
 class _Replay:
     """One replay, from segment to segment."""
 
@@ -284,9 +233,9 @@ class _Replay:
 
     def _image(self, image: Image) -> None:
         assert self._opening is not None, "the first block is an opening"
-        answers = self._answers = _Answers()
-        keyring = _Keyring(self._opening.peer, self._opening.root, answers)
-        core = thaw(image.data, {KEYRING: keyring, ENTROPY: _Entropy(answers)})
+        answers = self._answers = Answers()
+        keyring = ReplayedKeyring(self._opening.peer, self._opening.root, answers)
+        core = thaw(image.data, {KEYRING: keyring, ENTROPY: ReplayedEntropy(answers)})
         if self._core is not None and state_digest(core) != state_digest(self._core):
             raise Diverged("the core came to another state than the recorded one")
         self._core = core

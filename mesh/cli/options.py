@@ -14,3 +14,12 @@ DirOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, one object per line, for scripts.")
 ]
+RecordingOption = Annotated[
+    int | None,
+    typer.Option(
+        "--recording",
+        metavar="MIB",
+        min=0,
+        help="How much disk each peer's flight recording may take; 0 records nothing.",
+    ),
+]

@@ -102,7 +102,8 @@ def _replay_recording(file: Path, boot: int | None, wanted: "Wanted", printer: "
     """Replays the recording of a real peer; whether its core raised."""
     import msgspec
 
-    from simulations.reexecute import Diverged, NotReplayable
+    from simulations.answers import Diverged
+    from simulations.reexecute import NotReplayable
     from simulations.replay import replay_recording
 
     try:

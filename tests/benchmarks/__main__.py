@@ -9,7 +9,16 @@ import msgspec
 
 from tests.benchmarks.figures import Figure
 
-BENCHMARKS = ("start_up", "one_task", "many_tasks", "killed_peer", "speeds", "idle", "demo")
+BENCHMARKS = (
+    "start_up",
+    "one_task",
+    "many_tasks",
+    "killed_peer",
+    "speeds",
+    "idle",
+    "demo",
+    "recorder",
+)
 
 
 def main() -> None:

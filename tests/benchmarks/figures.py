@@ -33,11 +33,13 @@ def mesh(*words: str, folder: Path, check: bool = True) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def local_mesh(peers: int, agents: Sequence[str] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+def local_mesh(
+    peers: int, agents: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A mesh of real peers in a folder of its own: the folder, and what `up` printed."""
     with tempfile.TemporaryDirectory(prefix="stigmesh-bench-") as scratch:
         folder = Path(scratch) / ".mesh"
-        words = ["up", "-n", str(peers), "--detach"]
+        words = ["up", "-n", str(peers), "--detach", *options]
         for agent in agents:
             words += ["--agents", agent]
         try:

@@ -13,7 +13,8 @@ from protocols.errors import Refused
 from protocols.machine import Now
 from protocols.tasks.commands import Drain, SubmitTasks, TaskSpec
 from protocols.wire import encode
-from simulations.reexecute import Diverged, Moment, NotReplayable, is_recording, reexecute
+from simulations.answers import Diverged
+from simulations.reexecute import Moment, NotReplayable, is_recording, reexecute
 from tests.core.flight import INPUT, Flight
 
 SMALL = 260_000
