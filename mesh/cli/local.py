@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.options import DirOption, JsonOption, RecordingOption
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
@@ -30,15 +30,7 @@ def up(
             "built-in agent `probe` runs: echo, sleep, fail, hang, crash.",
         ),
     ] = None,
-    recording: Annotated[
-        int | None,
-        typer.Option(
-            "--recording",
-            metavar="MIB",
-            min=0,
-            help="How much disk each peer's flight recording may take; 0 records nothing.",
-        ),
-    ] = None,
+    recording: RecordingOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
