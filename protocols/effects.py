@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """One message to one peer, at most once.
 
     `to` may be the machine's own peer: the core hands such a message straight
@@ -16,14 +16,14 @@ class Send(msgspec.Struct, frozen=True):
     """True for probes and acks, which wait for no record."""
 
 
-class Broadcast(msgspec.Struct, frozen=True):
+class Broadcast(msgspec.Struct, frozen=True, gc=False):
     """One message to every member that gossip holds alive or suspect, oneself excluded."""
 
     message: msgspec.Struct
     prompt: bool = False
 
 
-class Persist(msgspec.Struct, frozen=True):
+class Persist(msgspec.Struct, frozen=True, gc=False):
     """One durable record. All records of a step are written as one."""
 
     record: msgspec.Struct
@@ -31,13 +31,13 @@ class Persist(msgspec.Struct, frozen=True):
     """True where a power cut must not undo it (votes, terms, incarnation blocks)."""
 
 
-class Emit(msgspec.Struct, frozen=True):
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """An event for an agent, a person or another machine."""
 
     event: msgspec.Struct
 
 
-class Blame(msgspec.Struct, frozen=True):
+class Blame(msgspec.Struct, frozen=True, gc=False):
     """A peer broke the protocol. Evidence is bytes that a third party can check, or empty."""
 
     peer: bytes
@@ -45,7 +45,7 @@ class Blame(msgspec.Struct, frozen=True):
     evidence: tuple[bytes, ...] = ()
 
 
-class Perform(msgspec.Struct, frozen=True):
+class Perform(msgspec.Struct, frozen=True, gc=False):
     """Work outside the machine; its end comes back as a command."""
 
     job: msgspec.Struct

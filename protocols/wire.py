@@ -33,7 +33,7 @@ TextField = Annotated[str, msgspec.Meta(max_length=4096)]
 CountField = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The base of all wire messages; subclasses name their tag, ``tag="gossip.ping"``."""
 
 
@@ -49,14 +49,14 @@ class Signed(Message, frozen=True, array_like=True, tag="signed"):
 M = TypeVar("M", bound=msgspec.Struct)
 
 
-class Verified(msgspec.Struct, Generic[M], frozen=True):
+class Verified(msgspec.Struct, Generic[M], frozen=True, gc=False):
     """A signed message whose signature was good: the decoded body, and the envelope to relay."""
 
     message: M
     envelope: Signed
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True):
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One frame between two peers."""
 
     epoch: CountField

@@ -36,7 +36,7 @@ PLAIN_KINDS = tuple(
 WIRE_KINDS = (*PLAIN_KINDS, Signed)
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """A message that passed: who signed it, and what it says."""
 
     author: bytes

@@ -44,11 +44,13 @@ class Agenda(Generic[K]):
 
     def next(self) -> Instant | None:
         """The least instant, or None when nothing is due at all."""
-        while self._heap:
-            instant, serial, key = self._heap[0]
-            if self._instants.get(key) == (instant, serial):
+        heap, instants = self._heap, self._instants
+        while heap:
+            instant, serial, key = heap[0]
+            known = instants.get(key)
+            if known is not None and known[1] == serial:
                 return instant
-            heapq.heappop(self._heap)
+            heapq.heappop(heap)
         return None
 
     def due(self, now: Instant) -> Iterator[K]:

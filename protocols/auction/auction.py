@@ -225,6 +225,8 @@ class Auction:
         self._bidder.gone(command.peer, None, now)
 
     def _take_effects(self) -> tuple[Effect, ...]:
+        if not self._effects:
+            return ()
         effects = tuple(self._effects)
         self._effects.clear()
         return effects

@@ -49,13 +49,14 @@ class Detection:
 
     def deadline(self) -> Instant | None:
         """The next thing to do for probes, watches and suspicions."""
-        due = [
-            member.suspicion.ends_at
-            for member in self._roster.suspects()
-            if member.suspicion is not None and not member.suspicion.ended
-        ]
-        due += [at for at in (self._prober.deadline(), self._watches.deadline()) if at is not None]
-        return min(due, default=None)
+        least, tick = self._prober.deadline(), self._watches.deadline()
+        if tick is not None and (least is None or tick < least):
+            least = tick
+        for member in self._roster.suspects():
+            suspicion = member.suspicion
+            if suspicion is not None and not suspicion.ended:
+                least = suspicion.ends_at if least is None else min(least, suspicion.ends_at)
+        return least
 
     def came_late(self, now: Instant) -> None:
         """This peer was not listening: whatever is in flight proves nothing."""

@@ -94,6 +94,8 @@ class Gossip:
         )
         self._spread: Signed | None = None
         self._late = False
+        self._due: Instant | None = None
+        """The deadline as the last step left it."""
 
     # Questions
 
@@ -285,18 +287,27 @@ class Gossip:
 
     def deadline(self) -> Instant | None:
         """The next instant at which anything is due."""
-        due = [self._rumours.deadline()]
-        if not self._oneself.left:
-            due += [self._detection.deadline(), self._oneself.deadline()]
-            if self._oneself.record is not None:
-                due.append(self._joining.deadline())
-        return min((at for at in due if at is not None), default=None)
+        return self._due
+
+    def _soonest(self) -> Instant | None:
+        least = self._rumours.deadline()
+        if self._oneself.left:
+            return least
+        dues = (
+            self._detection.deadline(),
+            self._oneself.deadline(),
+            self._joining.deadline() if self._oneself.record is not None else None,
+        )
+        for due in dues:
+            if due is not None and (least is None or due < least):
+                least = due
+        return least
 
     def _begin(self, now: Now) -> Instant:
         """Notices at the beginning of a step whether this peer was away."""
         at = now.monotonic_ns
         if self._parameters.lateness_rule and not self._late and not self._oneself.left:
-            due = self.deadline()
+            due = self._due
             if due is not None and at - due > self._parameters.late_after_ns:
                 self._late = True  # once per delay, which ends with the next wake-up
                 self._detection.came_late(at)
@@ -314,6 +325,7 @@ class Gossip:
         someone = bool(self._joining.contacts or self._roster.acquaintances)
         self._joining.settle(not self._roster.alive(), someone, at)
         self._rumours.flush(at)
+        self._due = self._soonest()
         return self._outbox.take()
 
     # Disk
@@ -351,6 +363,7 @@ class Gossip:
         self._rumours.check()
         self._anti_entropy.check()
         self._joining.check()
+        assert self._due == self._soonest(), "deadlines-are-known: gossip"
 
 
 def _stored(envelope: Signed) -> MemberRecord:

@@ -86,12 +86,13 @@ class Prober:
 
     def deadline(self) -> Instant | None:
         """The next interval, timeout or nack."""
-        due = [relay.nack_at for relay in self._relays.values()]
-        if self._next_at is not None:
-            due.append(self._next_at)
-        if self._probe is not None and self._probe.indirect_at is not None:
-            due.append(self._probe.indirect_at)
-        return min(due, default=None)
+        least = self._next_at
+        indirect_at = self._probe.indirect_at if self._probe is not None else None
+        if indirect_at is not None and (least is None or indirect_at < least):
+            least = indirect_at
+        for relay in self._relays.values():
+            least = relay.nack_at if least is None else min(least, relay.nack_at)
+        return least
 
     # The probe
 

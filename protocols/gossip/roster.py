@@ -76,7 +76,7 @@ class Roster:
 
     def suspects(self) -> tuple[Member, ...]:
         """The members under suspicion."""
-        return tuple(self._suspects.values())
+        return tuple(self._suspects.values()) if self._suspects else ()
 
     def is_suspect(self, peer: bytes) -> bool:
         """Whether a member is under suspicion."""

@@ -27,7 +27,14 @@ from protocols.tasks.events import (
 )
 from protocols.tasks.failing import Failing
 from protocols.tasks.ledger import Ledger
-from protocols.tasks.lifecycle import ACCEPTED, CANCELLED, DEAD, EXPIRED, SETTLED, UNDECIDED
+from protocols.tasks.lifecycle import (
+    CANCELLED,
+    DEAD,
+    EXPIRED,
+    SETTLED,
+    UNDECIDED,
+    WAITING,
+)
 from protocols.tasks.lookup import Lookups
 from protocols.tasks.messages import (
     INPUT_LIMIT,
@@ -374,27 +381,31 @@ class Custodian:
 
     def deadline(self) -> int:
         """When `wake` is wanted."""
-        return min(
-            self.timetable.next(),
-            self._sweep_at,
-            self.desks.deadline(),
-            self.lookups.deadline(),
-            min((due for _, due in self._parked.values()), default=NEVER),
-            min(self._patience.values(), default=NEVER),
+        least = min(
+            self.timetable.next(), self._sweep_at, self.desks.deadline(), self.lookups.deadline()
         )
+        if self._parked:
+            least = min(least, *(due for _, due in self._parked.values()))
+        if self._patience:
+            least = min(least, *self._patience.values())
+        return least
 
     def check(self) -> None:
         """Asserts what the ledger and the desks promise."""
         self.ledger.check()
-        for desk in self.desks.all():
-            desk.check()
-            own = [task for task in self.ledger.tasks.values() if task.desk is desk]
-            out = [task.current for task in own if task.current is not None]
-            parked = sum(attempt.is_parked for attempt in out)
-            assert desk.parked == parked, "slots-add-up: parked tasks"
-            assert desk.running == len(out) - parked, "slots-add-up: running tasks"
-            delayed = sum(task.state == "waiting" for task in own)
-            assert desk.delayed == delayed, "one-place: waiting tasks"
+        desks = self.desks.all()
+        parked, running, delayed = (dict.fromkeys(desks, 0) for _ in range(3))
         for task in self.ledger.tasks.values():
-            if task.state == ACCEPTED:
-                assert task.desk in self.desks.all(), "one-place: at a desk that is forgotten"
+            if task.state in SETTLED:
+                continue
+            desk = task.desk
+            assert desk in delayed, "one-place: at a desk that is forgotten"
+            if task.current is not None:
+                (parked if task.current.is_parked else running)[desk] += 1
+            elif task.state == WAITING:
+                delayed[desk] += 1
+        for desk in desks:
+            desk.check()
+            assert desk.parked == parked[desk], "slots-add-up: parked tasks"
+            assert desk.running == running[desk], "slots-add-up: running tasks"
+            assert desk.delayed == delayed[desk], "one-place: waiting tasks"

@@ -92,24 +92,26 @@ class Ledger:
     def check(self) -> None:
         """Asserts what is said on top."""
         undecided = [task for task in self.tasks.values() if task.state in UNDECIDED]
-        assert self.open_tasks == len(undecided), "tasks-add-up: undecided tasks"
-        assert self.open_bytes == sum(task.size for task in undecided), "tasks-add-up: open bytes"
         settled = [task for task in self.tasks.values() if task.state in SETTLED]
+        assert self.open_tasks == len(undecided), "tasks-add-up: undecided tasks"
+        assert self.open_bytes == sum([t.size for t in undecided]), "tasks-add-up: open bytes"
         assert len(self._settled) == len(settled), "tasks-add-up: settled tasks"
-        assert self.settled_bytes == sum(t.size for t in settled), "tasks-add-up: settled bytes"
+        assert self.settled_bytes == sum([t.size for t in settled]), "tasks-add-up: settled bytes"
+        for task in settled:
+            assert task.current is None, f"one-place: {task.state} with an attempt out"
         out: dict[Task, bytes] = {}
         for peer, flights in self.flights.items():
             for task in flights:
                 assert task not in out, "one-attempt-out: an attempt at two peers"
                 out[task] = peer
+                assert task.state == RUNNING, f"one-attempt-out: {task.state}, and out"
         lines: dict[Desk, list[Task]] = {}
-        for task in self.tasks.values():
+        for task in undecided:
             if task.state == RUNNING:
                 assert task.current is not None, "one-place: running without an attempt"
                 assert out.get(task) == task.current.peer, "one-attempt-out: out at another peer"
             else:
                 assert task.current is None, f"one-place: {task.state} with an attempt out"
-                assert task not in out, f"one-attempt-out: {task.state}, and out"
             if task.state == ACCEPTED:
                 lines.setdefault(task.desk, []).append(task)
         for desk, waiting in lines.items():

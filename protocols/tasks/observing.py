@@ -50,4 +50,6 @@ class Observing:
 
     def deadline(self) -> int:
         """When `wake` is wanted."""
+        if not self._waiting:
+            return NEVER
         return min((hosted.observed_at for hosted in self._waiting), default=NEVER)

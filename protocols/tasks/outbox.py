@@ -43,6 +43,8 @@ class Outbox:
 
     def take(self) -> tuple[Effect, ...]:
         """All effects since the last call."""
+        if not self._effects:
+            return ()
         effects = tuple(self._effects)
         self._effects.clear()
         return effects

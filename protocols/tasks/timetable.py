@@ -41,6 +41,8 @@ class Timetable:
     def next(self) -> int:
         """When something is due."""
         heap = self._heap
+        if not heap:
+            return NEVER
         while heap and not _is_live(heap[0]):
             heapq.heappop(heap)
         return heap[0][0] if heap else NEVER

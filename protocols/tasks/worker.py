@@ -369,7 +369,8 @@ class Worker:
         """When `wake` is wanted."""
         least = min(self._beat_at, self._delivery.deadline(), self._observing.deadline())
         for hosted in self._hosted.values():
-            least = min(least, hosted.due)
+            if hosted.due < least:
+                least = hosted.due
         return least
 
     def check(self) -> None:
