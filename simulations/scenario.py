@@ -23,6 +23,12 @@ LIES = {
     "defaulter": "work that it wins and never speaks of again",
     "meddler": "word of attempts that it was never given",
     "replayer": "whatever it ever heard or said, again",
+    "flooder": "more than anybody wants to hear",
+    "impersonator": "farewells and new doors in others' names",
+    "latecomer": "results of attempts that are over, and false ones of others",
+    "multitude": "that it is many: names, doors and boots beyond number",
+    "poisoner": "times, loads and counts at the limits of what a message can hold",
+    "understater": "bids that claim far too little, sealed and opened alike",
 }
 """Each kind of liar, and what it says."""
 

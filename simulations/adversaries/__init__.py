@@ -1,11 +1,17 @@
 """Peers that lie, one kind of lie a file, by name."""
 
 from simulations.adversaries.bidders import Defaulter, Underbidder, Unrevealed
+from simulations.adversaries.flooder import Flooder
 from simulations.adversaries.garbler import Garbler
 from simulations.adversaries.ghosts import Ghosts
+from simulations.adversaries.impersonator import Impersonator
+from simulations.adversaries.latecomer import Latecomer
 from simulations.adversaries.meddler import Meddler
+from simulations.adversaries.multitude import Multitude
+from simulations.adversaries.poisoner import Poisoner
 from simulations.adversaries.replayer import Replayer
 from simulations.adversaries.slanderer import Inflater, Slanderer
+from simulations.adversaries.understater import Understater
 from simulations.adversary import Adversary
 
 ADVERSARIES: dict[str, type[Adversary]] = {
@@ -18,4 +24,10 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "defaulter": Defaulter,
     "meddler": Meddler,
     "replayer": Replayer,
+    "flooder": Flooder,
+    "impersonator": Impersonator,
+    "latecomer": Latecomer,
+    "multitude": Multitude,
+    "poisoner": Poisoner,
+    "understater": Understater,
 }
