@@ -73,14 +73,19 @@ def sweep(scenario: Scenario, seeds: Sequence[int], jobs: int) -> Generator[Outc
         for seed in seeds:
             yield run_seed(scenario, seed)
         return
+    others = multiprocessing.active_children()
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(seeds)), fresh, _deaf_to_interrupts) as pool:
         try:
             yield from _spread(pool, scenario, seeds, jobs)
         except BrokenProcessPool:
             raise WorkerDied("a process of the sweep was killed; out of memory?") from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            # Nobody wants what is under way; a run may take long to end by itself.
+            for child in multiprocessing.active_children():
+                if child not in others:
+                    child.terminate()
+            raise
 
 
 def _spread(

@@ -48,7 +48,8 @@ class Progress:
 
     def _show(self, failed: int) -> None:
         rate = self._done / max(1e-9, time.monotonic() - self._begin)
+        speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
         total = f" of {self._total}" if self._total is not None else ""
         trouble = f", {failed} failed" if failed else ""
-        sys.stderr.write(f"\r\x1b[K{self._done}{total} {self._what}, {rate:.0f}/s{trouble}")
+        sys.stderr.write(f"\r\x1b[K{self._done}{total} {self._what}, {speed}/s{trouble}")
         sys.stderr.flush()
