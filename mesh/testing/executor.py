@@ -225,11 +225,11 @@ class HandlerExecutor:
             troupe.scripts[script] = None
             script.start(function)
         else:
-            with troupe.loop.guarding(job.skill.name):
-                try:
-                    value, error = function(), None
-                except BaseException as raised:  # noqa: BLE001  # `end` passes on what is not its own
-                    value, error = None, raised
+            # It may well have an event loop of its own, for as long as it runs.
+            try:
+                value, error = function(), None
+            except BaseException as raised:  # noqa: BLE001  # `end` passes on what is not its own
+                value, error = None, raised
             script.end(value, error)
 
     def _run_for_real(self, job: Job, script: CoroutineScript, coroutine: Any) -> None:

@@ -144,7 +144,6 @@ class Faults:
         (self._deaths.injector or Injector(())).make_peace(world)
         for peer in world.peers:
             peer.speed = 1.0
-            peer.paused_until = min(peer.paused_until, world.now)
         return self._had_faults
 
     def _named(self, name: str) -> SimulatedPeer:

@@ -4,6 +4,7 @@ A fiber takes one step at a time: it runs until it awaits a `VirtualEvent`, and
 goes on some virtual time after that has happened. Nothing else may be awaited.
 """
 
+import contextlib
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from typing import Any
@@ -118,4 +119,6 @@ class Fiber:
     def close(self) -> None:
         """Gives up a coroutine that will take no further step."""
         if not self.ended.happened:
-            self._coroutine.close()
+            # Its cleaning up may fail, or want to wait; nobody is left to care.
+            with contextlib.suppress(Exception):
+                self._coroutine.close()

@@ -222,6 +222,9 @@ class LocalMesh(Faults):
         if self._is_finished:
             return
         self._is_finished = True
+        # What a stopped process was sent waits for it, so no pause is cut short.
+        paused_until = max(peer.paused_until for peer in self._world.peers)
+        self.run(max(0, paused_until - self._world.now) / SECOND_NS)
         had_faults = self._make_peace()
         self._invariants.rest(self._world, self._advance)
         for transport in self._transports:

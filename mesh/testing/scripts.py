@@ -107,7 +107,7 @@ class Script:
             BaseException: what is not the task's business, but the test's.
         """
         self.value, self.error = value, error
-        foreign = homeless(self.skill.name, error)
+        foreign = homeless(self.skill.name, error) if self.skill.is_async else None
         if foreign is not None:
             raise foreign from error
         if error is not None and not isinstance(error, HANDLERS_OWN):

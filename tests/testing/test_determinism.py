@@ -23,7 +23,7 @@ def test_the_same_seed_gives_the_same_run(run_seed: int) -> None:
 
 
 def test_another_seed_gives_another_order() -> None:
-    assert len({tuple(story(seed)[1]) for seed in range(4)}) > 1
+    assert len({tuple(story(seed)[1]) for seed in range(2)}) > 1
 
 
 def test_the_same_seed_gives_the_same_run_in_another_process(run_seed: int) -> None:
@@ -89,7 +89,7 @@ def test_a_broken_invariant_ends_the_test_while_it_runs_or_at_its_end(
     assert "LocalMesh(seed=9)" in notes(failed.value)
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1), dies=st.sampled_from(["peer-1", "peer-2", "peer-3"]))
 def test_hypothesis_may_choose_the_seed_and_the_faults(seed: int, dies: str) -> None:
     with LocalMesh(peers=3, agents=worker, seed=seed) as mesh:

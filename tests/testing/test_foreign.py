@@ -8,7 +8,7 @@ import anyio
 import pytest
 import trio
 
-from mesh.agent import Agent, Context, MeshError, Refused
+from mesh.agent import Agent, Context, MeshError, Refused, TaskFailed
 from mesh.testing import ForeignAwait, LocalMesh
 
 
@@ -109,6 +109,29 @@ def test_asyncio_is_itself_again_between_two_steps() -> None:
         mesh.client.submit("waits")
         mesh.run(0.5)
         assert asyncio.run(asyncio.sleep(0, "free")) == "free"
+
+
+def test_a_plain_handler_may_run_a_loop_of_its_own() -> None:
+    agent = Agent("plain")
+
+    @agent.skill
+    def runs_a_loop() -> str:
+        return asyncio.run(asyncio.sleep(0, "its own"))
+
+    @agent.skill
+    def runs_a_loop_in_its_thread(ctx: Context) -> str:
+        ctx.sleep_sync(1)
+        return asyncio.run(asyncio.sleep(0, "its own"))
+
+    @agent.skill(retries=0)
+    def has_none() -> None:
+        asyncio.get_running_loop()
+
+    with LocalMesh(peers=1, agents=agent, seed=1) as mesh:
+        assert mesh.client.call("runs_a_loop") == "its own"
+        assert mesh.client.call("runs_a_loop_in_its_thread") == "its own"
+        with pytest.raises(TaskFailed, match="no running event loop"):
+            mesh.client.call("has_none")
 
 
 def test_an_inline_plain_handler_cannot_wait_here_either() -> None:

@@ -92,6 +92,20 @@ def test_a_deadline_ends_a_task_and_what_it_called() -> None:
         assert times["after"] == pytest.approx(8, abs=0.1)
 
 
+def test_the_clock_of_a_handlers_deadline_is_virtual() -> None:
+    agent = Agent("late")
+
+    @agent.skill(timeout=60)
+    async def late(ctx: Context) -> list[float]:
+        assert ctx.deadline is not None
+        before = ctx.deadline - time.monotonic()
+        await ctx.sleep(50)
+        return [before, ctx.deadline - time.monotonic()]
+
+    with LocalMesh(peers=1, agents=agent, seed=1) as mesh:
+        assert mesh.client.call("late") == [pytest.approx(60, abs=1), pytest.approx(10, abs=1)]
+
+
 def test_a_cancelled_task_stops_its_handler_and_its_children() -> None:
     with local_mesh() as mesh:
         handle = mesh.client.submit("total", numbers=[7])

@@ -149,6 +149,24 @@ def test_a_handler_cannot_be_recorded_in_part(tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
+def test_a_plain_handler_that_calls_others_cannot_be_recorded(tmp_path: Path) -> None:
+    agent = Agent("plain")
+
+    @agent.skill
+    def one() -> int:
+        return 1
+
+    @agent.skill
+    def two(ctx: Context) -> int:
+        return 2 * int(ctx.call_sync("one"))
+
+    with (
+        pytest.raises(BadRecording, match="skill two"),
+        LocalMesh(agents=agent, record=tmp_path / "t", recorded=["two"]) as mesh,
+    ):
+        mesh.client.call("two")
+
+
 def test_a_recorded_answer_takes_as_long_as_it_took(tmp_path: Path) -> None:
     tape = tmp_path / "tape.json"
     review(Model(), ["a"], record=tape)
