@@ -41,6 +41,8 @@ class Oneself:
         self._refuted_at: Instant | None = None
         self._refute_at: Instant | None = None
         self._refute_above = 0
+        self._interval_ns = parameters.refutation_interval_ns
+        self._counted_at: Instant | None = None
 
     def refuse_after_leaving(self) -> None:
         """A peer that has left says nothing more.
@@ -123,23 +125,33 @@ class Oneself:
     def refute(self, seen: int, now: Instant) -> bool:
         """Wants a higher incarnation than `seen`; True when it was announced at once.
 
-        At most one refutation per interval, so that liars cannot make this
-        peer flood the mesh; a later one is due at `deadline`.
+        At most one refutation per interval, which grows while they follow each
+        other, so that liars cannot make this peer flood the mesh; a later one
+        is due at `deadline`. The shortest suspicion timer is three times as long.
         """
         if self.record is None or self.left or seen < self.record.incarnation:
             return False
         self._refute_above = max(self._refute_above, seen)
-        interval = self._parameters.refutation_interval_ns
-        if self._refuted_at is not None and now < self._refuted_at + interval:
-            self._refute_at = self._refuted_at + interval
+        if self._refuted_at is not None and now < self._refuted_at + self._interval_ns:
+            self._refute_at = self._refuted_at + self._interval_ns
             return False
         self._refute_now(now)
         return True
 
     def _refute_now(self, now: Instant) -> None:
         self._renew(self._refute_above, leaving=False)
-        self._health.apply(1)
+        least, most = (
+            self._parameters.refutation_interval_ns,
+            self._parameters.refutation_interval_limit_ns,
+        )
+        follows = self._refuted_at is not None and now - self._refuted_at <= 2 * most
+        self._interval_ns = min(2 * self._interval_ns, most) if follows else least
         self._refuted_at, self._refute_at = now, None
+        calm = self._parameters.refutation_calm_ns
+        if self._counted_at is None or now - self._counted_at >= calm:
+            # Lifeguard IV-A; but a liar who accuses me all the time must not make me slow.
+            self._counted_at = now
+            self._health.apply(1)
 
     def deadline(self) -> Instant | None:
         """When a refutation that had to wait is due."""

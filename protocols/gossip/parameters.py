@@ -83,6 +83,10 @@ class GossipParameters(msgspec.Struct, frozen=True, kw_only=True):
     forget_after_ns: int = 1800 * SECOND_NS
 
     refutation_interval_ns: int = 250 * MILLISECOND_NS
+    refutation_interval_limit_ns: int = SECOND_NS
+    """The interval doubles up to this while refutations follow each other."""
+    refutation_calm_ns: int = 10 * SECOND_NS
+    """Refutations worsen local health once in so long, whoever makes this peer refute."""
     incarnation_block: int = 64
     load_step_ms: int = 50
     """Changes of a member's load below this, and below a quarter, are not told."""

@@ -279,6 +279,18 @@ def test_refutations_are_at_least_a_quarter_second_apart() -> None:
 # Being late
 
 
+def test_a_flood_of_accusations_is_refuted_ever_more_slowly_and_makes_nobody_slow() -> None:
+    one = One(members=12)
+    before = one.incarnation
+    for _ in range(200):
+        one.hear(3, accusation(ME, accuser=3, incarnation=one.incarnation))
+        effects = one.run(0.1)
+        for link in range(1, 13):
+            answer(one, link, effects)
+    assert one.incarnation - before <= 22
+    assert one.gossip.local_health <= 3
+
+
 @pytest.mark.parametrize(("late_ms", "accused"), [(200, True), (300, False)])
 def test_a_peer_that_wakes_late_accuses_nobody(late_ms: int, accused: bool) -> None:
     one = One(members=1)
