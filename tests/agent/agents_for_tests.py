@@ -125,6 +125,18 @@ def knows(ctx: Context) -> dict[str, Any]:
 
 
 @agent.skill
+async def naps(ctx: Context) -> str:
+    await ctx.sleep(0.01)
+    return "rested"
+
+
+@agent.skill
+def naps_sync(ctx: Context) -> str:
+    ctx.sleep_sync(0.01)
+    return "rested"
+
+
+@agent.skill
 async def catches(ctx: Context) -> str:
     try:
         await ctx.options(retries=0).call("broken", text="boom")
