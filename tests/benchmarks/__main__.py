@@ -18,6 +18,7 @@ BENCHMARKS = (
     "idle",
     "demo",
     "recorder",
+    "simulation",
 )
 
 
