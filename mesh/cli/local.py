@@ -43,9 +43,8 @@ def up(
 
     begin = time.monotonic()
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
-    nursery = (
-        launcher.Nursery()
-    )  # imports while keys are made; ends with this process at the latest
+    # It imports while keys are made, and ends with this process at the latest.
+    nursery = launcher.Nursery()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]

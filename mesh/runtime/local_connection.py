@@ -46,7 +46,11 @@ class InsideLink:
 
 
 class Flusher:
-    """Sends what all connections gathered in one turn of the loop, once per connection."""
+    """Sends what all connections gathered in a turn of the loop and the next, once for each.
+
+    A task that runs inside this process, at once, ends in the next turn: its acceptance and
+    its result then leave together, and wake its client once.
+    """
 
     def __init__(self) -> None:
         self._dirty: list[LocalConnection] = []
@@ -61,6 +65,7 @@ class Flusher:
         """Flushes for ever."""
         while True:
             await self._wanted.wait()
+            await trio.lowlevel.checkpoint()
             self._wanted = trio.Event()
             dirty, self._dirty = self._dirty, []
             for connection in dirty:

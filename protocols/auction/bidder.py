@@ -63,8 +63,6 @@ class Bidder:
             return leases if bids is None else bids
         return min(bids, leases)
 
-    # What is hosted here.
-
     def set_capacity(self, command: commands.SetCapacity, now: Now) -> None:
         """Takes how many slots a skill has. Fewer than are promised: some are taken back.
 
@@ -227,7 +225,8 @@ class Bidder:
             if won:
                 self._answer_unknown(link, message.lot, won)
             return
-        offence = contradiction(bid.invite, bid.book, message)
+        # What this peer decided in this very step is not worked out a second time.
+        offence = None if link == self._me else contradiction(bid.invite, bid.book, message)
         if offence is not None:
             self._repudiate(bid, won, offence, now)
             return

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from mesh.local.codec import encode_value, for_local, pack
 from mesh.local.messages import (
@@ -179,6 +180,34 @@ def test_a_reader_too_slow_for_its_buffer_is_disconnected() -> None:
                     connection.send(refused)
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
+        theirs.close()
+
+    trio.run(main)
+
+
+def test_what_is_said_in_two_turns_of_the_loop_arrives_at_once() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        flusher = Flusher()
+        connection = LocalConnection(ours, flusher)
+        accepted = trio.Event()
+        unpacker = for_local()
+
+        async def runs_at_once() -> None:
+            await accepted.wait()
+            connection.send(Refused(request=2, kind="", message="its result"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flusher.run)
+            nursery.start_soon(runs_at_once)
+            await trio.testing.wait_all_tasks_blocked()
+            connection.send(Refused(request=1, kind="", message="accepted"))
+            accepted.set()
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        received: list[Any] = list(unpacker.feed(theirs.recv(1 << 16)))
+        assert [message.request for message in received] == [1, 2]
+        connection.close()
         theirs.close()
 
     trio.run(main)
