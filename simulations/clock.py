@@ -20,11 +20,19 @@ class Clocks:
         jumped_ns: how far the wall clock has jumped in all, whatever the directions.
     """
 
-    __slots__ = ("_base", "_drift_ppm", "_local", "_wall_ahead_ns", "drift_most_ppm", "jumped_ns")
+    __slots__ = (
+        "_base",
+        "_drift_ppm",
+        "_local",
+        "_right_ns",
+        "_wall_ahead_ns",
+        "drift_most_ppm",
+        "jumped_ns",
+    )
 
     def __init__(self, skew_ns: int) -> None:
         """Takes how far the wall clock is ahead of the true time."""
-        self._wall_ahead_ns = EPOCH_WALL_NS + skew_ns
+        self._wall_ahead_ns = self._right_ns = EPOCH_WALL_NS + skew_ns
         self._drift_ppm = 0
         self._base: Instant = 0
         """The drift counts from this instant of the world, at which the clock said `_local`."""
@@ -54,6 +62,11 @@ class Clocks:
         self._base = now
         self._drift_ppm = ppm
         self.drift_most_ppm = max(self.drift_most_ppm, abs(ppm))
+
+    def mend(self, now: Instant) -> None:
+        """They run as they should, and the wall clock is set right."""
+        self.drift(0, now)
+        self._wall_ahead_ns = self._right_ns
 
     def jump(self, ns: int) -> None:
         """The wall clock is set."""

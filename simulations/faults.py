@@ -292,7 +292,7 @@ class Injector:
             peer.fuse = None
             peer.disk.mend()
             peer.speed = 1.0
-            peer.clocks.drift(0, world.now)
+            peer.clocks.mend(world.now)
             peer.clocks_changed()
             self._restart(world, peer)
 

@@ -90,7 +90,10 @@ class Admission:
         if body is None or tag_of(type(body)) != envelope.domain:
             raise Malformed(f"a body that is not {envelope.domain}")
         if isinstance(body, MemberRecord):
-            self._check_credential(body, now)
+            try:
+                self._check_credential(body, now)
+            except _Untimely:
+                return None
         return Admitted(envelope.author, type(body), Verified(body, envelope))
 
     def _check_credential(self, record: MemberRecord, now: Now) -> None:
@@ -99,6 +102,8 @@ class Admission:
             try:
                 credential = verify_chain(record.credential, self._root, now.wall_ns, self._keyring)
             except CredentialRefused as error:
+                if error.kind in ("expired", "not-yet-valid"):
+                    raise _Untimely from None
                 raise Malformed(f"a member record's credential: {error}") from None
             if len(self._credentials) >= CREDENTIALS_REMEMBERED_LIMIT:
                 self._credentials.pop(next(iter(self._credentials)))
@@ -116,6 +121,10 @@ class Admission:
             self._budgets.pop(next(iter(self._budgets)))
         self._budgets[link] = (begun, used + 1)
         return used < SIGNATURES_PER_SECOND
+
+
+class _Untimely(Exception):
+    """A credential is not valid now, by this peer's wall clock, which may be the one that errs."""
 
 
 def described(error: Exception) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from mesh.core.framing import FrameWriter
 from mesh.core.outward import Accuse
 from protocols.gossip.messages import MemberRecord, Ping
+from protocols.machine import SECOND_NS
 from protocols.wire import encode, seal
 from simulations.keyrings import real_keyrings
 from simulations.peer import SimulatedPeer
@@ -73,3 +74,16 @@ def test_a_frame_that_is_no_frame_is_blamed_and_survived() -> None:
     one.core.receive(other.peer, b"\x00garbage", one.clock())
     assert any(isinstance(o, Accuse) for o in one.core.take_outward())
     one.core.check()
+
+
+def test_a_peer_whose_wall_clock_is_wrong_blames_nobody_for_a_credential() -> None:
+    world, one, other = two_peers()
+    record = MemberRecord(other.peer, 99, False, "x", "sim://x", 1, (), other.credential)
+    year_ns = 366 * 24 * 3600 * SECOND_NS
+    for jump_ns in (-year_ns, 2 * year_ns + SECOND_NS):
+        one.stop()
+        one.clocks.jump(jump_ns)
+        one.start()
+        assert blamed(world, one, other.peer, encode(seal(other.keyring, record))) == []
+        assert one.core is not None
+        assert [m.incarnation for m in one.core.gossip.members() if m.peer == other.peer] != [99]
