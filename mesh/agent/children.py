@@ -153,8 +153,11 @@ class Children:
                 return answer
             assert answer is not None, "answered without an answer"
             if answer.retry_after_ms < 0:
-                index = answer.index + offset if answer.index >= 0 else -1
-                raise Refused(answer.kind, answer.message, index)
+                if answer.index < 0:
+                    raise Refused(answer.kind, answer.message)
+                index = answer.index + offset
+                which = f"input {index}: " if index or len(chunk.inputs) > 1 else ""
+                raise Refused(answer.kind, which + answer.message, index)
             await self._sleep(answer.retry_after_ms / 1000)
 
     def cancel(self, child: Child, reason: str) -> None:

@@ -1,5 +1,7 @@
 """The verbs of the command line, grouped; each in a file of its own."""
 
+from typing import Annotated
+
 import typer
 
 from mesh.cli.demo import demo
@@ -7,6 +9,7 @@ from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
+from mesh.cli.version import print_version
 from mesh.cli.work import call, map_inputs, submit
 
 app = typer.Typer(
@@ -17,6 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=print_version, help="Say which release."),
+    ] = False,
+) -> None:
+    """A decentralised mesh of agents: no broker, no head node, no database server."""
+
 
 LOCAL = "Peers on this machine"
 WORK = "Work"

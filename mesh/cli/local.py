@@ -45,6 +45,7 @@ def up(
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
+    is_new = not path.exists()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
@@ -62,7 +63,11 @@ def up(
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:
             launcher.stop(folder, missing)
-            raise ConfigurationError(f"{error}\nthe peers that this started are stopped") from None
+            undone = "the peers that this started are stopped"
+            if is_new:
+                launcher.discard(path)
+                undone += f", and {path}, which it made, is removed"
+            raise ConfigurationError(f"{error}\n{undone}") from None
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:

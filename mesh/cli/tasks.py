@@ -8,7 +8,7 @@ import typer
 
 from mesh.cli.options import DirOption, JsonOption
 from mesh.cli.output import FAILED, fail, print_json, print_table, print_value
-from mesh.cli.work import say_failure
+from mesh.cli.work import say_failure, say_incomplete
 
 LISTED_LIMIT = 10_000
 """The most that a peer lists at once."""
@@ -57,7 +57,7 @@ def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, 
     """
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.local.discovery import find_folder, sockets
-    from mesh.local.errors import NoPeer
+    from mesh.local.errors import NOBODY_ANSWERS, NoPeer
 
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
@@ -68,7 +68,7 @@ def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, 
         except (NoAnswer, QuestionRefused) as error:
             problems.append(str(error))
     if len(problems) == len(addresses):
-        raise NoPeer("no peer answers: " + "; ".join(problems))
+        raise NoPeer(f"no peer answers: {'; '.join(problems)}\n{NOBODY_ANSWERS}")
     return sorted(rows, key=lambda row: row["accepted"] or 0, reverse=True)
 
 
@@ -82,6 +82,8 @@ def task(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = 
         print_json(row)
     elif row["state"] == "done":
         print_value(row["result"])
+        if row["incomplete"]:
+            say_incomplete(row)
     elif row["error"]:
         say_failure(row)
     else:
@@ -159,6 +161,12 @@ def tell(story: dict[str, Any]) -> list[str]:
         lines.append(f"  so far: {story['state']}{_progress(story)}")
     if story["children"]:
         lines.append(f"  children: {', '.join(story['children'])}")
+    elsewhere = sorted({each["peer"] for each in story["history"]} - {story["custodian"]})
+    if elsewhere:
+        lines.append(
+            f"  children that it submitted at {', '.join(elsewhere)} are told there only: "
+            "`mesh tasks` lists the tasks of all local peers"
+        )
     return lines
 
 
@@ -192,9 +200,16 @@ def _attempt_lines(attempt: dict[str, Any], begin: float) -> list[str]:
 
 def _ending(story: dict[str, Any]) -> str:
     if story["state"] == "done":
-        return f" by {story['producer']}" + (" (incomplete)" if story["incomplete"] else "")
+        return f" by {story['producer']}" + _incomplete(story)
     error = story["error"]
     return f": {error['kind']}: {error['message'].partition(chr(10))[0]}" if error else ""
+
+
+def _incomplete(story: dict[str, Any]) -> str:
+    if not story["incomplete"]:
+        return ""
+    error = story["error"]
+    return f" (incomplete: {error['message'].partition(chr(10))[0]})" if error else " (incomplete)"
 
 
 def _since(begin: float, instant: float | None) -> str:

@@ -16,6 +16,7 @@ from mesh.cli.progress import Progress
 if TYPE_CHECKING:
     from mesh.client.outcome import Outcome
 
+UNKNOWN_SKILL = "UnknownSkill"
 SkillArgument = Annotated[str, typer.Argument(help="The skill's name, or name@version.")]
 InputsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=TEXT | KEY:=JSON]...", help="Keyword inputs.")
@@ -75,6 +76,8 @@ def call(
         print_json(line)
     elif line["state"] == "done":
         print_value(line["result"])
+        if line["incomplete"]:
+            say_incomplete(line)
     if line["state"] != "done":
         if not as_json:
             say_failure(line)
@@ -122,7 +125,8 @@ def map_inputs(
 ) -> None:
     """Call a skill once per line of a file; print each outcome as it comes.
 
-    Each line carries the index of its input. Exit status 1 where any task failed.
+    Each line carries the index of its input, from 0; blank lines of the file are passed
+    over, and not counted. Exit status 1 where any task failed.
     """
     from mesh.client import Client
 
@@ -132,6 +136,9 @@ def map_inputs(
         for index, outcome in view.map_unordered(skill, read_lines(file)):
             line = outcome_line(outcome)
             print_json({"index": index, **line})
+            if not done and line["state"] == "refused" and line["error"]["kind"] == UNKNOWN_SKILL:
+                # All inputs ask for the same skill: the others would be told the same.
+                fail(line["error"]["message"], FAILED)
             done += 1
             failed += line["state"] != "done"
             progress.advance(failed=failed)
@@ -191,9 +198,17 @@ def outcome_line(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
+def say_incomplete(line: dict[str, Any]) -> None:
+    """That parts of a result are missing, for people."""
+    say(f"mesh: this result is incomplete: `mesh why {line['task']}` tells what is missing")
+
+
 def say_failure(line: dict[str, Any]) -> None:
     """Why a task has no result, for people."""
     error = line["error"] or {"kind": line["state"], "message": ""}
-    say(f"mesh: task {line['task']} {line['state']} after {line['attempts']} attempts")
+    from mesh.local.errors import counted
+
+    tries = counted(line["attempts"], "attempt")
+    say(f"mesh: task {line['task']} {line['state']} after {tries}")
     say(f"{error['kind']}: {error['message']}".rstrip(": "))
     say(f"`mesh why {line['task']}` tells the whole story")

@@ -13,7 +13,7 @@ import anyio.abc
 from mesh.client.async_transport import AsyncTransport
 from mesh.client.client import PathLike, addresses_of
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
-from mesh.client.mapping import WINDOW
+from mesh.client.mapping import WINDOW, located
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.local.codec import encode_value
 from mesh.local.errors import Refused
@@ -159,7 +159,7 @@ class AsyncClient:
                 await self.wait_for(head)
                 assert head.outcome is not None, "waited for"
                 waiting.popleft()
-                value = value_of(head.outcome)
+                value = value_of(located(head))
                 if isinstance(value, Exception) and not return_exceptions:
                     raise value
                 yield value

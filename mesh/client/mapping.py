@@ -8,12 +8,23 @@ from typing import Any
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Carrier
+from mesh.local.errors import Refused
+from mesh.local.messages import SettledTask
 from mesh.local.values import encode_inputs
 
 WINDOW = 4096
 """Inputs submitted whose results have not been taken."""
 SLOW_INPUTS_S = 0.002
 """Inputs that take longer than this to come are submitted without waiting for more."""
+
+
+def located(entry: Entry) -> SettledTask | Refused:
+    """What became of an input of a map; a refusal says which input it is."""
+    outcome = entry.outcome
+    assert outcome is not None, "not yet"
+    if isinstance(outcome, Refused):
+        return Refused(outcome.kind, f"input {entry.index}: {outcome.message}", entry.index)
+    return outcome
 
 
 class MapRun:
@@ -51,7 +62,7 @@ class MapRun:
                     entry = waiting.popleft()
                     del self._outstanding[entry.index]
                     assert entry.outcome is not None, "checked just before"
-                    value = value_of(entry.outcome)
+                    value = value_of(located(entry))
                     if isinstance(value, Exception) and not return_exceptions:
                         raise value
                     yield value
@@ -73,7 +84,7 @@ class MapRun:
                 entry = done.popleft()
                 del self._outstanding[entry.index]
                 assert entry.outcome is not None, "it is done"
-                yield entry.index, outcome_of(entry.outcome)
+                yield entry.index, outcome_of(located(entry))
         finally:
             self._transport.note(lambda: self._core.forget(self._outstanding.values()))
 

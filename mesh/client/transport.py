@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 
 from mesh.client.core import ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
-from mesh.local.errors import ConnectionLost, NoPeer, Refused
+from mesh.local.errors import NOBODY_ANSWERS, ConnectionLost, NoPeer, Refused
 from mesh.local.messages import FromPeer, Hello, LocalMessage, Ping, Pong, Welcome
 from mesh.local.messages import Refused as RefusedMessage
 
@@ -292,7 +292,7 @@ def summary(problems: list[str]) -> str:
     """Why no peer is home."""
     if not problems:
         return "the mesh has no peers on this machine"
-    return "no peer answers: " + "; ".join(problems)
+    return f"no peer answers: {'; '.join(problems)}\n{NOBODY_ANSWERS}"
 
 
 def raise_closed(messages: list[LocalMessage]) -> NoReturn:

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from typing import NoReturn
 
 import jsonschema_rs
 
 Check = Callable[[object], str | None]
+FAULTS_SHOWN = 3
+"""A name that was misspelt is two faults: one too many, and one that is missing."""
 
 
 def compile_schema(schema: bytes) -> Check:
@@ -34,12 +37,16 @@ class _Compiled:
     def __call__(self, value: object) -> str | None:
         if self._validator.is_valid(value):
             return None
-        error = next(iter(self._validator.iter_errors(value)))
-        path = ".".join(str(step) for step in error.instance_path)
-        return f"{path}: {error.message}" if path else str(error.message)
+        faults = islice(self._validator.iter_errors(value), FAULTS_SHOWN)
+        return "; ".join(_fault(error) for error in faults)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Check], tuple[bytes]]:
         return compile_schema, (self._schema,)
+
+
+def _fault(error: jsonschema_rs.ValidationError) -> str:
+    path = ".".join(str(step) for step in error.instance_path)
+    return f"{path}: {error.message}" if path else str(error.message)
 
 
 def _retrieve_nothing(uri: str) -> NoReturn:

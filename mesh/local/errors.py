@@ -9,6 +9,13 @@ class NoPeer(MeshError):
     """No peer of the mesh can be reached."""
 
 
+NOBODY_ANSWERS = (
+    "`mesh peers` shows which run; `mesh up` starts those that are missing, and "
+    "`mesh resume PEER` lets one go on that is paused"
+)
+"""What to try where no peer answers."""
+
+
 class ConnectionLost(MeshError):
     """The peer closed the connection, or does not speak this protocol."""
 
@@ -29,6 +36,11 @@ class Refused(MeshError):
         self.index = index
 
 
+def counted(count: int, what: str) -> str:
+    """``1 attempt``, ``2 attempts``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 class TaskFailed(MeshError):
     """A task came to an end without a result.
 
@@ -42,7 +54,8 @@ class TaskFailed(MeshError):
 
     def __init__(self, task: str, state: str, kind: str, message: str, attempts: int) -> None:
         first_line = message.partition("\n")[0]
-        super().__init__(f"task {task} {state} after {attempts} attempts: {kind}: {first_line}")
+        tries = counted(attempts, "attempt")
+        super().__init__(f"task {task} {state} after {tries}: {kind}: {first_line}")
         self.task = task
         self.state = state
         self.kind = kind

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -69,12 +70,30 @@ def prepare(
     Raises:
         ConfigurationError: with what to try.
     """
+    is_new = not path.exists()
     with _one_at_a_time(path):
-        folder = _prepare(path, count, agents, name)
+        try:
+            folder = _prepare(path, count, agents, name)
+        except ConfigurationError:
+            if is_new:
+                discard(path)
+            raise
         if recording_mb is not None:
             for entry in folder.peers():
                 folder.update_peer(entry.name, recording_mb=recording_mb)
         return folder
+
+
+def discard(path: Path) -> None:
+    """Removes a mesh folder whose first peers did not come up: the next one starts afresh.
+
+    What is left of a mesh that never ran would be found, and taken for one, by
+    whoever looks for a mesh from below.
+    """
+    with contextlib.suppress(OSError, ConfigurationError):
+        if MeshFolder(path).exists():
+            shutil.rmtree(MeshFolder.open(path).runtime_dir(), ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -124,6 +143,10 @@ def place_agents(agents: Sequence[str], names: Sequence[str]) -> dict[str, list[
         file, at, where = text.rpartition("@")
         if not at or os.sep in where or where.endswith(".py"):
             file, where = text, ""
+        elif not where:
+            raise ConfigurationError(
+                f"--agents {text}: after @ come the names of peers; there are {', '.join(names)}"
+            )
         path = Path(file).absolute()
         if not path.is_file():
             raise ConfigurationError(f"there is no agent file {file}")

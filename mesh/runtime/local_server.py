@@ -252,8 +252,8 @@ class LocalServer:
             return
         lookup = self._lookups.get(ask.verb)
         answer = self._answers.get(ask.verb)
-        if ask.verb == "tasks" and "task" in self._lookups:
-            self._list_tasks(connection, ask.request, arguments)
+        if ask.verb == "tasks" and lookup is not None:
+            self._list_tasks(connection, ask.request, arguments, lookup)
         elif lookup is not None:
             task = arguments.get("task") if isinstance(arguments, dict) else arguments
             self._desk.look_up(connection, ask.request, str(task), lookup)
@@ -263,14 +263,19 @@ class LocalServer:
             text = f"this peer does not know the question {ask.verb!r}"
             connection.send(Refused(request=ask.request, kind="UnknownVerb", message=text))
 
-    def _list_tasks(self, connection: LocalConnection, request: int, arguments: Any) -> None:
+    def _list_tasks(
+        self,
+        connection: LocalConnection,
+        request: int,
+        arguments: Any,
+        show: Callable[[TaskView], Any],
+    ) -> None:
         try:
             wanted = msgspec.convert(arguments or {}, _TasksWanted)
         except msgspec.ValidationError as error:
             refusal = Refused(request=request, kind="InvalidInput", message=str(error))
             connection.send(refusal)
             return
-        show = self._lookups["task"]
         self._desk.list_tasks(connection, request, wanted.states, wanted.limit, show)
 
     async def _answer(

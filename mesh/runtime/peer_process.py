@@ -329,7 +329,11 @@ class PeerProcess:
                 "peers": lambda _: self._views.peers(),
                 "skills": lambda _: self._views.skills(),
             },
-            lookups={"task": self._views.task, "why": self._views.why},
+            lookups={
+                "task": self._views.task,
+                "tasks": self._views.listed,
+                "why": self._views.why,
+            },
             find_peer=self._views.find_peer,
             name_of=self._views.name_of,
         )

@@ -134,6 +134,12 @@ class Views:
             "settled": seconds(view.settled_wall_ns),
         }
 
+    def listed(self, view: TaskView) -> dict[str, Any]:
+        """A task as `mesh tasks` lists it: its result is for `mesh task` to show."""
+        row = self.task(view)
+        del row["result"]
+        return row
+
     def why(self, view: TaskView) -> dict[str, Any]:
         """A task's story: its attempts, and the lots in which their slots were won."""
         lots: dict[str, dict[str, Any]] = {}

@@ -136,7 +136,7 @@ class PeerDesk:
         elif ask.verb == "tasks":
             states = tuple(given.get("states", ()))
             limit = int(given.get("limit", 100))
-            self._desk.list_tasks(link, ask.request, states, limit, self._views.task)
+            self._desk.list_tasks(link, ask.request, states, limit, self._views.listed)
         else:
             text = f"a simulated peer does not know the question {ask.verb!r}"
             self._refuse(link, ask, "UnknownVerb", text)

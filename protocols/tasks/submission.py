@@ -92,24 +92,24 @@ class Submissions:
             like = _likeness(spec)
             if like != likeness:
                 likeness = like
-                made = self._group(index, specs, spec, now)
+                made = self._group(index, spec, now)
                 if isinstance(made, bytes):
                     return made
                 groups.append(made)
             group = groups[-1]
             if not 0 <= spec.weight_us <= NUMBER_LIMIT:
-                raise _refused(index, specs, "InvalidInput", "its weight is out of range")
+                raise _refused(index, "InvalidInput", "its weight is out of range")
             if len(spec.input) > INPUT_LIMIT:
                 raise _refused(
-                    index, specs, "TooLarge",
+                    index, "TooLarge",
                     f"an input of {len(spec.input)} bytes is over {INPUT_LIMIT}; "
                     "pass a reference to it instead",
                 )  # fmt: skip
             fault = fault_of(group.known.check_input, spec.input)
             if fault is not None:
-                raise _refused(index, specs, "InvalidInput", f"{spec.skill}: {fault}")
+                raise _refused(index, "InvalidInput", f"{spec.skill}: {fault}")
             if spec.key:
-                group.tasks.append(self._keyed(index, specs, spec, batch))
+                group.tasks.append(self._keyed(index, spec, batch))
             else:
                 group.tasks.append(Planned("", spec, b""))
         return groups
@@ -126,9 +126,7 @@ class Submissions:
             BUSY_RETRY_NS,
         )
 
-    def _keyed(
-        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, batch: dict[str, bytes]
-    ) -> Planned:
+    def _keyed(self, index: int, spec: TaskSpec, batch: dict[str, bytes]) -> Planned:
         task_id = keyed_id(spec.space, spec.key)
         print_ = fingerprint(spec.skill, spec.input)
         there = self._ledger.tasks.get(task_id)
@@ -136,56 +134,55 @@ class Submissions:
         if before != print_ or len(spec.key) > KEY_LIMIT:
             what = "is too long" if len(spec.key) > KEY_LIMIT else "belongs to another task"
             raise _refused(
-                index, specs, "KeyConflict",
+                index, "KeyConflict",
                 f"the key {spec.key[:64]!r} {what}; use one key for one skill and input",
             )  # fmt: skip
         return Planned(task_id, spec, print_)
 
-    def _group(
-        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, now: Now
-    ) -> Group | bytes:
+    def _group(self, index: int, spec: TaskSpec, now: Now) -> Group | bytes:
         if not self._may_submit(spec.parent):
             raise Refused("Draining", "this peer is being stopped; submit to another one")
         if spec.strategy not in STRATEGIES:
             choice = ", ".join(STRATEGIES)
-            raise _refused(
-                index, specs, "UnknownStrategy", f"{spec.strategy[:64]!r} is none of {choice}"
-            )
+            raise _refused(index, "UnknownStrategy", f"{spec.strategy[:64]!r} is none of {choice}")
         if spec.depth > self._parameters.depth:
             most = self._parameters.depth
             raise _refused(
-                index, specs, "TooDeep", f"calls are nested {spec.depth} deep; at most {most} are"
+                index, "TooDeep", f"calls are nested {spec.depth} deep; at most {most} are"
             )
-        self._check_fields(index, specs, spec)
+        self._check_fields(index, spec)
         is_direct = spec.strategy == "direct"
         if is_direct and not self._catalogue.is_here(spec.to):
             raise _refused(
-                index, specs, "UnknownPeer", "strategy direct needs `to`, the id of a live peer"
+                index,
+                "UnknownPeer",
+                "the peer that `to` names is not alive as this one sees it: it is paused, stopped "
+                "or cut off; wait until it is a live peer again, or leave `to` out"
+                if spec.to
+                else "strategy direct needs `to`, the id of a live peer",
             )
         to = spec.to if is_direct else b""
         version = spec.version or self._catalogue.newest(spec.skill, to)
         digest = self._catalogue.digest_of(spec.skill, version, to) if version else None
         if version is None or digest is None:
-            raise self._unknown_skill(index, specs, spec, to)
+            raise self._unknown_skill(index, spec, to)
         known = self._catalogue.known(digest)
         if known is None:
             return digest
         if isinstance(known, str):
-            raise _refused(index, specs, "UnknownSkill", known)
+            raise _refused(index, "UnknownSkill", known)
         return Group(self._envelope(spec, version, to, known, now), known, [])
 
-    def _check_fields(self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec) -> None:
+    def _check_fields(self, index: int, spec: TaskSpec) -> None:
         texts = (spec.space, spec.principal, spec.parent, spec.traceparent)
         limits = (NAME_LIMIT, NAME_LIMIT, TRACE_LIMIT, TRACE_LIMIT)
         numbers = (spec.timeout_ms, spec.deadline_ms, spec.depth, spec.budget, abs(spec.priority))
         if any(len(text) > limit for text, limit in zip(texts, limits, strict=True)):
-            raise _refused(index, specs, "TooLarge", "a name or trace id is too long")
+            raise _refused(index, "TooLarge", "a name or trace id is too long")
         if any(not 0 <= number <= NUMBER_LIMIT for number in numbers):
-            raise _refused(index, specs, "InvalidInput", "a duration or number is out of range")
+            raise _refused(index, "InvalidInput", "a duration or number is out of range")
 
-    def _unknown_skill(
-        self, index: int, specs: tuple[TaskSpec, ...], spec: TaskSpec, to: bytes
-    ) -> Refused:
+    def _unknown_skill(self, index: int, spec: TaskSpec, to: bytes) -> Refused:
         where = "that peer hosts" if to else "no live peer hosts"
         wanted = f"{spec.skill[:64]}@{spec.version[:32]}" if spec.version else spec.skill[:64]
         near = self._catalogue.near(spec.skill)
@@ -197,7 +194,7 @@ class Submissions:
             names = self._catalogue.names()
             hint = f"; known: {', '.join(names[:8])}" if names else "; no skill is hosted at all"
         text = f"{where} {'no ' if to else ''}{wanted}{hint}"
-        return _refused(index, specs, "UnknownSkill", text)
+        return _refused(index, "UnknownSkill", text)
 
     def _envelope(
         self, spec: TaskSpec, version: str, to: bytes, known: KnownSkill, now: Now
@@ -221,6 +218,6 @@ class Submissions:
         )
 
 
-def _refused(index: int, specs: tuple[TaskSpec, ...], kind: str, message: str) -> InputRefused:
-    where = f"input {index}: " if len(specs) > 1 else ""
-    return InputRefused(index, kind, where + message)
+def _refused(index: int, kind: str, message: str) -> InputRefused:
+    # Which input it is, is said by the index alone: only the caller knows how it counts them.
+    return InputRefused(index, kind, message)

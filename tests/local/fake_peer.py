@@ -360,7 +360,9 @@ def make_peer(
         host,
         welcome=welcome,
         answers={"peers": lambda _: [{"name": name}], "status": lambda _: {"name": name}},
-        lookups={"task": lambda view: {"task": view.task, "state": view.state}},
+        lookups=dict.fromkeys(
+            ("task", "tasks"), lambda view: {"task": view.task, "state": view.state}
+        ),
         find_peer=lambda text: PEER if text == name else None,
         name_of=lambda peer: name,
         **options,

@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mesh.client import Refused
 from tests.processes.rig import (
     CREW,
     PATIENCE_S,
@@ -111,6 +115,11 @@ def test_wrong_usage_is_exit_status_2(probes: LocalMesh) -> None:
         assert "Traceback" not in ran.err
 
 
+def test_the_release_is_told() -> None:
+    ran = finish(start_cli("--version"))
+    assert (ran.status, ran.out) == (DONE, f"stigmesh {version('stigmesh')}\n")
+
+
 def test_no_mesh_is_exit_status_3_and_says_what_to_do(tmp_path: Path) -> None:
     environ = {"MESH_DIR": str(tmp_path / "nowhere")}
     verbs = ["call echo", "peers", "tasks", "task x", "cancel x", "why x"]
@@ -190,6 +199,83 @@ def test_a_map_with_failures_prints_them_all_and_is_exit_status_1(
     rows = {row["index"]: row for row in probes.cli("map", "sleep", file, expect=FAILED).rows}
     assert [rows[i]["state"] for i in range(3)] == ["done", "refused", "done"]
     assert rows[1]["error"]["kind"] == "InvalidInput"
+
+
+def test_refusals_in_a_map_are_told_by_the_index_of_their_input(
+    probes: LocalMesh, tmp_path: Path
+) -> None:
+    inputs: list[dict[str, Any]] = [{"seconds": 0}] * 700
+    inputs[3] = inputs[650] = {"seconds": "x"}
+    ran = probes.cli("map", "sleep", lines(tmp_path / "in.jsonl", inputs), expect=FAILED)
+    refused = {row["index"]: row for row in ran.rows if row["state"] == "refused"}
+    assert sorted(refused) == [3, 650]
+    for index, row in refused.items():
+        assert row["error"]["message"].startswith(f"input {index}: sleep: ")
+    with probes.client() as client, pytest.raises(Refused, match="input 3: ") as raised:
+        list(client.map("sleep", inputs))
+    assert raised.value.index == 3
+
+
+def test_a_map_of_an_unknown_skill_stops_at_the_first_refusal(
+    probes: LocalMesh, tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "in.jsonl", [{"i": i} for i in range(3000)])
+    ran = probes.cli("map", "nosuch", file, expect=FAILED)
+    assert len(ran.rows) == 1
+    assert ran.err.count("no live peer hosts nosuch") == 1
+
+
+def test_a_missing_input_is_named_beside_one_that_is_too_many(crew: LocalMesh) -> None:
+    message = crew.cli("call", "wait", "second:=1", expect=FAILED).row["error"]["message"]
+    assert "'second' was unexpected" in message
+    assert '"seconds" is a required property' in message
+
+
+def test_nobody_answering_is_told_with_what_to_try(probes: LocalMesh) -> None:
+    for name in probes.names():
+        probes.signal(name, signal.SIGSTOP)
+    try:
+        for words in (["call", "echo"], ["tasks"]):
+            ran = probes.cli(*words, expect=NO_PEER)
+            assert "mesh up" in ran.err
+            assert "mesh resume" in ran.err
+    finally:
+        for name in probes.names():
+            probes.signal(name, signal.SIGCONT)
+        probes.converge()
+
+
+def test_a_direct_call_to_a_paused_peer_says_that_it_is_not_alive(tmp_path: Path) -> None:
+    with local_mesh(tmp_path, 2) as mesh:
+        mesh.signal("peer-2", signal.SIGSTOP)
+        until(lambda: mesh.state_of("peer-2", seen_by="peer-1") == "dead", "the verdict")
+        ran = mesh.cli("call", "echo", "a=1", "--to", "peer-2", expect=FAILED)
+        assert "not alive" in ran.err
+        assert "needs `to`" not in ran.err
+
+
+def test_what_is_incomplete_is_said_to_be(crew: LocalMesh) -> None:
+    words = ["gathers", "partial:=true", "--dir", str(crew.path)]
+    ran = finish(start_cli("call", *words))
+    assert ran.status == DONE
+    assert "incomplete" in ran.err
+    assert json.loads(ran.out)[1] is None
+    task = finish(start_cli("submit", *words)).out.strip()
+    with crew.client() as client:
+        until_done(client, task)
+    looked_at = finish(start_cli("task", task, "--dir", str(crew.path)))
+    assert "incomplete" in looked_at.err
+    story = finish(start_cli("why", task, "--dir", str(crew.path))).out
+    assert "(incomplete: " in story
+
+
+def test_a_listed_task_has_no_result_and_one_attempt_is_one(probes: LocalMesh) -> None:
+    probes.cli("call", "echo", "a=1")
+    row = probes.cli("tasks", "--state", "done", "--limit", "1").row
+    assert "result" not in row
+    assert set(row) >= TASK_KEYS - {"result"}
+    failed = finish(start_cli("call", "fail", "--retries", "0", "--dir", str(probes.path)))
+    assert "failed after 1 attempt\n" in failed.err
 
 
 def test_a_map_reads_stdin_and_refuses_what_is_no_object(probes: LocalMesh) -> None:
@@ -291,6 +377,8 @@ def test_agents_are_placed_on_the_peers_that_are_named(tmp_path: Path) -> None:
         up = ["up", "-n", "2", "--detach", "--agents"]
         assert "no agent file" in mesh.cli(*up, "no-such.py", expect=USAGE).err
         assert "no peer" in mesh.cli(*up, f"{CREW}@peer-7", expect=USAGE).err
+        assert "names of peers" in mesh.cli(*up, f"{CREW}@", expect=USAGE).err
+        assert not mesh.path.exists(), "a mesh that never came up is not there to be found"
         mesh.cli(*up, f"{CREW}@peer-2")
         rows = mesh.cli("peers").rows
         assert [bool(row["skills"]) for row in rows] == [False, True]
@@ -306,5 +394,11 @@ def test_an_agent_file_that_cannot_be_imported_is_told_with_its_error(tmp_path: 
     try:
         ran = mesh.cli("up", "-n", "1", "--detach", "--agents", str(broken), expect=USAGE)
         assert "no_such_module_at_all" in ran.err
+        assert not mesh.path.exists()
+        # One that was there before stays.
+        mesh.cli("up", "-n", "1", "--detach")
+        mesh.cli("down")
+        mesh.cli("up", "--detach", "--agents", str(broken), expect=USAGE)
+        assert mesh.names() == ["peer-1"]
     finally:
         mesh.down()

@@ -123,7 +123,7 @@ def test_a_key_used_for_two_things_in_one_batch_is_a_conflict() -> None:
         (spec(version="9"), "UnknownSkill", "another version"),
         (spec(strategy="magic"), "UnknownStrategy", "auction, direct"),
         (spec(strategy="direct"), "UnknownPeer", "live peer"),
-        (spec(strategy="direct", to=peer_id("nobody")), "UnknownPeer", "live peer"),
+        (spec(strategy="direct", to=peer_id("nobody")), "UnknownPeer", "`to` names is not alive"),
         (spec(strategy="direct", to=peer_id("a")), "UnknownSkill", "hosted elsewhere"),
         (spec(depth=33), "TooDeep", "at most 32"),
         (spec("count", "no"), "InvalidInput", "count: x: 'no' is not a int"),
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_refused_and_nothing_changes(
     assert isinstance(refused, InputRefused)
     assert (refused.kind, refused.index) == (kind, 1)
     assert text in refused.message
-    assert refused.message.startswith("input 1: ")
+    assert "input 1" not in refused.message, "only the caller knows how it counts inputs"
 
 
 def test_what_is_no_json_is_an_invalid_input() -> None:

@@ -46,7 +46,7 @@ def test_an_input_that_nests_too_deep_is_refused_and_nothing_changes() -> None:
     with pytest.raises(Refused) as refused:
         made["a"].submit(spec(), deep)
     assert refused.value.kind == "InvalidInput"
-    assert "input 1: echo: a value nested deeper than 128" in refused.value.message
+    assert "echo: a value nested deeper than 128" in refused.value.message
     assert made["a"].tasks.undecided == 0
 
 
