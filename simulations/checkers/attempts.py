@@ -17,18 +17,20 @@ class AttemptsRunOnce:
 
     def __init__(self) -> None:
         self._handed: dict[Attempt, tuple[str, int]] = {}
+        self._forgetful: dict[bytes, None] = {}
+        """Custodians whose disk forgot attempts, of which some may still be on their way."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Takes note of what agents are given; a custodian that forgets counts anew."""
         if isinstance(event, DiskForgot):
-            for key in [key for key in self._handed if key[0] == peer.peer]:
-                del self._handed[key]
+            self._forgetful[peer.peer] = None
         if not isinstance(event, JobHanded) or world.by_id[event.custodian].liar is not None:
             return
         attempt = (event.custodian, event.task, event.attempt)
         where = (peer.name, peer.starts)
         before = self._handed.get(attempt)
-        if before is not None and before[0] != peer.name:
+        is_known = event.custodian not in self._forgetful
+        if is_known and before is not None and before[0] != peer.name:
             raise Violation(f"one-peer-an-attempt: {event.task} at {before[0]} and {peer.name}")
         if before == where:
             raise Violation(f"one-run-an-attempt: {event.task}/{event.attempt} at {peer.name}")

@@ -77,7 +77,11 @@ class NothingIsLeft:
         running = [peer.name for peer in world.honest if peer.core is not None]
         world.run_until(lambda: all(name in self._drained for name in running), DRAIN_NS, SECOND_NS)
         world.run(SECOND_NS)
+        # Whoever holds a result for a custodian that never comes back waits for it to the last.
+        may_wait = any(peer.core is None for peer in world.peers)
         for peer in world.honest:
+            if may_wait and peer.name not in self._drained:
+                continue
             if peer.core is not None and self._drained.get(peer.name) != 0:
                 told = self._drained.get(peer.name, "nothing")
                 raise Violation(f"drained-is-idle: {peer.name} says {told} of undecided tasks")

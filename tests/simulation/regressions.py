@@ -3,4 +3,11 @@
 Each is (scenario, seed). `docs/found-by-simulation.md` tells what was wrong.
 """
 
-SEEDS: tuple[tuple[str, int], ...] = (("byzantine-defaulter", 1), ("paused-peer", 20001))
+SEEDS: tuple[tuple[str, int], ...] = (
+    ("byzantine-defaulter", 1),
+    ("paused-peer", 20001),
+    ("restored-backup", 0),
+    ("everything-at-once", 100),
+    ("everything-at-once", 106),
+    ("disk-trouble", 107),
+)
