@@ -117,7 +117,7 @@ def verify_chain(encoded: bytes, root: bytes, wall_ns: int, keyring: Keyring) ->
         raise CredentialRefused("not-an-issuer", "its signer is not an issuer of this mesh")
     if ROLE_PEER not in peer.roles:
         raise CredentialRefused("not-a-peer", "the credential does not name the role of a peer")
-    for part, signed in ((issuer, chain.issuer), (peer, chain.peer)):
+    for signed in (chain.issuer, chain.peer):
         if not keyring.verify(CREDENTIAL_DOMAIN, signed.signer, signed.body, signed.signature):
             raise CredentialRefused("bad-signature", "a signature of the credential is wrong")
     for part in (issuer, peer):
