@@ -23,10 +23,11 @@ class AcknowledgedResultsCount:
     hears = (Results, ResultsAck, AttemptsStarted, TasksSettled, DiskForgot)
 
     def __init__(self) -> None:
-        self._batches: dict[tuple[bytes, bytes, int], tuple[str, ...]] = {}
+        self._batches: dict[tuple[bytes, bytes, int], tuple[tuple[str, int], ...]] = {}
         self._acknowledged: dict[tuple[bytes, str], tuple[int, Instant]] = {}
-        self._started: dict[tuple[bytes, str], Instant] = {}
-        self._forgotten: dict[tuple[bytes, str], None] = {}
+        self._started: dict[tuple[bytes, bytes, str, int], Instant] = {}
+        """Attempts by custodian, worker, task and number."""
+        self._forgetful: dict[bytes, None] = {}
         self._settled: dict[tuple[bytes, str], None] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
@@ -43,7 +44,7 @@ class AcknowledgedResultsCount:
                 self._forget(peer, event.since)
             case AttemptsStarted():
                 for key in event.attempts:
-                    self._started[peer.peer, key.task] = world.now
+                    self._started[peer.peer, event.peer, key.task, key.attempt] = world.now
                     # A peer that was paused may give an attempt up and then read its result:
                     # one release, in which messages go before events.
                     _, at = self._acknowledged.get((peer.peer, key.task), (0, world.now))
@@ -53,18 +54,19 @@ class AcknowledgedResultsCount:
                         )
 
     def _forget(self, peer: SimulatedPeer, since: Instant) -> None:
-        """A custodian that forgot a task says yes to every result of it, and may run it anew."""
+        """A custodian that forgot attempts says yes to their results, and may run them anew."""
         for key in [key for key in self._acknowledged if key[0] == peer.peer]:
             if self._acknowledged[key][1] >= since:
                 del self._acknowledged[key]
-        for key, at in self._started.items():
-            if key[0] == peer.peer and at >= since:
-                self._forgotten[key] = None
+        self._forgetful[peer.peer] = None
+        for attempt in [each for each in self._started if each[0] == peer.peer]:
+            if self._started[attempt] >= since:
+                del self._started[attempt]
 
     def _sent(self, peer: SimulatedPeer, to: bytes, results: Results) -> None:
         if peer.liar is None:
             done = tuple(
-                each.task
+                (each.task, each.attempt)
                 for each in results.outcomes
                 if each.status == "ok" and bytes(each.value) != GARBLED
             )
@@ -72,8 +74,9 @@ class AcknowledgedResultsCount:
 
     def _acked(self, world: World, peer: SimulatedPeer, to: bytes, ack: ResultsAck) -> None:
         for batch in ack.batches:
-            for task in self._batches.pop((to, peer.peer, batch), ()):
-                if (peer.peer, task) not in self._forgotten:
+            for task, attempt in self._batches.pop((to, peer.peer, batch), ()):
+                is_known = (peer.peer, to, task, attempt) in self._started
+                if is_known or peer.peer not in self._forgetful:
                     noted = (peer.starts, world.now)
                     self._acknowledged.setdefault((peer.peer, task), noted)
 
