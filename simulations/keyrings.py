@@ -51,6 +51,37 @@ def simulated_keyrings(secret: bytes) -> MakeKeyring:
     return lambda seed, mesh: SimulatedKeyring(secret, seed, mesh)
 
 
+class MemoisedKeyring:
+    """A production keyring that verifies no signature twice in one world."""
+
+    def __init__(self, inner: Keyring, known: dict[tuple[str, bytes, bytes, bytes], bool]) -> None:
+        """Takes a real keyring, and what all keyrings of the world have verified."""
+        self._inner = inner
+        self._known = known
+
+    @property
+    def peer(self) -> bytes:
+        """The id that goes with the seed."""
+        return self._inner.peer
+
+    def sign(self, domain: str, body: bytes) -> bytes:
+        """A real signature."""
+        return self._inner.sign(domain, body)
+
+    def verify(self, domain: str, author: bytes, body: bytes, signature: bytes) -> bool:
+        """Whether `author` signed `body` under `domain`, for this mesh."""
+        key = (domain, author, bytes(body), signature)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._inner.verify(domain, author, body, signature)
+        return found
+
+
 def real_keyrings(secret: bytes) -> MakeKeyring:
-    """Production keyrings, for runs that show that the stand-in changes nothing."""
-    return Ed25519Keyring
+    """Production signatures, for runs that show that the stand-in changes nothing."""
+    known: dict[bytes, dict[tuple[str, bytes, bytes, bytes], bool]] = {}
+
+    def make(seed: bytes, mesh: bytes) -> Keyring:
+        return MemoisedKeyring(Ed25519Keyring(seed, mesh), known.setdefault(mesh, {}))
+
+    return make

@@ -23,7 +23,7 @@ from protocols.tasks.events import (
 )
 from protocols.tasks.messages import JobKey, Outcome, Results, ResultsAck
 from protocols.wire import encode
-from simulations.agents import ModelledSkill, answer
+from simulations.agents import WRONG, ModelledSkill, answer
 from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
 from simulations.checkers.answers import RequestsAreAnswered
@@ -38,11 +38,13 @@ from simulations.checkers.results import ResultsAreRight
 from simulations.checkers.slots import OneWinnerPerSlot
 from simulations.observations import (
     Asked,
+    DiskForgot,
     JobFinished,
     JobHanded,
     PeerStarted,
     PeerStopped,
     Sent,
+    WrongAnswer,
 )
 from simulations.world import Checker, Violation, World
 
@@ -265,3 +267,24 @@ def test_a_peer_that_never_drains_is_caught() -> None:
     stage.tell(Drained(0))
     with pytest.raises(Violation, match="drained-is-idle"):
         stage.tell(JobHanded(stage.two.peer, "t", 1, "work"))
+
+
+def test_a_disk_is_held_to_what_it_kept_and_to_nothing_that_it_forgot() -> None:
+    for since, is_excused in ((0, True), (10 * SECOND_NS, False)):
+        stage = Stage(AcceptedTasksEnd)
+        stage.tell(ACCEPTED, settled(), DiskForgot(since))
+        if is_excused:
+            stage.tell(settled("failed"), TasksAttached(2, ("t",)))
+        else:
+            with pytest.raises(Violation, match="one-end"):
+                stage.tell(settled("failed"))
+            with pytest.raises(Violation, match="no-accepted-task-lost"):
+                stage.tell(TasksAttached(2, ("t",)))
+
+
+def test_a_wrong_answer_counts_only_where_a_handler_gave_it() -> None:
+    stage = Stage(ResultsAreRight)
+    stage.tell(ACCEPTED)
+    with pytest.raises(Violation, match="right-result"):
+        stage.tell(settled(value=WRONG))
+    stage.tell(WrongAnswer(stage.one.peer, "t", 1), settled(value=WRONG))
