@@ -38,7 +38,6 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a run ended: with a report, or with a failure.
 
     Attributes:
-        events: how many there were; of a run that failed, in its finished stretches.
         seconds: the processor time that it took.
     """
 

@@ -65,7 +65,7 @@ def _heading(facts: Facts, story: Story, axis: Axis) -> str:
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     sent = sum(sum(bins.values()) for bins in story.bytes.values())
     tiles = [
-        ("virtual time", f"{facts.virtual_seconds:g} s", f"{facts.events:,} events"),
+        ("virtual time", f"{facts.virtual_seconds:.1f} s", f"{facts.events:,} events"),
         ("peers", str(len(story.peers)), _peers_told(story)),
         ("tasks", f"{len(story.tasks):,}", told),
         ("attempts", f"{len(story.attempts):,}", _share_told(story)),

@@ -162,13 +162,16 @@ class World:
         end = self.now + duration_ns
         heap, pop = self._heap, heapq.heappop
         events = 0
-        while heap and heap[0][0] <= end:
-            self.now, _, action = pop(heap)
-            events += 1
-            action()
-            if events > EVENTS_LIMIT:
-                raise Violation(f"bounded-messages: {events} events by {self.now} ns, and no end")
-        self.events += events
+        try:
+            while heap and heap[0][0] <= end:
+                self.now, _, action = pop(heap)
+                events += 1
+                action()
+                if events > EVENTS_LIMIT:
+                    told = f"{events} events by {self.now} ns, and no end"
+                    raise Violation(f"bounded-messages: {told}")
+        finally:
+            self.events += events
         self.now = end
 
     def run_until(self, condition: Callable[[], bool], limit_ns: int, step_ns: int) -> bool:

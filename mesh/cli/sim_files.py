@@ -288,9 +288,7 @@ def report(
         outcome.digest,
         outcome.virtual_seconds,
         outcome.events,
-        ""
-        if failure is None
-        else f"{failure.invariant} at {failure.at_s:.3f} s: {failure.message}",
+        "" if failure is None else f"{failure.message} (after {failure.at_s:.3f} s)",
         replay_command(file),
     )
     try:
