@@ -24,6 +24,9 @@ from protocols.tasks.restoring import Restoring, kept_records
 from protocols.tasks.views import view_of
 from protocols.tasks.worker import Worker
 
+STOPPED = ("cancelled", "timeout")
+"""How attempts end that were told to stop."""
+
 
 class Tasks:
     """Tasks of one peer: those it keeps, and those it runs."""
@@ -157,6 +160,13 @@ class Tasks:
         for task in self._worker.cancel(link, message):
             self._custodian.cancel_children(task, "its parent was cancelled", now)
 
+    def _on_jobs_ended(self, command: commands.JobsEnded, now: Now) -> None:
+        self._worker.ended(command)
+        for _, outcome in command.ends:
+            # What was submitted between the word to stop and the end: nobody awaits it.
+            if outcome.status in STOPPED and not self._worker.runs(outcome.task):
+                self._custodian.cancel_children(outcome.task, "its parent was stopped", now)
+
     def _on_described(self, link: bytes, message: messages.SkillDescribed, now: Now) -> None:
         if self._catalogue.described(link, message):
             self._custodian.specs_changed(now)
@@ -177,7 +187,7 @@ class Tasks:
 
     _COMMANDS: ClassVar[dict[type[msgspec.Struct], Callable[["Tasks", Any, Now], None]]] = {
         commands.SubmitTasks: lambda self, command, now: self._custodian.submit(command, now),
-        commands.JobsEnded: lambda self, command, now: self._worker.ended(command),
+        commands.JobsEnded: _on_jobs_ended,
         commands.JobParked: lambda self, command, now: self._worker.parked(command),
         commands.JobProgress: lambda self, command, now: self._worker.progress(command),
         commands.SlotsHeld: _on_slots_held,

@@ -213,6 +213,33 @@ def test_children_are_cancelled_with_an_attempt_that_ran_out_of_time() -> None:
         assert {settled.state for settled in peer.settled.values()} <= {"cancelled"}
 
 
+class Stubborn(Town):
+    """Handlers that are told to stop submit another child before they end."""
+
+    def _perform(self, peer: Peer, job: msgspec.Struct) -> None:
+        if isinstance(job, events.StopJobs):
+            parent = job.jobs[0][1]
+            if not peer.view(parent).parent:
+                late = commands.SubmitTasks(99, (spec(parent=parent, depth=1),))
+                self.after(0, self._telling(peer, late))
+        super()._perform(peer, job)
+
+
+@pytest.mark.parametrize("timeout_ms", [0, 100])
+def test_what_a_handler_submits_while_it_is_being_stopped_is_cancelled(timeout_ms: int) -> None:
+    made = Stubborn("a")
+    made.start("a", (skill(), 2), run=hanging)
+    made.run(10 * MILLISECOND_NS)
+    (task,) = made["a"].submit(spec(timeout_ms=timeout_ms, retries=0))
+    made.run_until(lambda: bool(made["a"].running), SECOND_NS)
+    if not timeout_ms:
+        made["a"].command(commands.CancelTasks(9, task))
+    made.run(SECOND_NS)
+    (child,) = made["a"].view(task).children
+    assert made["a"].view(child).state == "cancelled"
+    assert not made["a"].running
+
+
 def test_a_task_of_another_custodian_is_cancelled_by_asking_all() -> None:
     made = Town("a", "b", "c")
     for name in "abc":
