@@ -24,6 +24,7 @@ from mesh.core.admission import Admission, Admitted, described
 from mesh.core.bulk import Chunk, Credit
 from mesh.core.bulk_traffic import BulkTraffic
 from mesh.core.commands import Announce, LinkClosed, LinkOpened
+from mesh.core.deadlines import Deadlines
 from mesh.core.events import CommandRefused
 from mesh.core.framing import FrameOrder
 from mesh.core.gate import Gate
@@ -58,7 +59,6 @@ from protocols.wire import MESSAGE_LIMIT, decode_frame, encode
 
 STEP_LIMIT = 100_000
 """Internal events and commands in one step; more can only be a loop between machines."""
-NEVER: Instant = 2**63 - 1
 LINKS_LIMIT = 4096
 """Peers whose frame order is remembered; the one first met makes room."""
 
@@ -106,10 +106,7 @@ class PeerCore:
         }
         self._admission = Admission(root, keyring)
         self._gate = Gate()
-        self._dues: dict[str, Instant] = dict.fromkeys(self._machines, NEVER)
-        self._stale: dict[str, None] = dict.fromkeys(self._machines)
-        """The machines whose deadline may have changed since `_dues` was filled."""
-        self._least: Instant = NEVER
+        self._deadlines = Deadlines(self._machines)
         self._queue: deque[tuple[str, bool, Any]] = deque()
         self._name = ""
         self._door = ""
@@ -118,15 +115,6 @@ class PeerCore:
         self._bulk = BulkTraffic(boot)
         self._reachability = Reachability()
         self._now = Now(0, 0)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # For `image.py`. Deadlines are only remembered: whoever goes on asks for all of them.
-        forgotten = {
-            "_dues": dict.fromkeys(self._machines, NEVER),
-            "_stale": dict.fromkeys(self._machines),
-            "_least": NEVER,
-        }
-        return {**self.__dict__, **forgotten}
 
     # Restart.
 
@@ -139,7 +127,7 @@ class PeerCore:
         self._now = now
         restored = decode_records(records, RECORD_KINDS)
         for name, machine in self._machines.items():
-            self._stale[name] = None
+            self._deadlines.stale[name] = None
             machine.restore(restored[name], now)
 
     def snapshot(self) -> Iterator[bytes]:
@@ -204,22 +192,16 @@ class PeerCore:
     def wake(self, now: Now) -> None:
         """Does all that is due at `now`."""
         self._now = now
-        self._refresh()
-        for name, due in self._dues.items():
-            if due <= now.monotonic_ns:
-                self._touch(name)
-                self._absorb(name, self._machines[name].wake(now))
+        for name in self._deadlines.due(now.monotonic_ns):
+            self._touch(name)
+            self._absorb(name, self._machines[name].wake(now))
         self._bulk.wake(now.monotonic_ns)
         self._end_step(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted: the least deadline of all machines."""
-        if self._stale:
-            self._refresh()
-        stalls = self._bulk.deadline()
-        if stalls is not None and stalls < self._least:
-            return stalls
-        return self._least if self._least < NEVER else None
+        least, stalls = self._deadlines.least(), self._bulk.deadline()
+        return stalls if least is None or (stalls is not None and stalls < least) else least
 
     # What the driver takes out.
 
@@ -260,8 +242,6 @@ class PeerCore:
         if self._bulk.is_due:
             for peer, chunks in self._bulk.take(self._now.monotonic_ns):
                 frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
-        if not frames:
-            return rest
         sent: list[Outward] = [Transmit(to, tuple(messages)) for to, messages in frames.items()]
         return sent + rest
 
@@ -280,28 +260,16 @@ class PeerCore:
 
     def check(self) -> None:
         """Asserts the invariants of all machines."""
-        for name, machine in self._machines.items():
+        for machine in self._machines.values():
             machine.check()
-            if name not in self._stale:
-                due = machine.deadline()
-                assert self._dues[name] == (NEVER if due is None else due), (
-                    f"deadlines-are-known: {name}"
-                )
+        self._deadlines.check()
 
     # Inside a step.
 
     def _touch(self, name: str) -> None:
         """A machine takes part in the step, so its deadline may change."""
         self._gate.touch(name)
-        self._stale[name] = None
-
-    def _refresh(self) -> None:
-        """Asks the machines that took part in a step when they are due next."""
-        for name in self._stale:
-            due = self._machines[name].deadline()
-            self._dues[name] = NEVER if due is None else due
-        self._stale.clear()
-        self._least = min(self._dues.values())
+        self._deadlines.stale[name] = None
 
     def _receive_message(
         self, link: bytes, data: bytes | msgspec.Raw, now: Now, bulk: bool
@@ -407,11 +375,7 @@ class PeerCore:
         if len(data) > MESSAGE_LIMIT:
             self._bulk.offer(to, data)
         else:
-            messages = frames.get(to)
-            if messages is None:
-                frames[to] = [data]
-            else:
-                messages.append(data)
+            frames.setdefault(to, []).append(data)
 
     # What this peer says of itself.
 

@@ -94,7 +94,7 @@ class AntiEntropy:
         """Tells dead members of their death, at growing intervals: one that lives refutes."""
         due = [
             member
-            for member in self._roster.members.values()
+            for member in self._roster.lost()
             if member.state is State.DEAD and member.retry_at <= now
         ]
         due.sort(key=lambda member: (member.retry_at, member.peer))

@@ -96,6 +96,8 @@ class Gossip:
         self._late = False
         self._due: Instant | None = None
         """The deadline as the last step left it."""
+        self._is_in_step = False
+        """Between steps: the last one broke off, and left nothing that can be relied on."""
 
     # Questions
 
@@ -287,7 +289,7 @@ class Gossip:
 
     def deadline(self) -> Instant | None:
         """The next instant at which anything is due."""
-        return self._due
+        return self._soonest() if self._is_in_step else self._due
 
     def _soonest(self) -> Instant | None:
         least = self._rumours.deadline()
@@ -307,10 +309,11 @@ class Gossip:
         """Notices at the beginning of a step whether this peer was away."""
         at = now.monotonic_ns
         if self._parameters.lateness_rule and not self._late and not self._oneself.left:
-            due = self._due
+            due = self.deadline()
             if due is not None and at - due > self._parameters.late_after_ns:
                 self._late = True  # once per delay, which ends with the next wake-up
                 self._detection.came_late(at)
+        self._is_in_step = True
         return at
 
     def _end(self, link: bytes | None, at: Instant) -> tuple[Effect, ...]:
@@ -326,6 +329,7 @@ class Gossip:
         self._joining.settle(not self._roster.alive(), someone, at)
         self._rumours.flush(at)
         self._due = self._soonest()
+        self._is_in_step = False
         return self._outbox.take()
 
     # Disk
@@ -363,7 +367,7 @@ class Gossip:
         self._rumours.check()
         self._anti_entropy.check()
         self._joining.check()
-        assert self._due == self._soonest(), "deadlines-are-known: gossip"
+        assert self.deadline() == self._soonest(), "deadlines-are-known: gossip"
 
 
 def _stored(envelope: Signed) -> MemberRecord:

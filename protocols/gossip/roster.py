@@ -78,6 +78,12 @@ class Roster:
         """The members under suspicion."""
         return tuple(self._suspects.values()) if self._suspects else ()
 
+    def lost(self) -> tuple[Member, ...]:
+        """The members that are dead or have left."""
+        if len(self.alive()) == len(self.members):
+            return ()
+        return tuple(member for member in self.members.values() if not member.present)
+
     def is_suspect(self, peer: bytes) -> bool:
         """Whether a member is under suspicion."""
         return peer in self._suspects
@@ -162,14 +168,14 @@ class Roster:
     def forget_old(self, now: Instant) -> None:
         """Drops members that have been dead or gone for long enough."""
         old = now - self._parameters.forget_after_ns
-        for peer, member in list(self.members.items()):
-            if not member.present and member.changed_at <= old:
-                del self.members[peer]
-                self._observers.pop(peer, None)
-                self.forget_acquaintance(peer)
+        for member in self.lost():
+            if member.changed_at <= old:
+                del self.members[member.peer]
+                self._observers.pop(member.peer, None)
+                self.forget_acquaintance(member.peer)
 
     def _forget_oldest_lost(self) -> bool:
-        lost = [member for member in self.members.values() if not member.present]
+        lost = self.lost()
         if not lost:
             return False
         oldest = min(lost, key=lambda member: (member.changed_at, member.peer))

@@ -27,14 +27,7 @@ from protocols.tasks.events import (
 )
 from protocols.tasks.failing import Failing
 from protocols.tasks.ledger import Ledger
-from protocols.tasks.lifecycle import (
-    CANCELLED,
-    DEAD,
-    EXPIRED,
-    SETTLED,
-    UNDECIDED,
-    WAITING,
-)
+from protocols.tasks.lifecycle import CANCELLED, DEAD, EXPIRED, SETTLED, UNDECIDED
 from protocols.tasks.lookup import Lookups
 from protocols.tasks.messages import (
     INPUT_LIMIT,
@@ -393,19 +386,4 @@ class Custodian:
     def check(self) -> None:
         """Asserts what the ledger and the desks promise."""
         self.ledger.check()
-        desks = self.desks.all()
-        parked, running, delayed = (dict.fromkeys(desks, 0) for _ in range(3))
-        for task in self.ledger.tasks.values():
-            if task.state in SETTLED:
-                continue
-            desk = task.desk
-            assert desk in delayed, "one-place: at a desk that is forgotten"
-            if task.current is not None:
-                (parked if task.current.is_parked else running)[desk] += 1
-            elif task.state == WAITING:
-                delayed[desk] += 1
-        for desk in desks:
-            desk.check()
-            assert desk.parked == parked[desk], "slots-add-up: parked tasks"
-            assert desk.running == running[desk], "slots-add-up: running tasks"
-            assert desk.delayed == delayed[desk], "one-place: waiting tasks"
+        self.desks.check(self.ledger.tasks.values())

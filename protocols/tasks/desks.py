@@ -5,12 +5,16 @@ slots have been idle for a while. A direct desk has slots of its own, and asks
 nobody.
 """
 
+from collections.abc import Iterable
+
 from protocols.tasks.attempts import Attempts
 from protocols.tasks.commands import SlotsGone, SlotsHeld, SlotsRecalled
 from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
 from protocols.tasks.events import SlotsReturned, SlotsWanted
+from protocols.tasks.lifecycle import SETTLED, WAITING
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
+from protocols.tasks.task import Task
 
 DESKS_LIMIT = 1024
 """Desks beyond which empty ones are forgotten, with what is known of their peers' pace."""
@@ -183,3 +187,22 @@ class Desks:
         for desk in self._timed:
             least = min(least, desk.check_at, desk.again_at)
         return least
+
+    def check(self, tasks: Iterable[Task]) -> None:
+        """Asserts that every desk counts right what these tasks, all there are, do at it."""
+        desks = self.all()
+        parked, running, delayed = (dict.fromkeys(desks, 0) for _ in range(3))
+        for task in tasks:
+            if task.state in SETTLED:
+                continue
+            desk = task.desk
+            assert desk in delayed, "one-place: at a desk that is forgotten"
+            if task.current is not None:
+                (parked if task.current.is_parked else running)[desk] += 1
+            elif task.state == WAITING:
+                delayed[desk] += 1
+        for desk in desks:
+            desk.check()
+            assert desk.parked == parked[desk], "slots-add-up: parked tasks"
+            assert desk.running == running[desk], "slots-add-up: running tasks"
+            assert desk.delayed == delayed[desk], "one-place: waiting tasks"
