@@ -13,10 +13,10 @@ from tests.benchmarks.figures import Figure, local_mesh, median
 from tests.benchmarks.yardstick import Yardstick, beside
 
 STEADY_CALLS = 2_000
-SKILLS = 64
+SKILLS = 20
 """Skills that are called in turn: each of these calls needs an auction, and none a pause."""
 WARM_UP = 4
-ROUNDS = 6
+ROUNDS = 20
 AUCTION_CALLS = 40
 IDLE_S = 0.6
 """Longer than slots are held without work: the next call needs a whole auction."""
