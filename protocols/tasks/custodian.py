@@ -330,7 +330,7 @@ class Custodian:
         if self._sweep_at <= mono:
             self._sweep_at = NEVER
             self.attempts.sweep(now)
-            self.ledger.forget_old(now.wall_ns)
+            self.ledger.forget_old(mono)
         for desk in [desk for desk, due in self._patience.items() if due <= mono]:
             del self._patience[desk]
             if not self._catalogue.is_here(desk.to):

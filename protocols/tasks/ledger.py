@@ -27,7 +27,8 @@ class Ledger:
         """Tasks with an attempt out, by peer."""
         self.children: dict[str, dict[str, None]] = {}
         """Children of a task, whether or not that is known here."""
-        self._settled: deque[str] = deque()
+        self._settled: deque[tuple[str, int]] = deque()
+        """Settled tasks, and when: by the monotonic clock, for a wall clock may jump by hours."""
 
     def add(self, task: Task) -> None:
         """A task was accepted."""
@@ -38,27 +39,30 @@ class Ledger:
         if parent:
             self.children.setdefault(parent, {})[task.id] = None
 
-    def settle(self, task: Task) -> None:
-        """A task has just been settled: its input goes, its end is kept for a while."""
+    def settle(self, task: Task, monotonic_ns: int) -> None:
+        """A task has just been settled: its input goes, its end is kept for a while.
+
+        One that a restart brings back is kept as if it had ended at the restart.
+        """
         self.open_tasks -= 1
         self.open_bytes -= task.size
         task.size = len(task.value) + len(task.error_message)
         self.settled_bytes += task.size
-        self._settled.append(task.id)
+        self._settled.append((task.id, monotonic_ns))
         if (
             len(self._settled) > self._parameters.settled_tasks
             or self.settled_bytes > self._parameters.settled_bytes
         ):
             self._forget_oldest()
 
-    def forget_old(self, wall_ns: int) -> None:
+    def forget_old(self, monotonic_ns: int) -> None:
         """Settled tasks beyond their age vanish."""
-        oldest = wall_ns - self._parameters.settled_age_ns
-        while self._settled and self.tasks[self._settled[0]].settled_wall < oldest:
+        oldest = monotonic_ns - self._parameters.settled_age_ns
+        while self._settled and self._settled[0][1] < oldest:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        task = self.tasks.pop(self._settled.popleft())
+        task = self.tasks.pop(self._settled.popleft()[0])
         self.settled_bytes -= task.size
         parent = task.envelope.parent
         if parent:

@@ -54,7 +54,7 @@ class Restoring:
                 for end in record.ends:
                     task = self._ledger.tasks.get(end.task)
                     if task is not None and task.state not in SETTLED:
-                        self._custodian.settling.restore(task, end, record.wall_ns)
+                        self._custodian.settling.restore(task, end, record.wall_ns, self._now)
             case TasksKept():
                 for kept in record.tasks:
                     self._restore_kept(kept)
@@ -91,7 +91,7 @@ class Restoring:
             task.history.append(attempt)
             task.attempts = max(task.attempts, one.number)
         if kept.end is not None:
-            self._custodian.settling.restore(task, kept.end, kept.settled_wall_ns)
+            self._custodian.settling.restore(task, kept.end, kept.settled_wall_ns, self._now)
         elif task.history and not task.history[-1].status:
             last = task.history.pop()
             self._out(task, last.number, last.lot, last.peer, last.started_wall)
@@ -104,7 +104,6 @@ class Restoring:
                 task.desk.line.push(task)
             if task.state not in SETTLED:
                 self._custodian.resume(task, self._now)
-        self._ledger.forget_old(self._now.wall_ns)
 
 
 def kept_records(custodian: Custodian) -> Iterator[TasksKept]:

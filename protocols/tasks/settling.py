@@ -103,7 +103,7 @@ class Settling:
         self._wall = task.settled_wall = now.wall_ns
         self._told.append(told_of(task))
         task.input = NIL
-        self._ledger.settle(task)
+        self._ledger.settle(task, now.monotonic_ns)
 
     def tell_again(self, task: Task) -> None:
         """Somebody asks how a task ended."""
@@ -118,7 +118,7 @@ class Settling:
             self._outbox.emit(TasksSettled(tuple(self._told)))
             self._told.clear()
 
-    def restore(self, task: Task, end: End, wall: int) -> None:
+    def restore(self, task: Task, end: End, wall: int, now: Now) -> None:
         """A task's end, read from disk, while no task is in a line yet."""
         current = task.current
         if current is not None:
@@ -142,7 +142,7 @@ class Settling:
             task.producer = attempt.peer
             task.decided = attempt.number
         task.input = NIL
-        self._ledger.settle(task)
+        self._ledger.settle(task, now.monotonic_ns)
 
 
 def told_of(task: Task) -> Settled:

@@ -178,6 +178,7 @@ class Town:
         self.duplication = duplication
         self.delay_ns = delay_ns
         self.now = SECOND_NS
+        self.wall_ahead_ns = 0
         self.request = 0
         self.drop: Callable[[Peer, Peer, msgspec.Struct], bool] = lambda a, b, message: False
         self.sent: list[tuple[str, str, msgspec.Struct]] = []
@@ -199,7 +200,7 @@ class Town:
     # Time.
 
     def clock(self) -> Now:
-        return Now(self.now, WALL + self.now)
+        return Now(self.now, WALL + self.now + self.wall_ahead_ns)
 
     def after(self, delay_ns: int, action: Callable[[], None]) -> None:
         self._order += 1

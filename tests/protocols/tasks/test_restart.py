@@ -165,6 +165,21 @@ def test_settled_tasks_are_kept_up_to_a_count_and_an_age() -> None:
     assert made["a"].tasks.view(old) is None
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_wall_clock_that_jumps_makes_nobody_forget_a_key(restarts: bool) -> None:
+    made = town(settled_age_ns=10 * SECOND_NS)
+    (once,) = made["a"].submit(spec(key="order-1"))
+    made.settle()
+    made.wall_ahead_ns = 3600 * SECOND_NS
+    made.run(2 * SECOND_NS)
+    if restarts:
+        made.crash("a")
+        made.start("a")
+    assert made["a"].submit(spec(key="order-1")) == [once]
+    made.settle()
+    assert [job.task for job in made["b"].started] == [once], "it ran once"
+
+
 def test_settled_tasks_are_kept_up_to_so_many_bytes() -> None:
     made = town(settled_bytes=1000)
     ids = made["a"].submit(*[spec(value=b"x" * 300) for _ in range(5)])
