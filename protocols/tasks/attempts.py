@@ -202,20 +202,28 @@ class Attempts:
     # Signs of life.
 
     def beat(self, link: bytes, message: Beat, now: Now) -> None:
-        """A worker names all attempts that it holds for this custodian."""
-        flights = self._ledger.flights.get(link)
-        if not flights:
-            return
+        """A worker names all attempts that it holds for this custodian.
+
+        What it still holds of a task that has ended is stopped: an attempt that was
+        written off while its peer was silent may not even have begun by then.
+        """
         self._suspected.pop(link, None)
         tasks = self._ledger.tasks
+        unwanted: list[JobKey] = []
         for keys in (message.running, message.parked):
             for key in keys:
                 task = tasks.get(key.task)
-                if task is not None and task.current is not None:
-                    attempt = task.current
-                    if attempt.number == key.attempt and attempt.peer == link:
-                        attempt.seen = now.monotonic_ns
-                        attempt.is_heard = True
+                if task is None:
+                    continue
+                attempt = task.current
+                if attempt is None:
+                    if task.state in SETTLED:
+                        unwanted.append(key)
+                elif attempt.number == key.attempt and attempt.peer == link:
+                    attempt.seen = now.monotonic_ns
+                    attempt.is_heard = True
+        if unwanted:
+            self._outbox.send(link, CancelJobs(tuple(unwanted)))
 
     def progress(self, link: bytes, message: Progress) -> None:
         """A running handler says how far it is."""

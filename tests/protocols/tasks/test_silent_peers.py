@@ -2,10 +2,11 @@
 
 import pytest
 
+from protocols.effects import Send
 from protocols.machine import SECOND_NS
 from protocols.tasks import commands
 from protocols.tasks.dispatch import Desk
-from protocols.tasks.messages import Beat, JobKey
+from protocols.tasks.messages import Beat, CancelJobs, JobKey
 from protocols.tasks.task import NIL, Task
 from tests.protocols.tasks.makespan import ENVELOPE
 from tests.protocols.tasks.support import Town, echo, skill, spec
@@ -13,7 +14,7 @@ from tests.protocols.tasks.support import Town, echo, skill, spec
 
 def with_a_task_at_a_stopped_peer() -> tuple[Town, str]:
     """Peer b is given a task, and nothing reaches it."""
-    made = Town("a", "b")
+    made = Town("a", "b", "c")
     made.start("a")
     made.start("b", (skill(), 1), run=echo())
     made.run()
@@ -91,3 +92,15 @@ def test_a_task_does_not_wait_for_a_fast_slot_that_it_avoids() -> None:
     desk.line.push(task)
     task.avoid, task.avoid_until = (b"f",), 10 * SECOND_NS
     assert [slots.lot for slots, _ in desk.fill(SECOND_NS)] == ["slow"]
+
+
+def test_what_a_silent_peer_still_holds_of_a_task_that_has_ended_is_stopped() -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    made.start("c", (skill(), 1), run=echo())
+    made.run(10 * SECOND_NS)
+    assert made["a"].view(task).state == "done", "by c"
+    old = JobKey(task, 1)
+    (stop,) = made["a"].receive(made["b"], Beat(1, (old,), ()))
+    assert isinstance(stop, Send)
+    assert stop.message == CancelJobs((old,))
+    assert made["a"].receive(made["b"], Beat(1, (JobKey("unknown", 1),), ())) == ()
