@@ -6,6 +6,7 @@ adversary ever sees: they hold a keyring, and it signs in its own name only.
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from protocols.identity import (
     PEER_ID_BYTES,
@@ -15,6 +16,9 @@ from protocols.identity import (
     signed_bytes,
 )
 
+SIGNATURES_REMEMBERED = 16_384
+Signature = Callable[[bytes, str, bytes, bytes], bytes]
+"""The signature of (mesh, domain, author, body) in one world."""
 MakeKeyring = Callable[[bytes, bytes], Keyring]
 """Makes a keyring from a private seed and the mesh's id; see `protocols.identity`."""
 
@@ -22,10 +26,10 @@ MakeKeyring = Callable[[bytes, bytes], Keyring]
 class SimulatedKeyring:
     """Signs with a keyed hash under the secret of its world."""
 
-    def __init__(self, secret: bytes, seed: bytes, mesh: bytes) -> None:
-        """Takes the world's secret, this peer's seed, and the mesh's id."""
-        self._secret = secret
+    def __init__(self, secret: bytes, seed: bytes, mesh: bytes, signature: Signature) -> None:
+        """Takes the world's secret, this peer's seed, the mesh's id, and how the world signs."""
         self._mesh = mesh
+        self._sign = signature
         self._peer = hashlib.blake2b(seed, key=secret, digest_size=PEER_ID_BYTES).digest()
 
     @property
@@ -35,20 +39,23 @@ class SimulatedKeyring:
 
     def sign(self, domain: str, body: bytes) -> bytes:
         """A signature that only holders of the world's secret can make."""
-        return self._signature(domain, self._peer, body)
+        return self._sign(self._mesh, domain, self._peer, body)
 
     def verify(self, domain: str, author: bytes, body: bytes, signature: bytes) -> bool:
         """Whether `author` signed `body` under `domain`."""
-        return signature == self._signature(domain, author, body)
-
-    def _signature(self, domain: str, author: bytes, body: bytes) -> bytes:
-        covered = author + signed_bytes(self._mesh, domain, body)
-        return hashlib.blake2b(covered, key=self._secret, digest_size=SIGNATURE_BYTES).digest()
+        return signature == self._sign(self._mesh, domain, author, body)
 
 
 def simulated_keyrings(secret: bytes) -> MakeKeyring:
     """Keyrings of one world, which verify each other's signatures."""
-    return lambda seed, mesh: SimulatedKeyring(secret, seed, mesh)
+
+    # All peers of a world check the same few signatures: each is computed once for all of them.
+    @lru_cache(SIGNATURES_REMEMBERED)
+    def signature(mesh: bytes, domain: str, author: bytes, body: bytes) -> bytes:
+        covered = author + signed_bytes(mesh, domain, body)
+        return hashlib.blake2b(covered, key=secret, digest_size=SIGNATURE_BYTES).digest()
+
+    return lambda seed, mesh: SimulatedKeyring(secret, seed, mesh, signature)
 
 
 class MemoisedKeyring:
