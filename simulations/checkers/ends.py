@@ -111,10 +111,14 @@ class CancelledStaysCancelled:
     def __init__(self) -> None:
         self._confirmed: dict[str, None] = {}
         self._settled: dict[tuple[bytes, str], str] = {}
+        self._forgotten: dict[str, None] = {}
+        """Tasks whose cancellation a disk forgot, perhaps while the answer was under way."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Compares answers with ends; keyed tasks may go on at another custodian."""
         match event:
+            case CancelAnswered() if event.state == "cancelled" and event.task in self._forgotten:
+                pass
             case CancelAnswered() if event.state == "cancelled":
                 self._confirmed[event.task] = None
             case TasksSettled():
@@ -126,7 +130,8 @@ class CancelledStaysCancelled:
             case DiskForgot():
                 # Nobody but its custodian keeps a cancellation.
                 for key in [key for key in self._settled if key[0] == peer.peer]:
-                    del self._settled[key]
+                    if self._settled.pop(key) == "cancelled":
+                        self._forgotten[key[1]] = None
                 kept = [task for (_, task), state in self._settled.items() if state == "cancelled"]
                 self._confirmed = {task: None for task in kept if task in self._confirmed}
 
