@@ -103,15 +103,22 @@ class AntiEntropy:
             member.retry_at = now + member.retry_after_ns
             member.retry_after_ns = min(2 * member.retry_after_ns, limit)
             self._pinger.ping(member.peer, self._pinger.nonce(), suspected=True)
-            self._outbox.send(member.peer, member.evidence[0])
+            self._show_death(member)
 
     def tell_lost(self, member: Member, now: Instant) -> None:
         """A member that is dead or gone for us speaks to us: show it why."""
         if self._may_answer("lost", member.peer, now):
             if member.state is State.DEAD:
-                self._outbox.send(member.peer, member.evidence[0])
+                self._show_death(member)
             elif member.state is State.LEFT:
                 self._outbox.send(member.peer, member.envelope)
+
+    def _show_death(self, member: Member) -> None:
+        """Its record goes before: on an older copy of its disk it does not know this incarnation,
+        and takes an accusation of it for a lie.
+        """
+        self._outbox.send(member.peer, member.envelope)
+        self._outbox.send(member.peer, member.evidence[0])
 
     def show_record(self, link: bytes, now: Instant) -> None:
         """Sends one's present record to a peer that seems to hold an older one."""

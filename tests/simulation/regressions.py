@@ -9,5 +9,7 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("restored-backup", 0),
     ("everything-at-once", 100),
     ("everything-at-once", 106),
+    ("everything-at-once", 50165),
+    ("everything-at-once", 50277),
     ("disk-trouble", 107),
 )

@@ -215,7 +215,7 @@ def test_a_dead_member_that_pings_is_told_of_its_death_at_once() -> None:
         one.hear(accuser, accusation(1, accuser))
     one.run(1)
     effects = one.plain(1, Ping(5, 0))
-    assert [e.domain for e in sent(effects, Signed, to=1)] == ["gossip.accusation"]
+    assert [e.domain for e in sent(effects, Signed, to=1)] == ["gossip.member", "gossip.accusation"]
 
 
 def test_a_lone_survivor_waits_for_the_least_timer_only() -> None:

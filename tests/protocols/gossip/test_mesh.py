@@ -88,6 +88,21 @@ def test_a_peer_restarted_at_a_new_door_is_the_same_member() -> None:
             assert (last[-1].boot, last[-1].incarnation) == (2, 65)
 
 
+def test_a_peer_on_an_older_copy_of_its_disk_at_a_new_door_is_told_what_it_was() -> None:
+    mesh = mesh_of(2)
+    first, second = mesh.peers.values()
+    copy = list(first.disk)
+    for door in ("sim://1/second", "sim://1/third"):
+        mesh.kill(first)
+        mesh.start(first, (second,), door=door)
+        assert mesh.run_until(mesh.converged, 20) < 20
+    mesh.kill(first)
+    mesh.run(10)
+    first.disk = copy
+    mesh.start(first, (second,), door="sim://1/fourth")
+    assert mesh.run_until(mesh.converged, 20) < 20, "its incarnation is above what the other knew"
+
+
 def test_a_whole_mesh_restarted_meets_again_without_contacts() -> None:
     mesh = mesh_of(5)
     peers = mesh.running()
