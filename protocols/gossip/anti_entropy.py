@@ -114,8 +114,10 @@ class AntiEntropy:
                 self._outbox.send(member.peer, member.envelope)
 
     def _show_death(self, member: Member) -> None:
-        """Its record goes before: on an older copy of its disk it does not know this incarnation,
-        and takes an accusation of it for a lie.
+        """Sends its newest record, then an accusation of it.
+
+        On an older copy of its disk it does not know this incarnation, and without
+        the record it would take the accusation for a lie.
         """
         self._outbox.send(member.peer, member.envelope)
         self._outbox.send(member.peer, member.evidence[0])
