@@ -9,14 +9,15 @@ whose `__reduce__` is `stand_in` with their name; whoever thaws gives others.
 
 An image is a pickle, and recordings are passed on to people, so `thaw` reads it as a
 stranger's: besides a few containers it makes nothing but objects of classes of
-`protocols` and `mesh.core`, which can do no I/O, and calls nothing else.
+`protocols` and `mesh.core`, which can do no I/O, and calls nothing else. This module
+is out of its reach, for what finds classes must not be told which to find; and an
+image that changed a class, as a pickle may, is refused, and the class is as before.
 """
 
 import copyreg
 import functools
 import gc
 import hashlib
-import importlib
 import io
 import operator
 import pickle
@@ -51,6 +52,7 @@ PLAIN: dict[tuple[str, str], Callable[..., Any]] = {
     (compile_schema.__module__, "compile_schema"): compile_schema,
 }
 """What an image may call besides the classes of `PACKAGES`."""
+_ABSENT = object()
 _INJECTED = (__name__, "stand_in")
 _FILL = (__name__, "fill")
 _METHOD = ("builtins", "getattr")
@@ -88,14 +90,19 @@ def freeze(core: PeerCore) -> bytes:
 @functools.cache
 def _reducers() -> dict[type, Callable[[Any], Any]]:
     """How objects with slots are taken apart; by default that takes twice as long."""
-    kinds = {
-        kind
-        for name, module in sys.modules.items()
+    kinds = (kind for kind in _classes() if kind.__bases__ == (object,) and _slots(kind))
+    return {kind: _reducer(kind) for kind in kinds}
+
+
+def _classes() -> dict[type, None]:
+    """All classes of `PACKAGES` that are loaded, and those that their modules name."""
+    return {
+        kind: None
+        for name, module in tuple(sys.modules.items())
         if name.startswith(PACKAGES)
         for kind in vars(module).values()
-        if isinstance(kind, type) and kind.__bases__ == (object,) and _slots(kind)
+        if isinstance(kind, type)
     }
-    return {kind: _reducer(kind) for kind in kinds}
 
 
 def _slots(kind: type) -> tuple[str, ...]:
@@ -126,13 +133,39 @@ def thaw(image: bytes, injected: Mapping[str, object]) -> PeerCore:
     Raises:
         NotAnImage: it is damaged, of another release, or holds what no image holds.
     """
+    plain = (made for made in PLAIN.values() if isinstance(made, type))
+    before = {kind: _contents(kind) for kind in (*_classes(), *plain)}
     try:
         core = _Thawing(io.BytesIO(image), injected).load()
     except Exception as error:  # a pickle fails with errors of any kind
         raise NotAnImage(f"the core's image cannot be read: {error}") from error
+    finally:
+        changed = [kind.__name__ for kind, contents in before.items() if _put_back(kind, contents)]
+    if changed:
+        raise NotAnImage(f"an image that changes {changed[0]}")
     if not isinstance(core, PeerCore):
         raise NotAnImage(f"an image of {type(core).__name__}, which is no core")
     return core
+
+
+def _contents(kind: type) -> dict[str, object]:
+    return {**vars(kind), "__bases__": kind.__bases__}
+
+
+def _put_back(kind: type, contents: dict[str, object]) -> bool:
+    """Undoes what was done to a class; whether anything was."""
+    found = _contents(kind)
+    changed = [
+        name
+        for name in {**contents, **found}
+        if found.get(name, _ABSENT) is not contents.get(name, _ABSENT)
+    ]
+    for name in changed:
+        if name in contents:
+            type.__setattr__(kind, name, contents[name])
+        else:
+            type.__delattr__(kind, name)
+    return bool(changed)
 
 
 class _Thawing(pickle.Unpickler):
@@ -152,8 +185,9 @@ class _Thawing(pickle.Unpickler):
         known = PLAIN.get((module, name))
         if known is not None:
             return known
-        if module.startswith(PACKAGES):
-            found = getattr(importlib.import_module(module), name, None)
+        if module.startswith(PACKAGES) and module != __name__:
+            # Of modules that are loaded: a core has no others.
+            found = getattr(sys.modules.get(module), name, None)
             if isinstance(found, type) and found.__module__ == module:
                 return found
         raise pickle.UnpicklingError(f"it names {module}.{name}")

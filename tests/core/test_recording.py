@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from mesh.core.image import NotAnImage, state_digest, thaw
-from mesh.core.recorded_core import IMAGE_SHARE, RESUME_NS
+from mesh.core.recorded_core import IMAGE_SHARE, RESUME_NS, Tape
 from mesh.core.recording import FORMAT, MAGIC, Opening, framed, read_blocks
 from protocols.errors import Refused
 from protocols.machine import Now
@@ -259,3 +259,29 @@ def test_a_state_too_large_for_its_limit_is_not_recorded(tmp_path: Path) -> None
 def test_an_image_makes_nothing_but_a_core(hostile: bytes) -> None:
     with pytest.raises(NotAnImage):
         thaw(hostile, {})
+
+
+def pushed(text: str) -> bytes:
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    return pushed(module) + pushed(name) + b"\x93"
+
+
+def test_an_image_changes_no_class() -> None:
+    before = dict(vars(Tape))
+    # A pickle may set attributes of whatever it holds: here `__eq__` and `hidden`.
+    changes = pushed("__eq__") + named("builtins", "set") + pushed("hidden") + b"\x88"
+    hostile = named("mesh.core.recorded_core", "Tape") + b"N}(" + changes + b"u\x86b"
+    with pytest.raises(NotAnImage, match="changes Tape"):
+        thaw(b"\x80\x05" + hostile + b".", {})
+    assert dict(vars(Tape)) == before
+
+
+def test_an_image_cannot_tell_what_finds_classes_which_to_find() -> None:
+    # One that is built within could be asked for any class of any module.
+    finder = named("mesh.core.image", "_Thawing") + b")\x81"
+    method = named("builtins", "getattr") + finder + pushed("find_class") + b"\x86R"
+    with pytest.raises(NotAnImage, match="it names mesh"):
+        thaw(b"\x80\x05" + method + b".", {})
