@@ -45,7 +45,6 @@ def up(
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
-    is_new = not path.exists()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
@@ -64,7 +63,7 @@ def up(
         except ConfigurationError as error:
             launcher.stop(folder, missing)
             undone = "the peers that this started are stopped"
-            if is_new:
+            if folder.is_new and not launcher.running(folder):
                 launcher.discard(path)
                 undone += f", and {path}, which it made, is removed"
             raise ConfigurationError(f"{error}\n{undone}") from None

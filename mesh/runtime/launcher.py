@@ -70,8 +70,10 @@ def prepare(
     Raises:
         ConfigurationError: with what to try.
     """
-    is_new = not path.exists()
+    was_absent = not path.exists()
     with _one_at_a_time(path):
+        # Somebody else may have made it while this one waited.
+        is_new = was_absent and not MeshFolder(path).exists()
         try:
             folder = _prepare(path, count, agents, name)
         except ConfigurationError:
@@ -81,6 +83,7 @@ def prepare(
         if recording_mb is not None:
             for entry in folder.peers():
                 folder.update_peer(entry.name, recording_mb=recording_mb)
+        folder.is_new = is_new
         return folder
 
 

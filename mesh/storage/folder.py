@@ -67,6 +67,9 @@ class MeshFolder:
     """One mesh folder. Changes to `mesh.json` are whole, and made one at a time.
 
     Several processes may use one folder: the launcher, and every peer.
+
+    Attributes:
+        is_new: whoever holds this made the folder, so it may remove it again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,6 +79,7 @@ class MeshFolder:
         self.root_public = self.path / "root.pub"
         self.issuer_key = self.path / "issuer.key"
         self.issuer_credential = self.path / "issuer.credential"
+        self.is_new = False
 
     @classmethod
     def create(cls, path: Path, mesh: str, name: str, created: int) -> "MeshFolder":

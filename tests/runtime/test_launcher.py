@@ -1,14 +1,16 @@
 """Several people start one mesh at once."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mesh.runtime import launcher
+from mesh.storage.authority import create_mesh
 from mesh.storage.folder import MeshFolder
-
-pytestmark = pytest.mark.processes
+from protocols.errors import ConfigurationError
 
 PREPARE = """
 import sys
@@ -19,6 +21,7 @@ launcher._reserve_doors(folder, [entry.name for entry in folder.peers()])
 """
 
 
+@pytest.mark.processes
 def test_a_mesh_that_is_prepared_several_times_at_once_is_prepared_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / ".mesh"
     command = [sys.executable, "-c", PREPARE, str(path)]
@@ -29,3 +32,28 @@ def test_a_mesh_that_is_prepared_several_times_at_once_is_prepared_once(tmp_path
     peers = MeshFolder.open(path).peers()
     assert [entry.name for entry in peers] == [f"peer-{n}" for n in range(1, 7)]
     assert len({entry.door for entry in peers}) == len(peers)
+
+
+def test_whoever_fails_removes_no_mesh_that_another_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".mesh"
+
+    def after_another(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        create_mesh(path, "theirs")
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_another)
+    with pytest.raises(ConfigurationError, match="no agent file"):
+        launcher.prepare(path, 1, ["missing.py"])
+    assert MeshFolder.open(path).read().name == "theirs"
+    assert not launcher.prepare(path, 1, []).is_new
+
+
+def test_whoever_fails_leaves_nothing_of_a_mesh_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / ".mesh"
+    with pytest.raises(ConfigurationError, match="no agent file"):
+        launcher.prepare(path, 1, ["missing.py"])
+    assert not path.exists()
+    assert launcher.prepare(path, 1, []).is_new
