@@ -14,6 +14,7 @@ from protocols.tasks.failing import Failing
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import OK, OUTCOME_STATUSES, RUNNING, SETTLED
 from protocols.tasks.messages import (
+    BATCH_LIMIT,
     Assign,
     Beat,
     CancelJobs,
@@ -222,8 +223,8 @@ class Attempts:
                 elif attempt.number == key.attempt and attempt.peer == link:
                     attempt.seen = now.monotonic_ns
                     attempt.is_heard = True
-        if unwanted:
-            self._outbox.send(link, CancelJobs(tuple(unwanted)))
+        for at in range(0, len(unwanted), BATCH_LIMIT):
+            self._outbox.send(link, CancelJobs(tuple(unwanted[at : at + BATCH_LIMIT])))
 
     def progress(self, link: bytes, message: Progress) -> None:
         """A running handler says how far it is."""

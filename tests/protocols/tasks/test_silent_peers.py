@@ -6,8 +6,9 @@ from protocols.effects import Send
 from protocols.machine import SECOND_NS
 from protocols.tasks import commands
 from protocols.tasks.dispatch import Desk
-from protocols.tasks.messages import Beat, CancelJobs, JobKey
+from protocols.tasks.messages import BATCH_LIMIT, Beat, CancelJobs, JobKey
 from protocols.tasks.task import NIL, Task
+from protocols.wire import Codec, encode
 from tests.protocols.tasks.makespan import ENVELOPE
 from tests.protocols.tasks.support import Town, echo, skill, spec
 
@@ -104,3 +105,14 @@ def test_what_a_silent_peer_still_holds_of_a_task_that_has_ended_is_stopped() ->
     assert isinstance(stop, Send)
     assert stop.message == CancelJobs((old,))
     assert made["a"].receive(made["b"], Beat(1, (JobKey("unknown", 1),), ())) == ()
+
+
+def test_no_word_to_stop_is_longer_than_its_receiver_takes() -> None:
+    made, task = with_a_task_at_a_stopped_peer()
+    made.start("c", (skill(), 1), run=echo())
+    made.run(10 * SECOND_NS)
+    held = tuple(JobKey(task, number) for number in range(2 * BATCH_LIMIT + 1))
+    stops = made["a"].receive(made["b"], Beat(1, held, ()))
+    codec = Codec((CancelJobs,))
+    decoded = [codec.decode(encode(stop.message)) for stop in stops if isinstance(stop, Send)]
+    assert tuple(key for stop in decoded for key in stop.jobs) == held
