@@ -1,22 +1,63 @@
-"""Scenarios under faults: a fresh seed of each a run, and every seed that ever failed."""
+"""Scenarios under faults: fresh seeds with each commit, and every seed that ever failed.
+
+Fresh seeds begin with the commit's first eight hexadecimal digits. To have many of
+them in little time their runs are brief: four seconds of load and faults, and fewer
+tasks; `mesh sim sweep` runs them at full length. `MESH_SIM_SEEDS` sets how many
+there are of everything-at-once.
+"""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from simulations.keyrings import real_keyrings
 from simulations.load import Load
-from simulations.plan import draw
+from simulations.plan import Plan, draw, save
 from simulations.run import Run, run
 from simulations.scenario import SCENARIOS, Scenario
 from tests.simulation.regressions import SEEDS
 
+FRESH_SEEDS = int(os.environ.get("MESH_SIM_SEEDS", "120"))
+PARTS = 8
+"""Tests that the fresh seeds are dealt to, so that every worker of pytest has some."""
+BRIEF_S = 4
+BRIEF_SUBMISSIONS = 25
+
+
+def brief(name: str, seed: int) -> Plan:
+    scenario = SCENARIOS[name]
+    load = msgspec.structs.replace(
+        scenario.load, submissions=min(scenario.load.submissions, BRIEF_SUBMISSIONS)
+    )
+    return draw(msgspec.structs.replace(scenario, duration_s=BRIEF_S, load=load), seed)
+
+
+def held(plan: Plan, folder: Path) -> int:
+    """How many tasks a run had; a plan that fails is saved, and the message tells where."""
+    try:
+        return Run(plan).execute().tasks
+    except AssertionError as failure:
+        path = folder / f"{plan.scenario.name}-{plan.seed}.json"
+        save(plan, path)
+        failure.add_note(f"mesh sim replay {path}")
+        raise
+
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
-def test_a_scenario_holds_under_a_fresh_seed(name: str, run_seed: int) -> None:
-    assert run(name, run_seed).tasks > 0
+def test_a_scenario_holds_under_a_fresh_seed(name: str, run_seed: int, tmp_path: Path) -> None:
+    assert held(brief(name, run_seed), tmp_path) > 0
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_everything_at_once_holds_under_fresh_seeds(
+    part: int, run_seed: int, tmp_path: Path
+) -> None:
+    for seed in range(run_seed + 1 + part, run_seed + 1 + FRESH_SEEDS, PARTS):
+        assert held(brief("everything-at-once", seed), tmp_path) > 0
 
 
 @pytest.mark.parametrize(("name", "seed"), SEEDS)
