@@ -36,9 +36,16 @@ class Tap:
         """Takes the descriptor that ZeroMQ uses, and duplicates it.
 
         Raises:
-            OSError: it is closed already, or this process has no descriptor left.
+            OSError: it is closed already, is no connection any more, or this process has
+                no descriptor left.
         """
-        self._socket = os_socket.socket(fileno=os.dup(number))
+        duplicate = os.dup(number)
+        try:
+            self._socket = os_socket.socket(fileno=duplicate)
+        except OSError:
+            # By now the number may be a file's.
+            os.close(duplicate)
+            raise
 
     def port(self, *, remote: bool = False) -> int:
         """The port on this side, or on the other one; 0 where there is none any more."""
