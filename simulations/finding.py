@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from simulations.experiments.catalogue import EXPERIMENTS
 from simulations.plan import Plan, PlanError, load
 from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario, load_scenario
 from simulations.schedule import names_in
@@ -30,6 +31,9 @@ def find_scenario(word: str) -> Scenario:
     path = Path(word)
     if path.suffix == ".toml" or "/" in word:
         return _read(path)
+    if word in EXPERIMENTS:
+        hint = f"it is an experiment: mesh sim experiment {word}"
+        raise NoSuchScenario(f"no scenario is called {word!r}: {hint}")
     near = difflib.get_close_matches(word, SCENARIOS, RESEMBLING, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`mesh sim list` shows them"
     raise NoSuchScenario(f"no scenario is called {word!r}: {hint}")

@@ -7,6 +7,7 @@ import typer
 from mesh.cli.demo import demo
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.sim import list_scenarios, run, sweep
+from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
 from mesh.cli.version import print_version
@@ -64,4 +65,5 @@ sim.command("sweep")(sweep)
 sim.command("replay")(replay)
 sim.command("shrink")(shrink)
 sim.command("report")(report)
+sim.command("experiment")(experiment)
 app.add_typer(sim, rich_help_panel=BREAKING)

@@ -35,7 +35,7 @@ def _partition(quick: bool, jobs: int) -> Iterator[msgspec.Struct]:
 
 
 def _makespan(quick: bool, jobs: int) -> Iterator[msgspec.Struct]:
-    yield from makespan.figures(2 if quick else 20)
+    yield from makespan.figures(4 if quick else 100)
 
 
 EXPERIMENTS = {

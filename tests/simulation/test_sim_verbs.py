@@ -319,6 +319,18 @@ def test_what_cannot_work_is_told_and_exits_2(
     assert told in ended.err + ended.out
 
 
+def test_experiments_are_listed_and_found_where_scenarios_are_looked_for(mesh: Mesh) -> None:
+    listed = mesh("experiment")
+    assert listed.status == 0
+    assert "lifeguard" in listed.out
+    astray = mesh("run", "lifeguard")
+    assert astray.status == 2
+    assert "mesh sim experiment lifeguard" in astray.err
+    unknown = mesh("experiment", "lifegard")
+    assert unknown.status == 2
+    assert "detection" in unknown.err
+
+
 def test_other_verbs_do_not_load_the_simulator() -> None:
     code = (
         "import sys; from mesh.cli.app import app; "
