@@ -136,12 +136,25 @@ class Attempts:
             self._learn(slots, count, elapsed, now)
         self._outbox.send(link, ResultsAck((message.batch,)))
 
+    def _fault(self, desk: Desk, outcome: Outcome) -> str | None:
+        """What is wrong with a result, by its skill's schema.
+
+        After a restart the peer that a task is for may be gone, and then what others
+        say of the same version holds.
+        """
+        skill = self._catalogue.skill
+        known = (
+            desk.known
+            or skill(desk.skill, desk.version, desk.to)
+            or skill(desk.skill, desk.version, b"")
+        )
+        return fault_of(known.check_output if known is not None else None, outcome.value)
+
     def _decide(self, task: Task, attempt: Attempt, outcome: Outcome, now: Now) -> None:
         desk = task.desk
         self.dirty[desk] = None
         if outcome.status == OK:
-            known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
-            fault = fault_of(known.check_output if known is not None else None, outcome.value)
+            fault = self._fault(desk, outcome)
             if fault is None:
                 self._settling.done(task, attempt, outcome, now)
                 return
@@ -157,8 +170,7 @@ class Attempts:
     def _late(self, task: Task, attempt: Attempt, outcome: Outcome, now: Now) -> None:
         """A result of an attempt that was given up: as good as any."""
         desk = task.desk
-        known = desk.known or self._catalogue.skill(desk.skill, desk.version, desk.to)
-        if fault_of(known.check_output if known is not None else None, outcome.value) is not None:
+        if self._fault(desk, outcome) is not None:
             return
         self.dirty[desk] = None
         current = task.current

@@ -11,5 +11,6 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("everything-at-once", 106),
     ("everything-at-once", 50165),
     ("everything-at-once", 50277),
+    ("everything-at-once", 100671),
     ("disk-trouble", 107),
 )

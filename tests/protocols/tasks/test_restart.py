@@ -272,3 +272,21 @@ def test_an_answer_about_another_task_or_in_anothers_name_is_blamed() -> None:
     assert not made["a"].seen(events.TaskLookedUp)
     made["a"].receive(made["b"], messages.TaskFound(asked.request + 50, b""))
     assert len(made.blamed) == 3
+
+
+def test_after_a_restart_a_result_of_a_peer_that_is_gone_is_checked_by_what_others_say() -> None:
+    strict = skill(output_schema=b"int")
+    made = Town("a", "b", "c")
+    made.start("a")
+    made.start("b", (strict, 1), run=hanging)
+    made.start("c", (strict, 1))
+    made.run(10 * MILLISECOND_NS)
+    (task,) = made["a"].submit(spec(strategy="direct", to=peer_id("b"), retries=0))
+    made.run(10 * MILLISECOND_NS)
+    made.crash("a")
+    made.crash("b", is_noticed=False)
+    made.start("a")
+    made.run(10 * MILLISECOND_NS)
+    wrong = messages.Outcome(task, 1, "ok", raw("garbled"), 5)
+    made["a"].receive(peer_id("b"), messages.Results(1, (wrong,)))
+    assert made["a"].view(task).state == "failed"
