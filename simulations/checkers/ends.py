@@ -4,8 +4,19 @@ import msgspec
 
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
 from protocols.tasks.commands import TaskSpec
-from protocols.tasks.events import CancelAnswered, TasksAccepted, TasksSettled
-from simulations.observations import Asked, CancelAsked, DiskForgot, PeerStopped
+from protocols.tasks.events import (
+    CancelAnswered,
+    SubmissionRefused,
+    TasksAccepted,
+    TasksSettled,
+)
+from simulations.observations import (
+    Asked,
+    CancelAsked,
+    DiskForgot,
+    PeerStopped,
+    RequestRefused,
+)
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -17,14 +28,19 @@ class EndsHaveReasons:
     """Compares how tasks end with what was asked, and with what can go wrong at all."""
 
     hears = (
-        Asked, TasksAccepted, TasksSettled, CancelAsked, CancelAnswered, PeerStopped,
-        DiskForgot,
+        Asked, TasksAccepted, SubmissionRefused, RequestRefused, TasksSettled, CancelAsked,
+        CancelAnswered, PeerStopped, DiskForgot,
     )  # fmt: skip
 
     def __init__(self, can_fail: bool) -> None:
         """`can_fail`: handlers or the mesh may make a task fail."""
         self._can_fail = can_fail
         self._asked_at: dict[int, Instant] = {}
+        self._open: dict[int, bytes] = {}
+        """Requests without an answer yet, and whom they were put to."""
+        self._cut_off: dict[tuple[bytes, str], Instant] = {}
+        """Keys by custodian, and when it was first asked, where its process ended before it
+        answered: its record may be on disk, and whoever asks again attaches to it."""
         self._asked: dict[tuple[bytes, str], tuple[TaskSpec, Instant]] = {}
         """What was accepted, and when it was asked for."""
         self._due: dict[tuple[bytes, str], Instant] = {}
@@ -35,17 +51,11 @@ class EndsHaveReasons:
         match event:
             case Asked():
                 self._asked_at[event.request] = world.now
+                self._open[event.request] = peer.peer
+            case SubmissionRefused() | RequestRefused():
+                self._open.pop(event.request, None)
             case TasksAccepted():
-                specs = world.requests[event.request]
-                for task, spec in zip(event.tasks, specs, strict=True):
-                    key = (peer.peer, task)
-                    if key in self._asked:
-                        continue
-                    # The custodian's clock begins when it is asked. It tells of it once the
-                    # record is on disk: after the group commit under way, and its own.
-                    self._asked[key] = (spec, self._asked_at.get(event.request, world.now))
-                    if spec.deadline_ms:
-                        self._due[key] = world.now + spec.deadline_ms * MILLISECOND_NS
+                self._accepted(world, peer, event)
             case TasksSettled():
                 for settled in event.settled:
                     self._ended(world, peer, settled.task, settled.state, settled.error_message)
@@ -54,12 +64,37 @@ class EndsHaveReasons:
             case CancelAnswered():
                 self._answered(event)
             case PeerStopped():
-                for key in [key for key in self._due if key[0] == peer.peer]:
-                    del self._due[key]
+                self._stopped(world, peer)
             case DiskForgot():
                 for key in [key for key in self._asked if key[0] == peer.peer]:
                     if self._asked[key][1] >= event.since:
                         del self._asked[key]
+                for key in [key for key in self._cut_off if key[0] == peer.peer]:
+                    if self._cut_off[key] >= event.since:
+                        del self._cut_off[key]
+
+    def _accepted(self, world: World, peer: SimulatedPeer, event: TasksAccepted) -> None:
+        self._open.pop(event.request, None)
+        specs = world.requests[event.request]
+        for task, spec in zip(event.tasks, specs, strict=True):
+            key = (peer.peer, task)
+            if key in self._asked:
+                continue
+            # The custodian's clock begins when it is asked. It tells of it once the
+            # record is on disk: after the group commit under way, and its own.
+            asked_at = self._asked_at.get(event.request, world.now)
+            self._asked[key] = (spec, self._cut_off.pop((peer.peer, spec.key), asked_at))
+            if spec.deadline_ms:
+                self._due[key] = world.now + spec.deadline_ms * MILLISECOND_NS
+
+    def _stopped(self, world: World, peer: SimulatedPeer) -> None:
+        for key in [key for key in self._due if key[0] == peer.peer]:
+            del self._due[key]
+        for request in [each for each, where in self._open.items() if where == peer.peer]:
+            del self._open[request]
+            for spec in world.requests[request]:
+                if spec.key:
+                    self._cut_off.setdefault((peer.peer, spec.key), self._asked_at[request])
 
     def _ended(
         self, world: World, peer: SimulatedPeer, task: str, state: str, message: str

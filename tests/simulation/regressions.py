@@ -13,4 +13,5 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("everything-at-once", 50277),
     ("everything-at-once", 100671),
     ("disk-trouble", 107),
+    ("clock-trouble", 60000),
 )

@@ -43,6 +43,7 @@ from simulations.observations import (
     JobHanded,
     PeerStarted,
     PeerStopped,
+    RequestRefused,
     Sent,
     WrongAnswer,
 )
@@ -193,6 +194,19 @@ def test_a_deadline_runs_from_the_asking_not_from_the_answer(after_ms: int, is_e
     stage.tell(ACCEPTED)
     stage.world.run((after_ms - 8) * MILLISECOND_NS)
     with pytest.raises(Violation, match="reasoned-end") if is_early else nullcontext():
+        stage.tell(settled("expired"))
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_deadline_runs_from_an_asking_that_a_crash_left_without_answer(is_refused: bool) -> None:
+    stage = Stage(lambda: EndsHaveReasons(can_fail=False))
+    spec = msgspec.structs.replace(SPEC, key="k", deadline_ms=100)
+    stage.world.requests.update({1: (spec,), 2: (spec,)})
+    stage.tell(Asked(1), *([RequestRefused(1, "Busy")] if is_refused else []))
+    stage.tell(PeerStopped("crash"))
+    stage.world.run(100 * MILLISECOND_NS)
+    stage.tell(Asked(2), TasksAccepted(2, ("t",), "work", ""))
+    with pytest.raises(Violation, match="reasoned-end") if is_refused else nullcontext():
         stage.tell(settled("expired"))
 
 
