@@ -21,7 +21,7 @@ from simulations.run import Run, run
 from simulations.scenario import SCENARIOS, Scenario
 from tests.simulation.regressions import SEEDS
 
-FRESH_SEEDS = int(os.environ.get("MESH_SIM_SEEDS", "120"))
+FRESH_SEEDS = int(os.environ.get("MESH_SIM_SEEDS", "60"))
 PARTS = 8
 """Tests that the fresh seeds are dealt to, so that every worker of pytest has some."""
 BRIEF_S = 4
