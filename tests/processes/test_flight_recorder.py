@@ -41,7 +41,7 @@ def test_every_peer_that_was_stopped_is_replayed_to_its_last_state(
     endings = {name: each.ending for name, each in replayed.items() if name != VICTIM}
     assert endings == dict.fromkeys(endings, "closed")
     assert len(endings) == PEERS - 1
-    assert all(each.inputs > 50 for each in replayed.values())
+    assert all(replayed[name].inputs > 50 for name in endings)
 
 
 def test_a_peer_killed_with_9_is_replayed_to_its_last_whole_block(
