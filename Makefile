@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 STAMP := .venv/.ready
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 4
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS_ARGS ?=

@@ -2,8 +2,9 @@
 
 One bound ROUTER that only receives. ZAP admits only keys that came through the
 door, and each frame is attributed by the `User-Id` that ZAP gave its connection:
-a frame whose sender has been shown out since then is dropped. A steward ends the
-connections over which a message comes that never ends.
+a frame whose sender has been shown out since then is dropped. A message of several
+parts, which no honest peer sends, ends its connection; if it never comes to an end,
+the steward sees to that.
 
 The loop drains until nothing is left, hands over in batches, and lets other
 tasks run after each batch.
@@ -51,7 +52,7 @@ class HouseCounters(msgspec.Struct):
     dropped: int = 0
     """Frames of senders that are not admitted any more, or of a wrong shape."""
     ended: int = 0
-    """Connections over which a message came that did not end."""
+    """Connections over which a message of several parts came, or one that did not end."""
 
 
 class House:
@@ -121,7 +122,9 @@ class House:
             steward.taken += 1
             peer = peer_of(str(frame.get("User-Id")))
             if frame.more:
+                # One that ended before the steward looked; its sender may not try again.
                 await skip_rest(self._socket, frame)
+                steward.end(frame.get(SRCFD))
                 peer = None
             if peer is None:
                 counters.dropped += 1

@@ -81,6 +81,17 @@ class Steward:
         if is_dry or self.taken - self._taken_before > len(self._accounts):
             self._all_heard.set()
 
+    def end(self, number: object) -> None:
+        """Ends a connection that said what no honest peer says, if it is still there.
+
+        Args:
+            number: ZeroMQ's descriptor of it. Had it been given to a newcomer meanwhile,
+                that one would have to dial again.
+        """
+        if isinstance(number, int) and self._accounts.pop(number, None) is not None:
+            self.ended += 1
+            self._visits.end(number)
+
     async def run(self, port: int) -> None:
         """Watches the connections to this port until cancelled."""
         try:
@@ -133,9 +144,7 @@ class Steward:
             if pending <= self._limit and total <= UNFINISHED_TOTAL_LIMIT:
                 break
             total -= pending
-            self.ended += 1
-            del self._accounts[number]
-            self._visits.end(number)
+            self.end(number)
 
     def _taken(self, tap: Tap, account: _Account) -> int:
         """Bytes that ZeroMQ took, or a little more where that does not matter."""

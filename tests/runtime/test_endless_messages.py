@@ -58,6 +58,14 @@ async def test_a_message_of_very_many_parts_ends_its_connection(where: str) -> N
         assert anna.core.said_by(MALLORY) == []
 
 
+async def test_a_message_of_two_parts_ends_its_connection_to_the_house() -> None:
+    async with pair() as (anna, bert), admitted(anna) as mallory:
+        mallory.send(b"\xc0", b"\xc0")
+        assert await mallory.next_event() is LinkEvent.LOST
+        assert anna.transport.counters().house.ended == 1
+        await still_serves(anna, bert)
+
+
 async def test_many_large_frames_in_a_row_are_nobodys_fault() -> None:
     text = "x" * (SOCKET_MESSAGE_LIMIT - 200)
     async with pair() as (anna, bert), admitted(anna) as mallory:
