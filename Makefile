@@ -5,7 +5,9 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 STAMP := .venv/.ready
+# Twice the cores: many tests wait for processes and clocks.
 PYTEST_WORKERS ?= 4
+JOBS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS_ARGS ?=
@@ -50,7 +52,7 @@ bench: $(STAMP) ## measure; compare figures of one machine only
 
 .PHONY: mutants
 mutants: $(STAMP) ## take the guards out one at a time: does a sweep notice each?
-	$(BIN)/python -m simulations.mutants --jobs $(PYTEST_WORKERS) $(MUTANTS_ARGS)
+	$(BIN)/python -m simulations.mutants --jobs $(JOBS) $(MUTANTS_ARGS)
 
 .PHONY: lock
 lock: $(STAMP) ## pin what pyproject.toml asks for, with hashes; LOCK_ARGS=--upgrade for newer
