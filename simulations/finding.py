@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from simulations.experiments.catalogue import EXPERIMENTS
+from simulations.keyrings import Signatures
 from simulations.plan import Plan, PlanError, load
 from simulations.scenario import PEERS_MOST, SCENARIOS, Scenario, load_scenario
 from simulations.schedule import names_in
@@ -64,8 +65,13 @@ def read_plan(path: Path) -> Plan:
     return Plan(resized(plan.scenario, plan.scenario.peers, None), plan.seed, plan.faults)
 
 
-def resized(scenario: Scenario, peers: int | None, duration_s: float | None) -> Scenario:
-    """The scenario with another number of peers, or another length.
+def resized(
+    scenario: Scenario,
+    peers: int | None,
+    duration_s: float | None,
+    signatures: Signatures | None = None,
+) -> Scenario:
+    """The scenario with another number of peers, another length, other signatures.
 
     Raises:
         PlanError: the mesh would be too small, or too large.
@@ -77,4 +83,6 @@ def resized(scenario: Scenario, peers: int | None, duration_s: float | None) -> 
         scenario = msgspec.structs.replace(scenario, peers=peers)
     if duration_s is not None:
         scenario = msgspec.structs.replace(scenario, duration_s=duration_s)
+    if signatures is not None:
+        scenario = msgspec.structs.replace(scenario, signatures=signatures)
     return scenario

@@ -7,6 +7,7 @@ adversary ever sees: they hold a keyring, and it signs in its own name only.
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 from protocols.identity import (
     PEER_ID_BYTES,
@@ -17,6 +18,9 @@ from protocols.identity import (
 )
 
 SIGNATURES_REMEMBERED = 16_384
+Signatures = Literal["stand-in", "ed25519"]
+"""How simulated peers sign: with a keyed hash that nobody can forge and that costs next
+to nothing, or as in production. Ids differ, and with them who does what."""
 Signature = Callable[[bytes, str, bytes, bytes], bytes]
 """The signature of (mesh, domain, author, body) in one world."""
 MakeKeyring = Callable[[bytes, bytes], Keyring]
@@ -82,6 +86,11 @@ class MemoisedKeyring:
         if found is None:
             found = self._known[key] = self._inner.verify(domain, author, body, signature)
         return found
+
+
+def keyrings_of(signatures: Signatures) -> Callable[[bytes], MakeKeyring]:
+    """The keyrings of a scenario's kind of signatures."""
+    return real_keyrings if signatures == "ed25519" else simulated_keyrings
 
 
 def real_keyrings(secret: bytes) -> MakeKeyring:

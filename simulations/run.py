@@ -30,7 +30,7 @@ from simulations.checkers.promptness import LossesAreSeenAtOnce
 from simulations.checkers.results import ResultsAreRight
 from simulations.checkers.slots import OneWinnerPerSlot
 from simulations.faults import Injector
-from simulations.keyrings import MakeKeyring, simulated_keyrings
+from simulations.keyrings import MakeKeyring, keyrings_of
 from simulations.load import Clients, skills_of
 from simulations.plan import Plan, draw
 from simulations.scenario import SCENARIOS
@@ -131,7 +131,7 @@ class Run:
         plan: Plan,
         *,
         settings: CoreSettings | None = None,
-        keyrings: Callable[[bytes], MakeKeyring] = simulated_keyrings,
+        keyrings: Callable[[bytes], MakeKeyring] | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """Makes the world of the plan.
@@ -139,7 +139,7 @@ class Run:
         Args:
             plan: what is run; see `plan.draw`.
             settings: parameters of the cores, instead of the scenario's.
-            keyrings: `real_keyrings` for signatures as in production.
+            keyrings: how peers sign, instead of the scenario's way.
             tracer: told of everything that happens.
         """
         self.plan = plan
@@ -152,7 +152,7 @@ class Run:
             scenario.peers,
             settings or scenario.settings,
             checkers=(*checkers_of(plan), self.clients, self.injector),
-            keyrings=keyrings,
+            keyrings=keyrings or keyrings_of(scenario.signatures),
         )
         self.world.tracer = tracer
 

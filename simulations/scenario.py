@@ -8,6 +8,7 @@ import msgspec
 
 from mesh.core.settings import CoreSettings
 from simulations.agents import Behaviour
+from simulations.keyrings import Signatures
 from simulations.load import Load
 from simulations.schedule import DiskKind, Fault, Milliseconds, Share
 
@@ -93,6 +94,7 @@ class Scenario(
     """Adversaries by name (`LIES`): the last peers of the mesh. ``each``: the seed draws one."""
     must_meet: tuple[str, ...] = ()
     """Coverage counters that a sweep has to reach; see `unmet`."""
+    signatures: Signatures = "stand-in"
     settings: CoreSettings | None = None
     """Parameters of the cores; the defaults of production, where None."""
 

@@ -10,7 +10,7 @@ import shlex
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from mesh.cli.output import FAILED, USAGE, fail, print_json, print_table, say
 from mesh.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from simulations.keyrings import Signatures
     from simulations.outcome import Outcome
     from simulations.plan import Plan
     from simulations.scenario import Scenario
@@ -39,6 +40,10 @@ PeersOption = Annotated[
 DurationOption = Annotated[
     float | None,
     typer.Option("--duration", min=0.1, help="Virtual seconds of load and faults."),
+]
+SignaturesOption = Annotated[
+    Literal["stand-in", "ed25519"] | None,
+    typer.Option("--signatures", help="How peers sign; ed25519 is as in production."),
 ]
 FolderOption = Annotated[
     Path, typer.Option("--plans", metavar="FOLDER", help="Where plans of failing runs go.")
@@ -88,6 +93,7 @@ def run(
     seed: Annotated[int, typer.Option("--seed", min=0, help="What is drawn, and when.")] = 0,
     peers: PeersOption = None,
     duration: DurationOption = None,
+    signatures: SignaturesOption = None,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE", help="Write the plan of the run here.")
     ] = None,
@@ -102,7 +108,7 @@ def run(
     from simulations.outcome import execute
     from simulations.plan import draw
 
-    plan = draw(scenario_of(scenario, peers, duration), seed)
+    plan = draw(scenario_of(scenario, peers, duration, signatures), seed)
     if save is not None:
         save_plan(plan, save)
     outcome = execute(plan)
@@ -127,6 +133,7 @@ def sweep(
     ] = None,
     peers: PeersOption = None,
     duration: DurationOption = None,
+    signatures: SignaturesOption = None,
     plans: FolderOption = FOLDER,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,7 +146,7 @@ def sweep(
     from simulations.sweep import Tally, WorkerDied
     from simulations.sweep import sweep as outcomes
 
-    chosen = scenario_of(scenario, peers, duration)
+    chosen = scenario_of(scenario, peers, duration, signatures)
     tally, interrupted = Tally(), False
     each = outcomes(chosen, range(seed_base, seed_base + seeds), jobs or os.cpu_count() or 1)
     try:
@@ -211,13 +218,15 @@ def _show_sweep(scenario: "Scenario", tally: "Tally", interrupted: bool) -> None
 # What the verbs of `sim_files.py` need too.
 
 
-def scenario_of(word: str, peers: int | None, duration: float | None) -> "Scenario":
-    """The scenario that somebody named, resized; ends the process where there is none."""
+def scenario_of(
+    word: str, peers: int | None, duration: float | None, signatures: "Signatures | None" = None
+) -> "Scenario":
+    """The scenario that somebody named, as they want it; ends the process where there is none."""
     from simulations.finding import find_scenario, resized
     from simulations.plan import PlanError, draw
 
     try:
-        scenario = resized(find_scenario(word), peers, duration)
+        scenario = resized(find_scenario(word), peers, duration, signatures)
         draw(scenario, 0)  # a fault that names a peer too many is told at once
     except PlanError as error:
         fail(str(error), USAGE)

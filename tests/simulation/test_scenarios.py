@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from simulations.keyrings import real_keyrings
 from simulations.load import Load
 from simulations.plan import Plan, draw, save
 from simulations.run import Run, run
@@ -85,7 +84,8 @@ def test_real_signatures_change_no_outcome(run_seed: int) -> None:
     # must agree is that the same tasks are accepted and done, not where they ran.
     load = Load(submissions=30, keyed=0, cancelled=0, deadline=0, short_timeout=0)
     plain = draw(Scenario(name="plain", load=load), run_seed)
-    real = Run(plain, keyrings=real_keyrings).execute()
+    signed = msgspec.structs.replace(plain.scenario, signatures="ed25519")
+    real = Run(draw(signed, run_seed)).execute()
     fast = Run(plain).execute()
     assert real.digest != fast.digest
     assert real.states == fast.states == {"done": real.tasks}
