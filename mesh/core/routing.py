@@ -152,6 +152,7 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     gossip_commands.SetLoad: GOSSIP,
     gossip_commands.Leave: GOSSIP,
     gossip_commands.LinkLost: GOSSIP,
+    auction_commands.SetPrice: AUCTION,
     **{
         kind: TASKS
         for kind in vars(task_commands).values()

@@ -77,7 +77,7 @@ class Auction:
         """Takes local intent: demand, release, capacity, observations, who is there.
 
         Raises:
-            Refused: a number is negative, or too many skills are sought.
+            Refused: a number is negative, or too many skills are sought or priced.
         """
         match command:
             case commands.Seek():
@@ -88,6 +88,8 @@ class Auction:
                 self._set_capacity(command, now)
             case commands.ObserveWork():
                 self._bidder.observe(command, now)
+            case commands.SetPrice():
+                self._bidder.supply.price(command)
             case commands.ObserveCompletion():
                 self._issuer.standings.observe(command.peer, command.claimed_us, command.actual_us)
             case commands.CandidateUp():

@@ -113,8 +113,6 @@ class Bidder:
         if host is not None:
             host.queued = min(max(command.queued, 0), 2**31)
             host.mean_us = min(max(command.mean_us, 0), 2**62)
-            host.cost = min(max(command.cost, 0), 2**62)
-            host.confidence = min(max(command.confidence, 0), 1_000_000)
             host.direct = min(max(command.direct, 0), 2**31)
             self._tell_waiting(now)
 

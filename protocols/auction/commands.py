@@ -69,12 +69,24 @@ class ObserveWork(msgspec.Struct, frozen=True):
     version: str
     queued: int
     mean_us: int
+    direct: int = 0
+    """Tasks that take up a place here and hold no slot of a lot; no bid offers their places."""
+
+
+class SetPrice(msgspec.Struct, frozen=True):
+    """Bidder: what the skill's agent asks for one task; replaces what it asked before.
+
+    The defaults are those of an agent that asks for nothing.
+    """
+
+    skill: str
+    version: str
+    duration_us: int = 0
+    """How long one task takes here, as the agent has it; 0 leaves that to measurement."""
     cost: int = 0
     """What one task costs here, millionths of the unit of account."""
     confidence: int = 1_000_000
     """How likely a task is to succeed here, millionths."""
-    direct: int = 0
-    """Tasks that take up a place here and hold no slot of a lot; no bid offers their places."""
 
 
 class ObserveCompletion(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ def schedule(
         offered: how many slots are offered.
         slots: how many the host has in all, at least `offered`.
         queued: tasks assigned here and not finished.
-        mean_us: observed mean duration of a task; 0 where nothing was observed.
+        mean_us: duration of a task, as its agent says or as observed; 0 where neither is known.
         estimate_us: the issuer's expectation, used without an observation; 0 if it has none.
         cost: of one task, millionths of the unit of account.
         confidence: millionths.

@@ -5,10 +5,15 @@ Invariant, of every host at all times: granted + reserved <= slots.
 
 from collections.abc import Iterator
 
+from protocols.auction.commands import SetPrice
 from protocols.auction.messages import UNITS_PER_BID_LIMIT, Invite, Unit
-from protocols.auction.parameters import TENURE_NS
+from protocols.auction.parameters import PRICES_LIMIT, TENURE_NS
 from protocols.auction.pricing import schedule
+from protocols.errors import Refused
 from protocols.machine import MICROSECOND_NS
+
+MOST = 2**62
+"""Numbers of a price above this one count as it."""
 
 
 class Host:
@@ -18,16 +23,16 @@ class Host:
         slots: in all.
         granted: promised to issuers under leases.
         reserved: offered in bids that are not decided.
-        queued, mean_us, cost, confidence: what bids are made from (`ObserveWork`).
+        queued, mean_us: what bids are made from (`ObserveWork`).
         direct: places taken by tasks that hold no slot (`ObserveWork`).
+        price: what the skill's agent asks, where it asks for anything.
     """
 
     __slots__ = (
-        "confidence",
-        "cost",
         "direct",
         "granted",
         "mean_us",
+        "price",
         "queued",
         "reserved",
         "skill",
@@ -35,7 +40,7 @@ class Host:
         "version",
     )
 
-    def __init__(self, skill: str, version: str) -> None:
+    def __init__(self, skill: str, version: str, price: SetPrice | None = None) -> None:
         self.skill = skill
         self.version = version
         self.slots = 0
@@ -43,8 +48,7 @@ class Host:
         self.reserved = 0
         self.queued = 0
         self.mean_us = 0
-        self.cost = 0
-        self.confidence = 1_000_000
+        self.price = price or SetPrice(skill, version)
         self.direct = 0
 
     @property
@@ -70,14 +74,15 @@ class Host:
         offered = min(invite.units, free - kept, UNITS_PER_BID_LIMIT)
         if offered <= 0:
             return ()
+        price = self.price
         return schedule(
             offered,
             self.slots,
             self.queued,
-            self.mean_us,
+            price.duration_us or self.mean_us,
             invite.estimate_us,
-            self.cost,
-            self.confidence,
+            price.cost,
+            price.confidence,
         )
 
 
@@ -86,6 +91,8 @@ class Supply:
 
     def __init__(self) -> None:
         self._hosts: dict[str, dict[str, Host]] = {}
+        self._prices: dict[tuple[str, str], SetPrice] = {}
+        """Kept while a skill has no slots for a while, as when its backend is down."""
 
     def __iter__(self) -> Iterator[Host]:
         for versions in self._hosts.values():
@@ -97,7 +104,31 @@ class Supply:
 
     def add(self, skill: str, version: str) -> Host:
         """The host of exactly this version, made where there was none."""
-        return self._hosts.setdefault(skill, {}).setdefault(version, Host(skill, version))
+        price = self._prices.get((skill, version))
+        return self._hosts.setdefault(skill, {}).setdefault(version, Host(skill, version, price))
+
+    def price(self, command: SetPrice) -> None:
+        """Takes what an agent asks. Numbers out of range are brought into it.
+
+        Raises:
+            Refused: too many skills have a price.
+        """
+        key = (command.skill, command.version)
+        price = SetPrice(
+            *key,
+            min(max(command.duration_us, 0), MOST),
+            min(max(command.cost, 0), MOST),
+            min(max(command.confidence, 0), 1_000_000),
+        )
+        if price == SetPrice(*key):
+            self._prices.pop(key, None)
+        elif key not in self._prices and len(self._prices) >= PRICES_LIMIT:
+            raise Refused("TooManyPrices", f"{PRICES_LIMIT} skills have a price already")
+        else:
+            self._prices[key] = price
+        host = self.exact(*key)
+        if host is not None:
+            host.price = price
 
     def withdraw(self, host: Host) -> None:
         """Forgets a host that has nothing granted or reserved."""

@@ -10,6 +10,7 @@ from protocols.auction.commands import (
     ReleaseSlots,
     Seek,
     SetCapacity,
+    SetPrice,
 )
 from protocols.auction.events import LotCleared, LotFailed, SlotsWon
 from protocols.auction.messages import (
@@ -95,7 +96,8 @@ def test_a_price_can_outweigh_speed() -> None:
     mesh = Mesh("a", "b", "c")
     mesh.host(1, "b", "c")
     mesh.submit("b", ObserveWork(*SKILL, 0, 9_000))
-    mesh.submit("c", ObserveWork(*SKILL, 0, 1_000, cost=500_000))
+    mesh.submit("c", ObserveWork(*SKILL, 0, 1_000))
+    mesh.submit("c", SetPrice(*SKILL, cost=500_000))
     mesh.seek("a", 1)
     mesh.settle()
     assert sum(mesh["b"].granted.values()) == 1
