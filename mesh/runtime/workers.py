@@ -1,9 +1,6 @@
 """The skills of this peer and who runs them: worker processes, or the peer itself.
 
-Jobs come from the core by (custodian, task, attempt) and go to workers under
-numbers. Invariant: every job that was taken ends exactly once, as its worker
-says, as ``crashed`` when its process dies, or as its stop's reason when it was
-killed for not stopping.
+What runs at this moment, and how it ended, is kept by `attempts`.
 """
 
 from collections import deque
@@ -31,24 +28,21 @@ from mesh.local.messages import (
     SkillDeclaration,
     Stop,
 )
+from mesh.runtime.attempts import Attempts
 from mesh.runtime.hosted_skills import HostedSkills, SkillConflict
 from mesh.runtime.inline import InlineHost
 from mesh.runtime.inline_port import InlinePort, SendInside, inline_skills
 from mesh.runtime.local_connection import LocalConnection
 from mesh.runtime.local_requests import Driver
 from mesh.runtime.worker_jobs import (
-    TEXT_LIMIT,
     JobId,
-    RunningJob,
     WorkerLink,
-    log_event,
-    outcome_of,
     send_jobs,
     stop_status,
 )
 from mesh.runtime.worker_process import WorkerProcess
-from protocols.tasks.commands import HostSkills, JobParked, JobProgress, JobsEnded
-from protocols.tasks.events import ResumeJobs, RunJob, RunJobs, StopJobs
+from protocols.tasks.commands import HostSkills
+from protocols.tasks.events import ResumeJobs, RunJobs, StopJobs
 
 STOP_GRACE_S = 2.0
 """How long a stopped job may go on before its process is killed."""
@@ -77,14 +71,10 @@ class WorkerHost:
         self._driver = driver
         self._socket = socket
         self._logs = logs
-        self._show = show
         self._grace_s = stop_grace_s
         self._skills: HostedSkills[WorkerLink] = HostedSkills()
         self._processes: list[WorkerProcess] = []
         self._links: dict[LocalConnection, WorkerLink] = {}
-        self._number = 0
-        self._jobs: dict[int, RunningJob] = {}
-        self._numbers: dict[JobId, int] = {}
         self._waiting: list[LocalJob] = []
         self._overdue: deque[tuple[float, int]] = deque()
         self._stopping = trio.Event()
@@ -92,6 +82,7 @@ class WorkerHost:
         self._log = structlog.get_logger("mesh.workers")
         self._port = InlinePort(self._inline_said)
         self._inline = InlineHost(self._ended_inline, self._port)
+        self._attempts = Attempts(driver, show, self._port.forget)
 
     # What there is to run.
 
@@ -126,7 +117,7 @@ class WorkerHost:
     @property
     def running(self) -> int:
         """How many jobs have not ended."""
-        return len(self._jobs)
+        return len(self._attempts.running)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs workers and jobs until cancelled; then all processes are killed."""
@@ -164,7 +155,7 @@ class WorkerHost:
         """Takes a `RunJobs`, `StopJobs` or `ResumeJobs`."""
         match job:
             case RunJobs():
-                self._place([self._taken(run) for run in job.jobs])
+                self._place([self._attempts.take(run) for run in job.jobs])
             case StopJobs():
                 for job_id in job.jobs:
                     self._stop(job_id, job.reason)
@@ -172,27 +163,6 @@ class WorkerHost:
                 self._resume(job.jobs)
             case _:
                 raise AssertionError(f"nobody performs {type(job).__name__}")
-
-    def _taken(self, run: RunJob) -> LocalJob:
-        self._number += 1
-        number = self._number
-        job = self._jobs[number] = RunningJob(number, run)
-        self._numbers[job.id] = number
-        return LocalJob(
-            job=number,
-            task=run.task,
-            attempt=run.attempt,
-            skill=run.skill,
-            version=run.version,
-            input=run.input,
-            timeout_ms=run.timeout_ms,
-            deadline_ms=run.deadline_ms,
-            depth=run.depth,
-            traceparent=run.traceparent,
-            parent=run.parent,
-            space=run.space,
-            principal=run.principal,
-        )
 
     def _place(self, jobs: Iterable[LocalJob]) -> None:
         inline: list[LocalJob] = []
@@ -206,7 +176,7 @@ class WorkerHost:
             if links:
                 link = links[0] if len(links) == 1 else min(links, key=lambda k: len(k.jobs))
                 link.jobs[job.job] = None
-                self._jobs[job.job].link = link
+                self._attempts.running[job.job].link = link
                 batches.setdefault(link, []).append(job)
             elif self._skills.is_promised(job.skill, job.version):
                 self._waiting.append(job)
@@ -220,17 +190,17 @@ class WorkerHost:
         for link, batch in batches.items():
             send_jobs(link.connection, batch)
         if homeless:
-            self._end(homeless)
+            self._attempts.end(homeless)
 
     def _place_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._place(job for job in waiting if job.job in self._jobs)
+        self._place(job for job in waiting if job.job in self._attempts.running)
 
     def _stop(self, job_id: JobId, reason: str) -> None:
-        number = self._numbers.get(job_id)
+        number = self._attempts.number_of(job_id)
         if number is None:
             return  # its end is on the way already
-        job = self._jobs[number]
+        job = self._attempts.running[number]
         job.stopped = reason
         if job.link is not None:
             job.link.connection.send(Stop(jobs=[number], reason=reason))
@@ -238,16 +208,16 @@ class WorkerHost:
             self._stopping.set()
         elif any(waiting.job == number for waiting in self._waiting):
             self._waiting = [waiting for waiting in self._waiting if waiting.job != number]
-            self._end([JobEnd(job=number, status=stop_status(reason))])
+            self._attempts.end([JobEnd(job=number, status=stop_status(reason))])
         else:
             self._inline.stop(number, reason)
 
     def _resume(self, jobs: Iterable[JobId]) -> None:
         for job_id in jobs:
-            number = self._numbers.get(job_id)
+            number = self._attempts.number_of(job_id)
             if number is None:
                 continue
-            link = self._jobs[number].link
+            link = self._attempts.running[number].link
             if link is not None:
                 link.connection.send(Resume(jobs=[number]))
             else:
@@ -260,7 +230,7 @@ class WorkerHost:
             while self._overdue:
                 due, number = self._overdue.popleft()
                 await trio.sleep_until(due)
-                job = self._jobs.get(number)
+                job = self._attempts.running.get(number)
                 if job is not None and job.link is not None:
                     self._log.warning("worker-killed", task=job.id[1], reason=job.stopped)
                     if job.link.process is not None:
@@ -283,12 +253,10 @@ class WorkerHost:
         worker = self._links[link]
         match message:
             case Ended():
-                for end in message.ends:
-                    worker.jobs.pop(end.job, None)
-                self._end(end for end in message.ends if self._owns(worker, end.job))
+                self._attempts.ended_by(worker, message.ends)
             case Park() | Progress() | Log():
-                if self._owns(worker, message.job):
-                    self._said(message)
+                if self._attempts.are_of(worker, message.job):
+                    self._attempts.said(message)
             case Register():
                 self._register(worker, message)
             case Goodbye():
@@ -301,26 +269,8 @@ class WorkerHost:
         """A worker is gone; what it ran has crashed."""
         worker = self._links.pop(link)
         self._skills.remove(worker)
-        ends = []
-        for number in worker.jobs:
-            stopped = self._jobs[number].stopped
-            ends.append(
-                JobEnd(
-                    job=number,
-                    status=stop_status(stopped) if stopped else "crashed",
-                    error_kind="Killed" if stopped else "WorkerCrashed",
-                    error_message=f"killed: it did not stop ({stopped})"
-                    if stopped
-                    else "the worker process ended",
-                )
-            )
-        worker.jobs.clear()
-        self._end(ends)
+        self._attempts.lost_with(worker)
         self._declare()
-
-    def _owns(self, worker: WorkerLink, number: int) -> bool:
-        job = self._jobs.get(number)
-        return job is not None and job.link is worker
 
     def _register(self, worker: WorkerLink, message: Register) -> None:
         inline = [skill for skill in message.skills if skill.inline]
@@ -366,35 +316,9 @@ class WorkerHost:
     # Ends and words of jobs.
 
     def _ended_inline(self, ends: list[JobEnd]) -> None:
-        self._end(ends)
+        self._attempts.end(ends)
         self._driver.flush()
 
     def _inline_said(self, message: Park | Progress | Log) -> None:
-        if message.job in self._jobs:
-            self._said(message)
-
-    def _said(self, message: Park | Progress | Log) -> None:
-        job = self._jobs[message.job]
-        custodian, task, attempt = job.id
-        match message:
-            case Park():
-                self._driver.submit(JobParked(custodian, task, attempt, message.waiting))
-            case Progress():
-                now = trio.current_time()
-                fraction = round(min(1.0, max(0.0, message.fraction)) * 1_000_000)
-                if now - job.shown_at >= PROGRESS_INTERVAL_S or message.fraction >= 1:
-                    job.shown_at = now
-                    text = message.text[:TEXT_LIMIT]
-                    self._driver.submit(JobProgress(custodian, task, attempt, fraction, text))
-            case Log():
-                self._show(log_event(message, task, attempt))
-
-    def _end(self, ends: Iterable[JobEnd]) -> None:
-        outcomes = []
-        for end in ends:
-            job = self._jobs.pop(end.job)
-            del self._numbers[job.id]
-            self._port.forget(end.job)
-            outcomes.append((job.id[0], outcome_of(job, end)))
-        if outcomes:
-            self._driver.submit(JobsEnded(tuple(outcomes)))
+        if message.job in self._attempts.running:
+            self._attempts.said(message)
