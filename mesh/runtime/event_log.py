@@ -19,6 +19,7 @@ from protocols.identity import PEER_ID_BYTES, text_id
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import (
     AttemptsFailed,
+    AttemptsRan,
     AttemptsStarted,
     Settled,
     TaskProgressed,
@@ -70,7 +71,12 @@ def _shown(value: bytes) -> str:
 
 def _accepted(event: TasksAccepted) -> Event:
     tasks = list(event.tasks[:TASKS_NAMED_LIMIT])
-    return {"skill": event.skill, "trace": event.trace, "count": len(event.tasks), "tasks": tasks}
+    row: Event = {"skill": event.skill, "trace": event.trace}
+    if event.parent:
+        row["parent"] = event.parent
+    if event.span:
+        row["span"] = event.span
+    return {**row, "count": len(event.tasks), "tasks": tasks}
 
 
 def _started(event: AttemptsStarted) -> Event:
@@ -83,6 +89,26 @@ def _started(event: AttemptsStarted) -> Event:
         "tasks": [key.task for key in named],
         "attempts": [key.attempt for key in named],
     }
+
+
+def _ran(event: AttemptsRan) -> Event:
+    named = event.attempts[:TASKS_NAMED_LIMIT]
+    traces = [ran.trace for ran in named]
+    row: Event = {
+        "peer": text_id(event.peer),
+        "skill": event.skill,
+        "trace": traces[0] if traces.count(traces[0]) == len(traces) else "",
+        "count": len(event.attempts),
+        "tasks": [ran.task for ran in named],
+        "attempts": [ran.attempt for ran in named],
+        "statuses": [ran.status for ran in named],
+        "waited_us": [ran.waited_us for ran in named],
+        "held_us": [ran.held_us for ran in named],
+        "elapsed_us": [ran.elapsed_us for ran in named],
+    }
+    if not row["trace"]:
+        row["traces"] = traces
+    return row
 
 
 def _failed(event: AttemptsFailed) -> Event:
@@ -121,6 +147,7 @@ def _progressed(event: TaskProgressed) -> Event:
 _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
     TasksAccepted: _accepted,
     AttemptsStarted: _started,
+    AttemptsRan: _ran,
     AttemptsFailed: _failed,
     TasksSettled: _settled,
     TaskProgressed: _progressed,

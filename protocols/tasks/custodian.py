@@ -152,7 +152,10 @@ class Custodian:
             self._outbox.persist(TasksRecorded(wall, tuple(recorded)))
         skill = groups[0].envelope.skill if groups else ""
         trace = groups[0].envelope.traceparent if groups else ""
-        self._outbox.emit(TasksAccepted(command.request, tuple(ids), skill, trace[3:35]))
+        parent = groups[0].envelope.parent if groups else ""
+        self._outbox.emit(
+            TasksAccepted(command.request, tuple(ids), skill, trace[3:35], parent, trace[36:52])
+        )
 
     def _set_deadline(self, task: Task, now: Now) -> None:
         remaining = task.envelope.deadline_wall_ns - now.wall_ns

@@ -12,6 +12,10 @@ class TasksAccepted(msgspec.Struct, frozen=True, tag="tasks.accepted"):
     tasks: tuple[str, ...]
     skill: str
     trace: str
+    parent: str = ""
+    """The task whose handler submitted them."""
+    span: str = ""
+    """The caller's span in the trace, 16 hexadecimal digits."""
 
 
 class SubmissionRefused(msgspec.Struct, frozen=True, tag="tasks.submission-refused"):
@@ -68,6 +72,30 @@ class AttemptsStarted(msgspec.Struct, frozen=True, tag="tasks.attempts-started")
     lot: str
     skill: str
     attempts: tuple[JobKey, ...]
+
+
+class RanAttempt(msgspec.Struct, frozen=True):
+    """Where an attempt spent its time at the peer that ran it, by that peer's own clock."""
+
+    task: str
+    attempt: int
+    status: str
+    trace: str
+    waited_us: int
+    """From its arrival until it was handed to the agents."""
+    held_us: int
+    """From then until the agents said how it ended."""
+    elapsed_us: int
+    """How long its handler ran, as the agents measured."""
+
+
+class AttemptsRan(msgspec.Struct, frozen=True, tag="tasks.attempts-ran"):
+    """Attempts that ended here, whose results go to their custodian."""
+
+    peer: bytes
+    """The custodian."""
+    skill: str
+    attempts: tuple[RanAttempt, ...]
 
 
 class TaskProgressed(msgspec.Struct, frozen=True, tag="tasks.progressed"):

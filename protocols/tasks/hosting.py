@@ -32,8 +32,8 @@ class HeldJob:
     """One attempt that this peer holds for a custodian."""
 
     __slots__ = (
-        "custodian", "deadline", "due", "hosted", "is_begun", "is_direct", "is_stopped", "job",
-        "key", "lot", "size", "state",
+        "custodian", "deadline", "due", "handed_at", "hosted", "is_begun", "is_direct",
+        "is_stopped", "job", "key", "lot", "size", "state", "taken_at",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,8 @@ class HeldJob:
         self.size = len(job.input)
         self.deadline = now + job.deadline_ms * MILLISECOND_NS if job.deadline_ms else NEVER
         self.due = NEVER
+        self.taken_at = now
+        self.handed_at = 0
         self.state = QUEUED
         self.is_begun = False
         self.is_stopped = False
@@ -143,6 +145,7 @@ class Hosted:
         """A job goes to the agents."""
         assert self.running < self.limit, "within-capacity: no place is free"
         job.state = HANDED
+        job.handed_at = now
         self.running += 1
         self._handed.append(job)
         self.begin(now)

@@ -52,6 +52,7 @@ from protocols.tasks.parameters import (
     NEVER,
     TaskParameters,
 )
+from protocols.tasks.spending import Spending
 from protocols.tasks.task import NIL
 
 TEXT_LIMIT = 4096
@@ -73,6 +74,7 @@ class Worker:
         self._beat_at = NEVER
         self._touched: dict[Hosted, None] = {}
         self._observing = Observing(parameters, outbox)
+        self._spending = Spending(outbox)
         self._answers: dict[bytes, list[Outcome]] = {}
         self._parkings: dict[tuple[bytes, bool], list[JobKey]] = {}
         self.is_draining = False
@@ -271,6 +273,7 @@ class Worker:
 
     def _end(self, job: HeldJob, outcome: Outcome) -> None:
         job.hosted.leave(job)
+        self._spending.ended(job, outcome)
         job.job = None
         self._bytes -= job.size
         self._answers.setdefault(job.custodian, []).append(outcome)
@@ -309,6 +312,7 @@ class Worker:
                 self._outbox.send(custodian, Parked(tuple(keys[at : at + BATCH_LIMIT]), waiting))
         self._parkings.clear()
         if self._answers:
+            self._spending.tell(mono)
             for custodian, outcomes in self._answers.items():
                 self._delivery.send(custodian, outcomes, now)
             self._answers.clear()
