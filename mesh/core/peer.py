@@ -252,6 +252,10 @@ class PeerCore:
         known = self.gossip.contact(peer)
         if known is None or known.curve is None:
             return None
+    def sick_skills(self) -> list[str]:
+        """Those of them whose agents cannot work now."""
+        return [f"{skill.name}@{skill.version}" for skill in self._skills if skill.sick]
+
         return Contact(known.peer, known.door, known.curve)
 
     def hosted_skills(self) -> list[str]:
@@ -374,6 +378,7 @@ class PeerCore:
     def _queue_bytes(self, frames: dict[bytes, list[bytes]], to: bytes, data: bytes) -> None:
         if len(data) > MESSAGE_LIMIT:
             self._bulk.offer(to, data)
+        sick = frozenset(command.sick)
         else:
             frames.setdefault(to, []).append(data)
 
@@ -381,7 +386,8 @@ class PeerCore:
 
     def _host(self, command: HostSkills) -> None:
         self._skills = tuple(
-            SkillAdvert(spec.name, spec.version, spec.digest()) for spec, _ in command.skills
+            SkillAdvert(spec.name, spec.version, spec.digest(), (spec.name, spec.version) in sick)
+            for spec, _ in command.skills
         )
         hosted = tuple((spec.name, spec.version) for spec, _ in command.skills)
         self._enqueue([(TASKS, command), (AUCTION, CandidateUp(self.peer, self.boot, hosted))])

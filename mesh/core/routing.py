@@ -41,10 +41,11 @@ GOSSIP, AUCTION, TASKS = "gossip", "auction", "tasks"
 
 
 def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
-    skills = tuple((skill.name, skill.version) for skill in event.skills)
+    skills = tuple((skill.name, skill.version) for skill in event.skills if not skill.sick)
+    sick = tuple((skill.name, skill.version) for skill in event.skills if skill.sick)
     advertised = tuple((skill.name, skill.version, skill.digest) for skill in event.skills)
     return [
-        (TASKS, task_commands.PeerUp(event.peer, event.name, event.boot, advertised)),
+        (TASKS, task_commands.PeerUp(event.peer, event.name, event.boot, advertised, sick)),
         (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills)),
     ]
 

@@ -23,6 +23,8 @@ class SkillAdvert(msgspec.Struct, frozen=True, array_like=True):
     name: NameField
     version: Annotated[str, msgspec.Meta(max_length=32)]
     digest: DigestField
+    sick: bool = False
+    """Its agent says that it cannot work now; the peer itself is well."""
 
 
 class MemberRecord(Message, frozen=True, array_like=True, tag="gossip.member"):

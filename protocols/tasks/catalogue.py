@@ -6,7 +6,6 @@ check inputs and outputs of skills that it does not host.
 """
 
 import difflib
-import re
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +17,7 @@ from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import MEMBERS_LIMIT, NEVER, SPECS_LIMIT, TaskParameters
 from protocols.tasks.records import SpecRecorded
 from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
+from protocols.tasks.versions import Order, version_order
 
 Check = Callable[[object], str | None]
 Compile = Callable[[bytes], Check]
@@ -82,6 +82,7 @@ class Catalogue:
         self.members: dict[bytes, PeerUp] = {}
         self._hosts: dict[tuple[str, str], dict[bytes, bytes]] = {}
         self._own: dict[tuple[str, str], SkillSpec] = {}
+        self._sick: dict[tuple[str, str], dict[bytes, None]] = {}
         self._specs: dict[bytes, SkillSpec] = {}
         self._fetched: dict[bytes, None] = {}
         self._known: dict[bytes, KnownSkill | str] = {}
@@ -98,6 +99,7 @@ class Catalogue:
         for name, version, digest in member.skills:
             self._hosts.setdefault((name, version), {})[member.peer] = digest
             self.want(digest, now)
+        self._ail(member.peer, member.sick)
 
     def down(self, peer: bytes) -> None:
         """A member is gone."""
@@ -105,8 +107,8 @@ class Catalogue:
         if member is not None:
             self._unhost(peer, tuple((name, version) for name, version, _ in member.skills))
 
-    def host(self, specs: tuple[SkillSpec, ...]) -> None:
-        """What this peer hosts itself, in all."""
+    def host(self, specs: tuple[SkillSpec, ...], sick: tuple[tuple[str, str], ...] = ()) -> None:
+        """What this peer hosts itself, in all, and what of it cannot work now."""
         self._unhost(self._me, tuple(self._own))
         self._own = {(spec.name, spec.version): spec for spec in specs}
         for key, spec in self._own.items():
@@ -114,12 +116,21 @@ class Catalogue:
             self._specs[digest] = spec
             self._wanted.pop(digest, None)
             self._hosts.setdefault(key, {})[self._me] = digest
+        self._ail(self._me, sick)
+
+    def _ail(self, peer: bytes, sick: tuple[tuple[str, str], ...]) -> None:
+        for key in sick:
+            if peer in self._hosts.get(key, ()):
+                self._sick.setdefault(key, {})[peer] = None
 
     def _unhost(self, peer: bytes, keys: tuple[tuple[str, str], ...]) -> None:
         for key in keys:
             hosts = self._hosts.get(key)
             if hosts is not None and hosts.pop(peer, None) is not None and not hosts:
                 del self._hosts[key]
+            sick = self._sick.get(key)
+            if sick is not None and sick.pop(peer, NEVER) is None and not sick:
+                del self._sick[key]
 
     def is_here(self, peer: bytes) -> bool:
         """Whether a peer is this one, or a live member."""
@@ -132,13 +143,17 @@ class Catalogue:
     # Skills.
 
     def newest(self, skill: str, peer: bytes = b"") -> str | None:
-        """The newest version that anyone (or `peer`) hosts, or None."""
-        versions = [
-            version
-            for (name, version), hosts in self._hosts.items()
-            if name == skill and (not peer or peer in hosts)
-        ]
-        return max(versions, key=_version_order) if versions else None
+        """The highest version that anyone (or `peer`) hosts, or None.
+
+        Those that can work somewhere now come before those that can nowhere.
+        """
+        found: list[tuple[bool, Order, str]] = []
+        for (name, version), hosts in self._hosts.items():
+            if name == skill and (not peer or peer in hosts):
+                sick = self._sick.get((name, version), {})
+                is_well = any(each not in sick for each in ((peer,) if peer else hosts))
+                found.append((is_well, version_order(version), version))
+        return max(found)[2] if found else None
 
     def near(self, skill: str) -> list[str]:
         """Hosted skills with a name like this one."""
@@ -259,8 +274,3 @@ class Catalogue:
     def deadline(self) -> int:
         """When `wake` is wanted."""
         return min((wanted.again_at for wanted in self._wanted.values()), default=NEVER)
-
-
-def _version_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    parts = re.findall(r"[0-9]+|[^0-9.]+", version)
-    return tuple((1, int(part), "") if "0" <= part[0] <= "9" else (0, 0, part) for part in parts)

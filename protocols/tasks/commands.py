@@ -80,6 +80,8 @@ class HostSkills(msgspec.Struct, frozen=True):
     """Every skill that this peer hosts now, with its slots: replaces what was said before."""
 
     skills: tuple[tuple[SkillSpec, int], ...]
+    sick: tuple[tuple[str, str], ...] = ()
+    """(name, version) of those whose agents cannot work now: what runs goes on, nothing begins."""
 
 
 class JobsEnded(msgspec.Struct, frozen=True):
@@ -152,6 +154,8 @@ class PeerUp(msgspec.Struct, frozen=True):
     name: str
     boot: int
     skills: tuple[tuple[str, str, bytes], ...]
+    sick: tuple[tuple[str, str], ...] = ()
+    """(name, version) of those that cannot work there now."""
 
 
 class PeerSuspected(msgspec.Struct, frozen=True):

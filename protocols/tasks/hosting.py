@@ -66,14 +66,16 @@ class Hosted:
     """One skill that this peer hosts, and its jobs."""
 
     __slots__ = (
-        "_begun", "_handed", "direct", "due", "mean_us", "observed_at", "queue", "returning",
-        "running", "samples", "slotless", "slots", "spec", "timed", "told_direct", "told_mean_us",
+        "_begun", "_handed", "direct", "due", "is_sick", "mean_us", "observed_at", "queue",
+        "returning", "running", "samples", "slotless", "slots", "spec", "timed", "told_direct", "told_mean_us",
         "told_queued",
     )  # fmt: skip
 
     def __init__(self, spec: SkillSpec, slots: int) -> None:
         self.spec = spec
         self.slots = slots
+        self.is_sick = False
+        """Its agent cannot work now: what runs goes on, and nothing new is taken."""
         self.queue: deque[HeldJob] = deque()
         self.returning: deque[HeldJob] = deque()
         self.running = 0
@@ -91,6 +93,11 @@ class Hosted:
         self.told_mean_us = 0
         self._handed: deque[HeldJob] = deque()
         self._begun = 0
+
+    @property
+    def offered(self) -> int:
+        """How many slots others may be told of."""
+        return 0 if self.is_sick else self.slots
 
     @property
     def limit(self) -> int:

@@ -56,7 +56,7 @@ class JobKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Rejected(Message, frozen=True, array_like=True, tag="tasks.rejected"):
-    """A worker's peer will not run these. `reason`: ``no-slot``, ``no-skill``, ``busy``."""
+    """A worker's peer will not run these: ``no-slot``, ``no-skill``, ``busy``, ``sick``."""
 
     lot: Annotated[str, msgspec.Meta(max_length=64)]
     jobs: Annotated[tuple[JobKey, ...], msgspec.Meta(max_length=BATCH_LIMIT)]

@@ -142,7 +142,7 @@ class Tasks:
             self._custodian.touch(desk)
 
     def _on_host_skills(self, command: commands.HostSkills, now: Now) -> None:
-        self._catalogue.host(tuple(spec for spec, _ in command.skills))
+        self._catalogue.host(tuple(spec for spec, _ in command.skills), command.sick)
         self._worker.host(command, now)
         self._custodian.specs_changed(now)
 

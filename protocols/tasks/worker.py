@@ -97,24 +97,37 @@ class Worker:
     def host(self, command: commands.HostSkills, now: Now) -> None:
         """Every skill that this peer hosts now."""
         given = {(spec.name, spec.version): (spec, slots) for spec, slots in command.skills}
+        sick = frozenset(command.sick)
         for key, hosted in tuple(self._hosted.items()):
             if key not in given:
                 self._withdraw(key, hosted)
         for key, (spec, slots) in given.items():
             known = self._hosted.get(key)
-            before = known.slots if known is not None else 0
+            before = known.offered if known is not None else 0
             if known is None:
                 known = self._hosted[key] = Hosted(spec, slots)
-            known.spec, known.slots = spec, slots
+            known.spec, known.slots, known.is_sick = spec, slots, key in sick
             self._touched[known] = None
-            if slots != before and not self.is_draining:
-                self._outbox.emit(CapacityChanged(*key, slots))
+            if known.offered != before and not self.is_draining:
+                self._outbox.emit(CapacityChanged(*key, known.offered))
+            if known.is_sick:
+                self._hand_back(known, "sick")
 
     def _withdraw(self, key: tuple[str, str], hosted: Hosted) -> None:
         """What is queued goes back; what runs, runs on."""
         if hosted.slots and not self.is_draining:
             self._outbox.emit(CapacityChanged(*key, 0))
         hosted.slots = 0
+        self._hand_back(hosted, "no-skill")
+        if not any(
+            job.hosted is hosted and job.state != ENDED
+            for jobs in self._jobs.values()
+            for job in jobs.values()
+        ):
+            del self._hosted[key]
+
+    def _hand_back(self, hosted: Hosted, reason: str) -> None:
+        """What waits here for a place is to be run elsewhere."""
         for job in tuple(hosted.queue):
             hosted.leave(job)
             self._bytes -= job.size
@@ -122,13 +135,7 @@ class Worker:
             del jobs[job.key]
             if not jobs:
                 del self._jobs[job.custodian]
-            self._outbox.send(job.custodian, Rejected("", (key_of(job),), "no-skill"))
-        if not any(
-            job.hosted is hosted and job.state != ENDED
-            for jobs in self._jobs.values()
-            for job in jobs.values()
-        ):
-            del self._hosted[key]
+            self._outbox.send(job.custodian, Rejected("", (key_of(job),), reason))
 
     def lent(self, command: commands.SlotsLent) -> None:
         """An issuer may assign so many at once; what it assigned before goes on."""
@@ -195,6 +202,8 @@ class Worker:
     ) -> str:
         if hosted is None or not hosted.slots:
             return "no-skill"
+        if hosted.is_sick:
+            return "sick"
         if self.is_draining:
             return "busy"
         if message.lot and (grant is None or grant.skill != message.skill):
