@@ -9,6 +9,7 @@ from mesh.agent.context import Context
 from mesh.agent.signature import Signature, compile_signature
 from mesh.local.messages import SkillDeclaration
 from mesh.local.options import milliseconds
+from mesh.local.sizes import worker_limit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,15 +86,20 @@ class Agent:
     Args:
         name: for people, and for calls that name an agent.
         loop: the event loop that its coroutines expect.
+        memory: what its worker process may hold, such as ``"512MB"``; None for no limit. The
+            limits of agents in one file add up, for they share a process.
     """
 
-    def __init__(self, name: str, *, loop: Loop = "asyncio") -> None:
+    def __init__(
+        self, name: str, *, loop: Loop = "asyncio", memory: str | int | None = None
+    ) -> None:
         if not name:
             raise ValueError("an agent needs a name")
         if loop not in ("asyncio", "trio"):
             raise ValueError(f"loop is 'asyncio' or 'trio', not {loop!r}")
         self.name = name
         self.loop: Loop = loop
+        self.memory = 0 if memory is None else worker_limit(memory)
         self.skills: dict[tuple[str, str], Skill] = {}
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ ends with its peer's socket.
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -49,6 +50,8 @@ EXIT_BAD_AGENT = 3
 EXIT_REFUSED = 4
 """The peer would not have this worker."""
 RECEIVE_BYTES = 1 << 18
+OOM_SCORE = "500"
+"""Added to what the kernel's out-of-memory killer makes of this process, of 1000."""
 
 
 class Worker:
@@ -77,9 +80,11 @@ class Worker:
     def run(self) -> None:
         """Registers and serves; the process ends with the connection."""
         self._outbox.send(Hello(role="worker", name=self._agents[0].name, pid=os.getpid()))
-        for agent in self._agents:
+        for left, agent in zip(range(len(self._agents))[::-1], self._agents, strict=True):
             skills = [skill.declaration() for skill in agent.skills.values()]
-            self._outbox.send(Register(agent=agent.name, skills=skills))
+            self._outbox.send(
+                Register(agent=agent.name, skills=skills, memory=agent.memory, more=left > 0)
+            )
         threading.Thread(target=self._read, name="mesh-reader", daemon=True).start()
         self._loop.run()
 
@@ -272,6 +277,13 @@ def _die_with(parent: int) -> None:
         _leave(0)
 
 
+def _offer_itself_first() -> None:
+    """Where the machine's memory runs out, the kernel shall end a worker and not its peer."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(OOM_SCORE)
+
+
 def _load(targets: list[str]) -> tuple[list[Agent], Loop]:
     agents: list[Agent] = []
     for target in targets:
@@ -299,6 +311,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.parent:
         _die_with(options.parent)
+        _offer_itself_first()
     try:
         agents, loop = _load(options.targets)
     except BadAgentFile as error:

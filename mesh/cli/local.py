@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption, RecordingOption
-from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
+from mesh.cli.options import DirOption, JsonOption, MemoryOption, RecordingOption
+from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, USAGE, fail, print_json, print_table, say
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
 CONVERGE_S = 60.0
@@ -31,6 +31,7 @@ def up(
         ),
     ] = None,
     recording: RecordingOption = None,
+    memory: MemoryOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
@@ -42,10 +43,13 @@ def up(
     from protocols.errors import ConfigurationError
 
     begin = time.monotonic()
+    worker_memory = _amount(memory)
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
+    for entry in folder.peers():
+        folder.update_peer(entry.name, worker_memory=worker_memory)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
     if agents and runs:
@@ -73,6 +77,17 @@ def up(
         if detach:
             raise
         _drain(folder)
+
+
+def _amount(memory: str | None) -> int | None:
+    from mesh.local.sizes import worker_limit
+
+    if memory is None:
+        return None
+    try:
+        return worker_limit(memory)
+    except ValueError as error:
+        fail(f"--memory: {error}", USAGE)
 
 
 def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:

@@ -23,3 +23,12 @@ RecordingOption = Annotated[
         help="How much disk each peer's flight recording may take; 0 records nothing.",
     ),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="AMOUNT",
+        help="What each worker process may hold whose agents do not say, such as 512MB; 0 for no "
+        "limit.",
+    ),
+]

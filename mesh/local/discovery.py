@@ -46,6 +46,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         curve: its CURVE public key, in hexadecimal.
         agents: the files of agents that it runs.
         recording_mb: how many MiB its flight recording may take; 0 records nothing.
+        worker_memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
     """
 
     name: str
@@ -56,6 +57,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     curve: str = ""
     agents: list[str] = []
     recording_mb: int = RECORDING_MB
+    worker_memory: int = 0
 
 
 class MeshFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -201,10 +201,16 @@ class SkillDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
 
 
 class Register(LocalMessage, frozen=True, tag="register"):
-    """A worker offers the skills of its agents."""
+    """A worker offers the skills of an agent.
+
+    `memory` is how many bytes the agent may hold, 0 for no limit of its own. With `more`,
+    other agents of this worker follow.
+    """
 
     agent: str
     skills: list[SkillDeclaration]
+    memory: int = 0
+    more: bool = False
 
 
 class LocalJob(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -121,12 +121,17 @@ class Attempts:
 
     def lost_with(self, worker: WorkerLink) -> None:
         """A worker is gone; what it ran has crashed."""
-        ends = [_lost(number, self.running[number].stopped) for number in worker.jobs]
+        why = worker.overfull
+        ends = [_lost(number, self.running[number].stopped, why) for number in worker.jobs]
         worker.jobs.clear()
         self.end(ends)
 
 
-def _lost(number: int, stopped: str) -> JobEnd:
+def _lost(number: int, stopped: str, overfull: str) -> JobEnd:
+    if overfull:
+        return JobEnd(
+            job=number, status="crashed", error_kind="OutOfMemory", error_message=overfull
+        )
     if stopped:
         return JobEnd(
             job=number,

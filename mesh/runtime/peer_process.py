@@ -212,7 +212,11 @@ class PeerProcess:
         socket = self._folder.socket_path(self._name)
         self._folder.update_peer(self._name, door=door, socket=socket)
         self._workers = WorkerHost(
-            self._driver, socket=socket, logs=self._place.path, show=self._show
+            self._driver,
+            socket=socket,
+            logs=self._place.path,
+            show=self._show,
+            memory=self._entry.worker_memory,
         )
         self._add_agents()
         self._server = self._make_server(boot)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from mesh.local.messages import NIL, JobEnd, LocalJob, Log, Run
+from mesh.local.sizes import shown
 from mesh.runtime.local_connection import LocalConnection
 from mesh.runtime.worker_process import WorkerProcess
 from protocols.tasks.events import RunJob
@@ -29,6 +30,21 @@ class WorkerLink:
         self.connection = connection
         self.process = process
         self.jobs: dict[int, None] = {}
+        self.memory: list[int] = []
+        """What its agents may hold, in bytes."""
+
+    @property
+    def overfull(self) -> str:
+        """Why it was killed, where that was for the memory it held."""
+        process = self.process
+        if process is None or process.overfull[0] != self.connection.pid:
+            return ""
+        others = f"; {len(self.jobs)} attempts ran in it" if len(self.jobs) > 1 else ""
+        return (
+            f"the worker of {process.path.name} held {shown(process.overfull[1])}, over its limit "
+            f"of {shown(process.memory)}, and was killed{others}. Give its agent more memory, or "
+            "less to do at once"
+        )
 
 
 class RunningJob:

@@ -13,6 +13,7 @@ import trio
 
 from mesh.agent.loading import split_target
 from mesh.agent.worker import EXIT_BAD_AGENT
+from mesh.runtime.memory_watch import watch
 
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LIMIT_S = 10.0
@@ -36,10 +37,19 @@ class WorkerProcess:
         pid: of the process, or 0.
         restarts: how many times in a row it was restarted without living long.
         error: what it said when it failed.
+        memory: how many bytes it may hold; 0 for no limit.
+        overfull: the pid of the process that was killed for holding more, and how much it held.
     """
 
     def __init__(
-        self, target: str, *, socket: Path, logs: Path, python: str = "", lazy: bool = False
+        self,
+        target: str,
+        *,
+        socket: Path,
+        logs: Path,
+        python: str = "",
+        lazy: bool = False,
+        memory: int = 0,
     ) -> None:
         path, name = split_target(target)
         self.path = path.resolve()
@@ -48,6 +58,8 @@ class WorkerProcess:
         self.pid = 0
         self.restarts = 0
         self.error = ""
+        self.memory = self.memory_usual = memory
+        self.overfull = (0, 0)
         self._command = [python or sys.executable, "-P", "-m", "mesh.agent.worker"]
         self._command += ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
         self._log_path = logs / f"worker-{path.stem}{'-' + name if name else ''}.log"
@@ -106,6 +118,7 @@ class WorkerProcess:
             # A thread of its own: workers live long, and must not use up the shared ones.
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._bound_log)
+                nursery.start_soon(watch, process.pid, lambda: self.memory, self._exceeded)
                 status = await trio.to_thread.run_sync(
                     process.wait, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
                 )
@@ -115,6 +128,15 @@ class WorkerProcess:
             self.kill()
             self.pid = 0
         return status
+
+    def limit_memory(self, limits: list[int]) -> None:
+        """Takes what its agents say of their limits: they add up, where each has one."""
+        self.memory = sum(limits) if all(limits) else self.memory_usual
+
+    def _exceeded(self, held: int) -> None:
+        self.overfull = (self.pid, held)
+        self._log.warning("worker-out-of-memory", target=self.target, held=held, limit=self.memory)
+        self.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
         log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -57,6 +57,7 @@ class WorkerHost:
         socket: the peer's local socket, where workers connect.
         logs: the folder for the output of worker processes.
         show: takes log lines of handlers, as events.
+        memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class WorkerHost:
         logs: Path,
         show: Callable[[dict[str, Any]], None] = lambda event: None,
         stop_grace_s: float = STOP_GRACE_S,
+        memory: int = 0,
     ) -> None:
         self._driver = driver
         self._socket = socket
         self._logs = logs
         self._grace_s = stop_grace_s
+        self._memory = memory
         self._skills: HostedSkills[WorkerLink] = HostedSkills()
         self._processes: list[WorkerProcess] = []
         self._links: dict[LocalConnection, WorkerLink] = {}
@@ -88,7 +91,7 @@ class WorkerHost:
 
     def add_file(self, target: str, *, python: str = "") -> WorkerProcess:
         """Adds an agent file; its worker starts now, or with `run`."""
-        process = WorkerProcess(target, socket=self._socket, logs=self._logs, python=python)
+        process = self._process(target, python=python)
         self._add_process(process)
         return process
 
@@ -101,9 +104,7 @@ class WorkerHost:
             self._skills.try_inline([skill.declaration()])
         others = [skill for skill in agent.skills.values() if not skill.inline]
         if others:
-            process = WorkerProcess(
-                f"{file}:{agent.name}", socket=self._socket, logs=self._logs, lazy=True
-            )
+            process = self._process(f"{file}:{agent.name}", lazy=True)
             declared = [skill.declaration() for skill in others]
             self._skills.promise(process, agent.name, declared)
             self._add_process(process)
@@ -129,6 +130,11 @@ class WorkerHost:
                 nursery.start_soon(self._run_process, process)
             self._declare()
             task_status.started()
+
+    def _process(self, target: str, **options: Any) -> WorkerProcess:
+        return WorkerProcess(
+            target, socket=self._socket, logs=self._logs, memory=self._memory, **options
+        )
 
     def _add_process(self, process: WorkerProcess) -> None:
         self._processes.append(process)
@@ -273,6 +279,9 @@ class WorkerHost:
         self._declare()
 
     def _register(self, worker: WorkerLink, message: Register) -> None:
+        worker.memory.append(message.memory)
+        if worker.process is not None:
+            worker.process.limit_memory(worker.memory)
         inline = [skill for skill in message.skills if skill.inline]
         process = worker.process
         if inline and process is not None and self._nursery is not None:

@@ -205,6 +205,7 @@ class MeshFolder:
         socket: Path | None = None,
         agents: Sequence[str] | None = None,
         recording_mb: int | None = None,
+        worker_memory: int | None = None,
     ) -> PeerEntry:
         """Changes what is said of a peer; None leaves as it is, and no change writes nothing.
 
@@ -220,6 +221,7 @@ class MeshFolder:
                 socket=old.socket if socket is None else str(socket),
                 agents=old.agents if agents is None else list(agents),
                 recording_mb=old.recording_mb if recording_mb is None else recording_mb,
+                worker_memory=old.worker_memory if worker_memory is None else worker_memory,
             )
             if new != old:
                 peers = [new if each.name == name else each for each in mesh.peers]
