@@ -28,6 +28,7 @@ from mesh.core.deadlines import Deadlines
 from mesh.core.events import CommandRefused
 from mesh.core.framing import FrameOrder
 from mesh.core.gate import Gate
+from mesh.core.machines import make_machines
 from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
 from mesh.core.reachability import Reachability
 from mesh.core.records import StepRecord, decode_records, encode_entries
@@ -43,18 +44,15 @@ from mesh.core.routing import (
     Routed,
 )
 from mesh.core.settings import CoreSettings
-from protocols.auction.auction import Auction
 from protocols.auction.commands import CandidateUp
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
 from protocols.errors import Malformed, Refused
 from protocols.gossip.commands import Advertise, Contact
 from protocols.gossip.events import MemberDown, MemberUp
-from protocols.gossip.gossip import Gossip
 from protocols.gossip.messages import SkillAdvert
 from protocols.identity import Keyring
-from protocols.machine import Instant, Machine, Now
+from protocols.machine import Instant, Now
 from protocols.tasks.commands import HostSkills
-from protocols.tasks.tasks import Tasks
 from protocols.wire import MESSAGE_LIMIT, decode_frame, encode
 
 STEP_LIMIT = 100_000
@@ -64,7 +62,7 @@ LINKS_LIMIT = 4096
 
 
 class PeerCore:
-    """One peer: gossip, auction and tasks behind one admission and one release gate.
+    """One peer: its machines behind one admission and one release gate.
 
     Attributes:
         gossip, auction, tasks: the machines, for queries that change nothing.
@@ -95,15 +93,11 @@ class PeerCore:
         """
         self.peer = keyring.peer
         self.boot = boot
-        one, two, three = (random.Random(rng.getrandbits(64)) for _ in range(3))
-        self.gossip = Gossip(keyring, credential, boot, settings.gossip, one)
-        self.auction = Auction(self.peer, settings.auction, two, entropy, boot)
-        self.tasks = Tasks(self.peer, boot, settings.tasks, three, compile_schema)
-        self._machines: dict[str, Machine] = {
-            GOSSIP: self.gossip,
-            AUCTION: self.auction,
-            TASKS: self.tasks,
-        }
+        machines = make_machines(
+            settings, keyring, credential, root, boot, rng, entropy, compile_schema
+        )
+        self.gossip, self.auction, self.tasks = machines[:3]
+        self._machines = machines.by_name()
         self._admission = Admission(root, keyring)
         self._gate = Gate()
         self._deadlines = Deadlines(self._machines)
@@ -252,15 +246,15 @@ class PeerCore:
         known = self.gossip.contact(peer)
         if known is None or known.curve is None:
             return None
-    def sick_skills(self) -> list[str]:
-        """Those of them whose agents cannot work now."""
-        return [f"{skill.name}@{skill.version}" for skill in self._skills if skill.sick]
-
         return Contact(known.peer, known.door, known.curve)
 
     def hosted_skills(self) -> list[str]:
         """The skills of this peer's own agents, as ``name@version``."""
         return [f"{skill.name}@{skill.version}" for skill in self._skills]
+
+    def sick_skills(self) -> list[str]:
+        """Those of them whose agents cannot work now."""
+        return [f"{skill.name}@{skill.version}" for skill in self._skills if skill.sick]
 
     def check(self) -> None:
         """Asserts the invariants of all machines."""
@@ -378,13 +372,13 @@ class PeerCore:
     def _queue_bytes(self, frames: dict[bytes, list[bytes]], to: bytes, data: bytes) -> None:
         if len(data) > MESSAGE_LIMIT:
             self._bulk.offer(to, data)
-        sick = frozenset(command.sick)
         else:
             frames.setdefault(to, []).append(data)
 
     # What this peer says of itself.
 
     def _host(self, command: HostSkills) -> None:
+        sick = frozenset(command.sick)
         self._skills = tuple(
             SkillAdvert(spec.name, spec.version, spec.digest(), (spec.name, spec.version) in sick)
             for spec, _ in command.skills

@@ -16,6 +16,8 @@ from protocols.gossip import commands as gossip_commands
 from protocols.gossip import events as gossip_events
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
 from protocols.gossip.records import KINDS as GOSSIP_RECORDS
+from protocols.invitations import commands as invitation_commands
+from protocols.invitations.records import RECORDS as INVITATION_RECORDS
 from protocols.tasks import commands as task_commands
 from protocols.tasks import events as task_events
 from protocols.tasks.messages import KINDS as TASK_KINDS
@@ -25,6 +27,7 @@ RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "gossip": GOSSIP_RECORDS,
     "auction": AUCTION_RECORDS,
     "tasks": TASK_RECORDS,
+    "invitations": INVITATION_RECORDS,
 }
 """What each machine may have written."""
 
@@ -37,7 +40,7 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
 
 Routed = tuple[str, msgspec.Struct]
 
-GOSSIP, AUCTION, TASKS = "gossip", "auction", "tasks"
+GOSSIP, AUCTION, TASKS, INVITATIONS = "gossip", "auction", "tasks", "invitations"
 
 
 def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
@@ -153,6 +156,8 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     gossip_commands.SetLoad: GOSSIP,
     gossip_commands.Leave: GOSSIP,
     gossip_commands.LinkLost: GOSSIP,
+    invitation_commands.OpenInvitation: INVITATIONS,
+    invitation_commands.Redeem: INVITATIONS,
     auction_commands.SetPrice: AUCTION,
     **{
         kind: TASKS

@@ -1,0 +1,52 @@
+"""The machines of one peer, made together."""
+
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mesh.core.routing import AUCTION, GOSSIP, INVITATIONS, TASKS
+from mesh.core.settings import CoreSettings
+from protocols.auction.auction import Auction
+from protocols.gossip.gossip import Gossip
+from protocols.identity import Keyring
+from protocols.invitations.invitations import Invitations
+from protocols.machine import Machine
+from protocols.tasks.tasks import Tasks
+
+
+class Machines(NamedTuple):
+    """The machines, each by its own name."""
+
+    gossip: Gossip
+    auction: Auction
+    tasks: Tasks
+    invitations: Invitations
+
+    def by_name(self) -> dict[str, Machine]:
+        """The same, by the names that routes and records have for them."""
+        return {
+            GOSSIP: self.gossip,
+            AUCTION: self.auction,
+            TASKS: self.tasks,
+            INVITATIONS: self.invitations,
+        }
+
+
+def make_machines(
+    settings: CoreSettings,
+    keyring: Keyring,
+    credential: bytes,
+    root: bytes,
+    boot: int,
+    rng: random.Random,
+    entropy: Callable[[int], bytes],
+    compile_schema: Callable[[bytes], Callable[[object], str | None]],
+) -> Machines:
+    """New machines; the arguments are those of `PeerCore`."""
+    one, two, three = (random.Random(rng.getrandbits(64)) for _ in range(3))
+    return Machines(
+        Gossip(keyring, credential, boot, settings.gossip, one),
+        Auction(keyring.peer, settings.auction, two, entropy, boot),
+        Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
+        Invitations(root, keyring),
+    )

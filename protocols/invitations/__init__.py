@@ -1,0 +1,1 @@
+"""How a newcomer gets its credential: single-use invitations (docs/protocols/admission.md)."""
