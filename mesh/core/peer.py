@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from mesh.core.admission import Admission, Admitted, described
+from mesh.core.adverts import advertised
 from mesh.core.bulk import Chunk, Credit
 from mesh.core.bulk_traffic import BulkTraffic
 from mesh.core.commands import Announce, LinkClosed, LinkOpened
@@ -378,11 +379,7 @@ class PeerCore:
     # What this peer says of itself.
 
     def _host(self, command: HostSkills) -> None:
-        sick = frozenset(command.sick)
-        self._skills = tuple(
-            SkillAdvert(spec.name, spec.version, spec.digest(), (spec.name, spec.version) in sick)
-            for spec, _ in command.skills
-        )
+        self._skills = advertised(command)
         hosted = tuple((spec.name, spec.version) for spec, _ in command.skills)
         self._enqueue([(TASKS, command), (AUCTION, CandidateUp(self.peer, self.boot, hosted))])
         self._advertise()

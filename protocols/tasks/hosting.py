@@ -9,8 +9,9 @@ Of short jobs more are handed over than that; the agents begin them in order.
 from collections import deque
 
 from protocols.machine import MILLISECOND_NS
+from protocols.tasks.commands import SlotsLent
 from protocols.tasks.events import RunJob
-from protocols.tasks.messages import Job, JobKey, Outcome
+from protocols.tasks.messages import Assign, Job, JobKey, Outcome
 from protocols.tasks.parameters import (
     CHUNK_LIMIT,
     DIRECT_QUEUE_PER_SLOT,
@@ -241,6 +242,21 @@ class Hosted:
         assert 0 <= self.slotless <= self.queued, "within-capacity: slotless jobs"
         for job in self.queue:
             assert job.state == QUEUED, "within-capacity: a job in the queue is not queued"
+
+
+def reason_against(
+    hosted: Hosted | None, message: Assign, grant: SlotsLent | None, is_draining: bool
+) -> str:
+    """Why none of what a custodian assigns is taken; "" where nothing is against it."""
+    if hosted is None or not hosted.slots:
+        return "no-skill"
+    if hosted.is_sick:
+        return "sick"
+    if is_draining:
+        return "busy"
+    if message.lot and (grant is None or grant.skill != message.skill):
+        return "no-slot"
+    return ""
 
 
 def key_of(job: HeldJob) -> JobKey:

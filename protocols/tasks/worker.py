@@ -26,6 +26,7 @@ from protocols.tasks.hosting import (
     Hosted,
     key_of,
     outcome_without_value,
+    reason_against,
     run_of,
 )
 from protocols.tasks.messages import (
@@ -166,7 +167,7 @@ class Worker:
         if grant is not None and not version:
             version = grant.version
         hosted = self._hosted.get((message.skill, version))
-        reason = self._reason_against(message, grant, hosted)
+        reason = reason_against(hosted, message, grant, self.is_draining)
         jobs = self._jobs.get(link)
         if jobs is None:
             jobs = {}
@@ -196,19 +197,6 @@ class Worker:
             self._touched[hosted] = None
         if rejected:
             self._outbox.send(link, Rejected(message.lot, tuple(rejected), reason or "busy"))
-
-    def _reason_against(
-        self, message: Assign, grant: commands.SlotsLent | None, hosted: Hosted | None
-    ) -> str:
-        if hosted is None or not hosted.slots:
-            return "no-skill"
-        if hosted.is_sick:
-            return "sick"
-        if self.is_draining:
-            return "busy"
-        if message.lot and (grant is None or grant.skill != message.skill):
-            return "no-slot"
-        return ""
 
     def _is_full(self, hosted: Hosted, jobs: Jobs, lot: str, job: Job) -> bool:
         return (
