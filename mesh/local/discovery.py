@@ -84,6 +84,7 @@ def read_mesh(folder: Path) -> MeshFile:
 
     Raises:
         NoMesh: there is no mesh in this folder, or `mesh.json` cannot be read.
+    seeds: list[SeedEntry] = []
     """
     path = folder / MESH_FILE
     try:

@@ -108,11 +108,9 @@ def enrol(
     Raises:
         ConfigurationError: the name is taken or not allowed, or the folder cannot be used.
     """
-    place = folder.peer_folder(peer_name)
     if any(entry.name == peer_name for entry in folder.peers()):
         raise ConfigurationError(f"{folder.path} has a peer {peer_name!r} already")
-    make_private_folder(place.path)
-    load_or_create(place.key, "peer-key", _make_peer_key)
+    make_peer_keys(folder, peer_name)
     material = renew(folder, peer_name, roles)
     folder.add_peer(
         peer_name, text_id(material.keys.peer), material.keys.curve_public, door, agents
@@ -128,13 +126,25 @@ def renew(folder: MeshFolder, peer_name: str, roles: Sequence[str] = (ROLE_PEER,
     """
     place = folder.peer_folder(peer_name)
     keys = load_peer_keys(place.key)
+    write_atomically(place.credential, sign_peer(folder, keys.peer, keys.curve_public, roles))
+    return load_peer(folder, peer_name)
+
+
+def sign_peer(
+    folder: MeshFolder, peer: bytes, curve: bytes, roles: Sequence[str] = (ROLE_PEER,)
+) -> bytes:
+    """A credential chain for a peer, here or elsewhere, by the folder's issuer.
+
+    Raises:
+        ConfigurationError: the folder has no issuer's key, or it cannot be used.
+    """
     root = load_key(folder.root_public, "root-public")
     issuer_seed = load_key(folder.issuer_key, "issuer-key")
     now_s = int(time.time())
     credential = Credential(
         mesh=root,
-        subject=keys.peer,
-        curve=keys.curve_public,
+        subject=peer,
+        curve=curve,
         roles=tuple(roles),
         spaces=DEFAULT_SPACES,
         not_before_s=now_s,
@@ -142,8 +152,7 @@ def renew(folder: MeshFolder, peer_name: str, roles: Sequence[str] = (ROLE_PEER,
         serial=_serial(),
     )
     signed = issue(Ed25519Keyring(issuer_seed, root), credential)
-    write_atomically(place.credential, encode_chain(_issuer_credential(folder), signed))
-    return load_peer(folder, peer_name)
+    return encode_chain(_issuer_credential(folder), signed)
 
 
 def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
@@ -193,6 +202,18 @@ def _issuer_credential(folder: MeshFolder) -> SignedCredential:
         raise ConfigurationError(
             f"cannot read {folder.issuer_credential}: {error}; restore it from a backup"
         ) from None
+
+
+def make_peer_keys(folder: MeshFolder, peer_name: str) -> PeerKeys:
+    """A local peer's keys, made where there are none yet.
+
+    Raises:
+        ConfigurationError: the folder cannot be written to, or holds what is no key.
+    """
+    place = folder.peer_folder(peer_name)
+    make_private_folder(place.path)
+    load_or_create(place.key, "peer-key", _make_peer_key)
+    return load_peer_keys(place.key)
 
 
 def _make_peer_key() -> bytes:

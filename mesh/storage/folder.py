@@ -30,6 +30,7 @@ from mesh.local.discovery import (
     MeshFile,
     NoMesh,
     PeerEntry,
+    SeedEntry,
     read_mesh,
     running_pid,
     runtime_place,
@@ -40,6 +41,7 @@ from mesh.storage.lock import PID_FILE
 from protocols.errors import ConfigurationError
 
 PEERS = "peers"
+SEEDS_LIMIT = 8
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 
 
@@ -197,6 +199,22 @@ class MeshFolder:
                 raise ConfigurationError(f"{self.path} has a peer {name!r} already")
             self._write(msgspec.structs.replace(mesh, peers=[*mesh.peers, entry]))
         return entry
+
+    def keep_seeds(self, seeds: Sequence[SeedEntry]) -> None:
+        """Keeps members to meet first, the newest `SEEDS_LIMIT`; what is said of one is replaced.
+
+        Raises:
+            ConfigurationError: the folder is not writable.
+        """
+        with self.locked():
+            mesh = self.read()
+            known = {seed.id: seed for seed in mesh.seeds}
+            for seed in seeds:
+                known.pop(seed.id, None)
+                known[seed.id] = seed
+            newest = list(known.values())[-SEEDS_LIMIT:]
+            if newest != mesh.seeds:
+                self._write(msgspec.structs.replace(mesh, seeds=newest))
 
     def update_peer(
         self,
