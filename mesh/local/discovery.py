@@ -60,6 +60,20 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     worker_memory: int = 0
 
 
+class SeedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A member on another host that the folder's peers meet first.
+
+    Attributes:
+        id: its text id.
+        door: the address of its door.
+        curve: its CURVE public key, in hexadecimal.
+    """
+
+    id: str
+    door: str
+    curve: str
+
+
 class MeshFile(msgspec.Struct, frozen=True, kw_only=True):
     """`mesh.json`: what a mesh folder holds. `mesh` is the mesh's fingerprint, a text id."""
 
@@ -68,6 +82,7 @@ class MeshFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     created: int = 0
     format: int = FORMAT
+    seeds: list[SeedEntry] = []
 
 
 _decoder = msgspec.json.Decoder(MeshFile)
@@ -84,7 +99,6 @@ def read_mesh(folder: Path) -> MeshFile:
 
     Raises:
         NoMesh: there is no mesh in this folder, or `mesh.json` cannot be read.
-    seeds: list[SeedEntry] = []
     """
     path = folder / MESH_FILE
     try:
