@@ -40,5 +40,5 @@ class Reachability:
         if command.refused:
             if command.peer in self._up:
                 self._unreachable[command.peer] = None
-            routed += peer_gone(command.peer, "its process is gone")
+            routed += peer_gone(command.peer, "its process is gone", has_ended=True)
         return routed

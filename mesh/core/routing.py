@@ -142,11 +142,14 @@ INTERNAL = frozenset(
 """Events that are plumbing between machines and of no interest outside."""
 
 
-def peer_gone(peer: bytes, reason: str) -> list[Routed]:
-    """What the other machines must hear when a member, or its process, is gone."""
+def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]:
+    """What the other machines must hear when a member, or its process, is gone.
+
+    `has_ended` where it is certain that its process is.
+    """
     return [
         (AUCTION, auction_commands.CandidateDown(peer, reason)),
-        (TASKS, task_commands.PeerDown(peer, reason)),
+        (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
     ]
 
 

@@ -12,7 +12,7 @@ from protocols.tasks.dispatch import Desk, Slots
 from protocols.tasks.events import AttemptsStarted, CompletionObserved, TaskProgressed
 from protocols.tasks.failing import Failing
 from protocols.tasks.ledger import Ledger
-from protocols.tasks.lifecycle import OK, OUTCOME_STATUSES, RUNNING, SETTLED
+from protocols.tasks.lifecycle import CRASHED, OK, OUTCOME_STATUSES, RUNNING, SETTLED
 from protocols.tasks.messages import (
     BATCH_LIMIT,
     Assign,
@@ -134,6 +134,7 @@ class Attempts:
                 self._late(task, attempt, outcome, now)
         for slots, (count, elapsed) in sums.items():
             self._learn(slots, count, elapsed, now)
+        self._failing.judge(link, now)
         self._outbox.send(link, ResultsAck((message.batch,)))
 
     def _fault(self, desk: Desk, outcome: Outcome) -> str | None:
@@ -163,9 +164,11 @@ class Attempts:
                 "InvalidOutput", f"{desk.skill} gave {fault}",
             )  # fmt: skip
         status = outcome.status if outcome.status in OUTCOME_STATUSES else "failed"
-        self._failing.failed(
-            task, status, outcome.error_kind or status.capitalize(), outcome.error_message, now
-        )
+        kind = outcome.error_kind or status.capitalize()
+        if status == CRASHED:
+            self._failing.crashed(task, kind, outcome.error_message)
+        else:
+            self._failing.failed(task, status, kind, outcome.error_message, now)
 
     def _late(self, task: Task, attempt: Attempt, outcome: Outcome, now: Now) -> None:
         """A result of an attempt that was given up: as good as any."""
@@ -296,13 +299,14 @@ class Attempts:
         """Gossip holds the peer alive."""
         self._suspected.pop(peer, None)
 
-    def peer_lost(self, peer: bytes, why: str, now: Now) -> None:
-        """A peer, or its process, is gone, and all attempts there with it."""
+    def peer_lost(self, peer: bytes, why: str, has_ended: bool, now: Now) -> None:
+        """A peer, or its process (`has_ended`), is gone, and all attempts there with it."""
         self._observed_at.pop(peer, None)
         self._suspected.pop(peer, None)
-        for task in tuple(self._ledger.flights.get(peer, ())):
+        tasks = tuple(self._ledger.flights.get(peer, ()))
+        for task in tasks:
             self.dirty[task.desk] = None
-            self._failing.lost(task, why, now)
+        self._failing.peer_lost(tasks, peer, why, has_ended, now)
 
     def sweep(self, now: Now) -> None:
         """Looks for attempts that nobody speaks of any more, and for overlong ones."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from protocols.identity import text_id
 from protocols.tasks.commands import PeerUp
 from protocols.tasks.messages import DescribeSkill, SkillDescribed
 from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
@@ -80,6 +81,8 @@ class Catalogue:
         self._compile = compile_schema
         self._outbox = outbox
         self.members: dict[bytes, PeerUp] = {}
+        self._names: dict[bytes, str] = {}
+        """Also of peers that are gone; the oldest make room."""
         self._hosts: dict[tuple[str, str], dict[bytes, bytes]] = {}
         self._own: dict[tuple[str, str], SkillSpec] = {}
         self._sick: dict[tuple[str, str], dict[bytes, None]] = {}
@@ -96,6 +99,9 @@ class Catalogue:
             return
         self.down(member.peer)
         self.members[member.peer] = member
+        self._names[member.peer] = member.name
+        if len(self._names) > MEMBERS_LIMIT:
+            del self._names[next(iter(self._names))]
         for name, version, digest in member.skills:
             self._hosts.setdefault((name, version), {})[member.peer] = digest
             self.want(digest, now)
@@ -135,6 +141,10 @@ class Catalogue:
     def is_here(self, peer: bytes) -> bool:
         """Whether a peer is this one, or a live member."""
         return peer == self._me or peer in self.members
+
+    def name_of(self, peer: bytes) -> str:
+        """A peer's name for people."""
+        return self._names.get(peer, "this peer" if peer == self._me else text_id(peer))
 
     def hosts(self, skill: str, version: str) -> list[bytes]:
         """The live peers that host a skill."""

@@ -165,10 +165,14 @@ class PeerSuspected(msgspec.Struct, frozen=True):
 
 
 class PeerDown(msgspec.Struct, frozen=True):
-    """From gossip or the links: this member is gone, or its process is."""
+    """From gossip or the links: this member is gone, or its process is.
+
+    `has_ended` where nothing is left of its process for certain; a silent peer may run on.
+    """
 
     peer: bytes
     reason: str
+    has_ended: bool = False
 
 
 class Drain(msgspec.Struct, frozen=True):

@@ -305,15 +305,16 @@ class Custodian:
             del self._boots[next(iter(self._boots))]
         if before is not None and member.boot > before:
             self.desks.peer_down(member.peer)
-            self.attempts.peer_lost(member.peer, "its peer was started again", now)
+            self.attempts.peer_lost(member.peer, "its peer was started again", True, now)
         for desk in self.desks.peer_up(member.peer):
             self._patience.pop(desk, None)
             self.touch(desk)
 
-    def peer_down(self, peer: bytes, reason: str, now: Now) -> None:
+    def peer_down(self, command: commands.PeerDown, now: Now) -> None:
         """A member is gone, or its process is: what ran there runs elsewhere."""
-        self.desks.peer_down(peer)
-        self.attempts.peer_lost(peer, f"its peer is gone: {reason}", now)
+        self.desks.peer_down(command.peer)
+        why = f"its peer is gone: {command.reason}"
+        self.attempts.peer_lost(command.peer, why, command.has_ended, now)
 
     # Steps.
 

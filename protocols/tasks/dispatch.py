@@ -26,6 +26,8 @@ PLENTY_PER_SLOT = 2
 TAIL_LOOK_LIMIT = 64
 """Tasks, and busy slots, that one tail estimate looks at."""
 DIRECT_SLOTS = 4
+SUSPECT_PAUSE_NS = 50 * MILLISECOND_NS
+"""How soon a suspect of poison that found another one at a peer is offered again."""
 
 
 class Slots:
@@ -224,12 +226,24 @@ class Desk:
             if _avoids(task, slots.peer, now):
                 self._look_again(task.avoid_until)
                 aside.append(task)
+            elif task.suspicions and self._runs_suspect(slots.peer, tasks):
+                self._look_again(now + SUSPECT_PAUSE_NS)
+                aside.append(task)
             else:
                 tasks.append(task)
         if aside:
             line.put_back(aside)
             self.avoiding += max(0, slots.count - len(slots.running) - len(tasks))
         return tasks
+
+    def _runs_suspect(self, peer: bytes, taken: list[Task]) -> bool:
+        """Whether a suspect is at a peer: two together could not be told apart if it ends."""
+        return any(task.suspicions for task in taken) or any(
+            task.suspicions
+            for slots in self.slots.values()
+            if slots.peer == peer
+            for task in slots.running
+        )
 
     def _look_again(self, at: int) -> None:
         self.again_at = min(self.again_at, at)

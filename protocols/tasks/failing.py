@@ -2,7 +2,7 @@
 
 A failure of the handler uses up a retry and waits its backoff; a loss of the
 peer uses none, goes to the front, and is bounded on its own; a refusal costs
-nothing until it is the third.
+nothing until it is the third. A task that ends its hosts is stopped (`suspicion.py`).
 """
 
 import random
@@ -13,6 +13,7 @@ from protocols.tasks.events import AttemptsFailed
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import (
     ACCEPTED,
+    CRASHED,
     DEAD,
     FAILED,
     LOST,
@@ -24,9 +25,12 @@ from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.records import AttemptsEnded, Ending
 from protocols.tasks.settling import MESSAGE_LIMIT, Settling
+from protocols.tasks.suspicion import Suspicions
 from protocols.tasks.task import Attempt, Task
 from protocols.tasks.timetable import Timetable
 
+POISON = "PoisonTask"
+"""The kind of error of a task that ends whoever runs it."""
 REFUSALS_FREE = 3
 """Refusals after which a task waits a little before it is offered again."""
 AVOID_MOST = 16
@@ -57,6 +61,45 @@ class Failing:
         self._endings: list[Ending] = []
         self._told: dict[bytes, list[tuple[str, int, str, str, bool]]] = {}
         self._wall = 0
+        self._suspicions = Suspicions(parameters)
+        self._crashed: dict[Task, tuple[str, str]] = {}
+
+    def crashed(self, task: Task, kind: str, message: str) -> None:
+        """A worker process ended while it ran the task; `judge` follows when all are known."""
+        self._crashed[task] = (kind, message)
+
+    def judge(self, peer: bytes, now: Now) -> None:
+        """All that a worker process took with it at a peer is known."""
+        if not self._crashed:
+            return
+        crashed, self._crashed = self._crashed, {}
+        fallen = [task for task in crashed if task.current is not None]
+        poison = self._suspicions.worker_ended(fallen, peer)
+        for task in fallen:
+            kind, message = crashed[task]
+            if task is poison:
+                self._stop(task, CRASHED, message, now)
+            else:
+                self.failed(task, CRASHED, kind, message, now)
+
+    def peer_lost(
+        self, tasks: tuple[Task, ...], peer: bytes, why: str, has_ended: bool, now: Now
+    ) -> None:
+        """A peer is gone with these tasks; `has_ended` where its process is, for certain."""
+        poison = self._suspicions.peer_ended(tasks, peer, now) if has_ended else None
+        for task in tasks:
+            if task is poison:
+                self._stop(task, LOST, why, now)
+            else:
+                self.lost(task, why, now)
+
+    def _stop(self, task: Task, status: str, message: str, now: Now) -> None:
+        """A task that is poison is tried at no other peer."""
+        attempt = self._ended(task, status, message, now)
+        self._tell(task, attempt, False)
+        where = " and ".join(map(self._catalogue.name_of, task.suspicions))
+        text = f"whoever ran it ended: at {where}; the last: {message}"
+        self._settling.end(task, DEAD, POISON, text, now, attempt)
 
     def failed(self, task: Task, status: str, kind: str, message: str, now: Now) -> None:
         """The attempt that is out ended with `status`, which is not ``ok``."""
@@ -100,7 +143,7 @@ class Failing:
         if task.losses >= self._parameters.losses:
             self._tell(task, attempt, False)
             text = f"{task.losses} peers were lost while they ran it; the last: {why}"
-            self._settling.end(task, DEAD, "PoisonTask", text, now, attempt)
+            self._settling.end(task, DEAD, POISON, text, now, attempt)
             return
         self._tell(task, attempt, True)
         self._record(task, attempt)
@@ -156,7 +199,10 @@ class Failing:
         task.avoid_until = due + self._parameters.avoid_ns
 
     def _record(self, task: Task, attempt: Attempt) -> None:
-        self._endings.append(Ending(task.id, attempt.number, attempt.status, attempt.message))
+        is_suspect = bool(task.suspicions) and attempt.peer in task.suspicions
+        self._endings.append(
+            Ending(task.id, attempt.number, attempt.status, attempt.message, is_suspect)
+        )
 
     def _tell(self, task: Task, attempt: Attempt, retried: bool) -> None:
         entry = (task.id, attempt.number, attempt.status, attempt.message, retried)
@@ -180,6 +226,8 @@ class Failing:
         if attempt is None or attempt.number != ending.attempt:
             return
         attempt.status, attempt.message, attempt.ended_wall = ending.status, ending.message, wall
+        if ending.is_suspect and attempt.peer not in task.suspicions:
+            task.suspicions = (*task.suspicions, attempt.peer)
         if ending.status == LOST:
             task.losses += 1
         elif ending.status == REFUSED:

@@ -37,5 +37,6 @@ TRANSITIONS = frozenset(WHY)
 OK = "ok"
 LOST = "lost"
 REFUSED = "refused"
-RETRIED_STATUSES = ("failed", "timeout", "crashed")
+CRASHED = "crashed"
+RETRIED_STATUSES = ("failed", "timeout", CRASHED)
 OUTCOME_STATUSES = (OK, *RETRIED_STATUSES, "rejected", "cancelled")

@@ -54,6 +54,7 @@ class TaskParameters(msgspec.Struct, frozen=True, kw_only=True):
     retry_most_ns: int = 5 * SECOND_NS
     avoid_ns: int = 500 * MILLISECOND_NS
     losses: int = 10
+    poison_ns: int = 2 * SECOND_NS
     beat_ns: int = SECOND_NS
     silent_beats: int = 3
     grace_ns: int = 2 * SECOND_NS

@@ -42,6 +42,8 @@ class Ending(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     status: str
     message: str
+    is_suspect: bool = False
+    """The attempt may have ended its host."""
 
 
 class AttemptsEnded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.ended"):
@@ -104,6 +106,7 @@ class KeptTask(msgspec.Struct, frozen=True, array_like=True):
     history: tuple[KeptAttempt, ...]
     settled_wall_ns: int
     end: End | None
+    suspicions: tuple[bytes, ...] = ()
 
 
 class TasksKept(msgspec.Struct, frozen=True, array_like=True, tag="tasks.kept"):

@@ -96,6 +96,7 @@ class Restoring:
             last = task.history.pop()
             self._out(task, last.number, last.lot, last.peer, last.started_wall)
         task.failures, task.losses, task.refusals = kept.failures, kept.losses, kept.refusals
+        task.suspicions = kept.suspicions
 
     def finish(self) -> None:
         """All records are read: tasks that are not out join their lines, and deadlines run."""
@@ -130,6 +131,7 @@ def _kept(task: Task) -> KeptTask:
         tuple(_kept_attempts(task.history)),
         task.settled_wall,
         end_of(task) if task.state in SETTLED else None,
+        task.suspicions,
     )
 
 

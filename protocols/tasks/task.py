@@ -83,7 +83,8 @@ class Attempt:
 class Task:
     """One task of this custodian.
 
-    `current` is the attempt that is out, `history` all attempts, `current` included.
+    `current` is the attempt that is out, `history` all attempts, `current` included;
+    `suspicions` are the peers at which an attempt may have ended its host.
     `is_fresh`: this very process made up the id, so it knows every attempt there ever was.
     Of any other task an earlier process may have given attempts that its disk forgot.
     """
@@ -116,6 +117,7 @@ class Task:
         "settled_wall",
         "size",
         "state",
+        "suspicions",
         "value",
         "weight_us",
     )
@@ -148,6 +150,7 @@ class Task:
         self.failures = 0
         self.losses = 0
         self.refusals = 0
+        self.suspicions: tuple[bytes, ...] = ()
         self.avoid: tuple[bytes, ...] = ()
         self.avoid_until = 0
         self.settled_wall = 0

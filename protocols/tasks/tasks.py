@@ -154,7 +154,7 @@ class Tasks:
 
     def _on_peer_down(self, command: commands.PeerDown, now: Now) -> None:
         self._catalogue.down(command.peer)
-        self._custodian.peer_down(command.peer, command.reason, now)
+        self._custodian.peer_down(command, now)
 
     def _on_cancel_jobs(self, link: bytes, message: messages.CancelJobs, now: Now) -> None:
         for task in self._worker.cancel(link, message):

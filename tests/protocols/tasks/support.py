@@ -287,7 +287,7 @@ class Town:
             self.free.pop(key, None)
         if is_noticed:
             for other in self.up():
-                other.command(commands.PeerDown(peer.id, "refused"))
+                other.command(commands.PeerDown(peer.id, "refused", has_ended=True))
         self._clear()
 
     def _end_lot(self, key: tuple[str, bytes], is_noticed: bool) -> None:
