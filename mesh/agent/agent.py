@@ -88,10 +88,17 @@ class Agent:
         loop: the event loop that its coroutines expect.
         memory: what its worker process may hold, such as ``"512MB"``; None for no limit. The
             limits of agents in one file add up, for they share a process.
+        python: the interpreter that runs the file, such as ``"venv/bin/python"`` (relative to
+            the file); a plain text, for it is read before the file is imported.
     """
 
     def __init__(
-        self, name: str, *, loop: Loop = "asyncio", memory: str | int | None = None
+        self,
+        name: str,
+        *,
+        loop: Loop = "asyncio",
+        memory: str | int | None = None,
+        python: str = "",
     ) -> None:
         if not name:
             raise ValueError("an agent needs a name")
@@ -99,6 +106,7 @@ class Agent:
             raise ValueError(f"loop is 'asyncio' or 'trio', not {loop!r}")
         self.name = name
         self.loop: Loop = loop
+        self.python = python
         self.memory = 0 if memory is None else worker_limit(memory)
         self.skills: dict[tuple[str, str], Skill] = {}
 

@@ -8,6 +8,7 @@ ends with its peer's socket.
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import socket
 import sys
@@ -16,11 +17,14 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-from mesh.agent.agent import Agent, Loop
+import msgspec
+
+from mesh.agent import interpreter
+from mesh.agent.agent import Agent, Loop, Skill
 from mesh.agent.children import Children
 from mesh.agent.context import Context
 from mesh.agent.coroutines import CoroutineRunner
-from mesh.agent.loading import BadAgentFile, load_agents
+from mesh.agent.loading import BadAgentFile, load_agents, split_target
 from mesh.agent.loop import LoopHost
 from mesh.agent.outbox import Outbox
 from mesh.agent.outcome import Cancelled
@@ -39,6 +43,7 @@ from mesh.local.messages import (
     Resume,
     Run,
     Settled,
+    SkillDeclaration,
     Stop,
 )
 
@@ -57,8 +62,11 @@ OOM_SCORE = "500"
 class Worker:
     """One connection to a peer, and the agents behind it."""
 
-    def __init__(self, sock: socket.socket, agents: list[Agent], loop: Loop) -> None:
+    def __init__(
+        self, sock: socket.socket, agents: list[Agent], loop: Loop, *, may_inline: bool = True
+    ) -> None:
         self._sock = sock
+        self._may_inline = may_inline
         self._agents = agents
         self._outbox = Outbox(sock)
         self._loop = LoopHost(loop)
@@ -81,12 +89,19 @@ class Worker:
         """Registers and serves; the process ends with the connection."""
         self._outbox.send(Hello(role="worker", name=self._agents[0].name, pid=os.getpid()))
         for left, agent in zip(range(len(self._agents))[::-1], self._agents, strict=True):
-            skills = [skill.declaration() for skill in agent.skills.values()]
+            skills = [self._declared(skill) for skill in agent.skills.values()]
             self._outbox.send(
                 Register(agent=agent.name, skills=skills, memory=agent.memory, more=left > 0)
             )
         threading.Thread(target=self._read, name="mesh-reader", daemon=True).start()
         self._loop.run()
+
+    def _declared(self, skill: Skill) -> SkillDeclaration:
+        declared = skill.declaration()
+        if declared.inline and not self._may_inline:
+            # The peer does not have what this environment has.
+            declared = msgspec.structs.replace(declared, inline=False)
+        return declared
 
     # The port of contexts.
 
@@ -284,10 +299,13 @@ def _offer_itself_first() -> None:
             file.write(OOM_SCORE)
 
 
-def _load(targets: list[str]) -> tuple[list[Agent], Loop]:
+def _load(targets: list[str], chosen: str) -> tuple[list[Agent], Loop]:
     agents: list[Agent] = []
     for target in targets:
-        agents += load_agents(target)
+        found = load_agents(target)
+        for agent in found:
+            _check_interpreter(agent, target, chosen)
+        agents += found
     taken: set[tuple[str, str]] = set()
     for agent in agents:
         for name, version in agent.skills:
@@ -299,7 +317,27 @@ def _load(targets: list[str]) -> tuple[list[Agent], Loop]:
     loops = sorted({agent.loop for agent in agents})
     if len(loops) > 1:
         raise BadAgentFile("agents for asyncio and for trio need workers of their own")
+    if loops == ["trio"] and importlib.util.find_spec("trio") is None:
+        raise BadAgentFile(f'{sys.executable} has no trio, which loop="trio" needs')
     return agents, agents[0].loop
+
+
+def _choose_interpreter(targets: list[str], chosen: str) -> None:
+    """Becomes the interpreter that the files ask for, where it is another one."""
+    for target in targets:
+        python = interpreter.wanted(target)
+        if python and python != chosen and not interpreter.is_running(python):
+            interpreter.become(python, sys.argv[1:])
+
+
+def _check_interpreter(agent: Agent, target: str, chosen: str) -> None:
+    if agent.python:
+        python = interpreter.resolved(agent.python, split_target(target)[0])
+        if python != chosen and not interpreter.is_running(python):
+            raise BadAgentFile(
+                f"agent {agent.name} asks for {python}, but not in {target} itself, where it would "
+                "be read"
+            )
 
 
 def main() -> None:
@@ -307,13 +345,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mesh.agent.worker", description=__doc__)
     parser.add_argument("--socket", required=True, help="the local socket of the peer")
     parser.add_argument("--parent", type=int, default=0, help="end with this process")
+    parser.add_argument("--chosen", default="", help="the interpreter that was chosen for it")
     parser.add_argument("targets", nargs="+", metavar="FILE[:NAME]")
     options = parser.parse_args()
     if options.parent:
         _die_with(options.parent)
         _offer_itself_first()
     try:
-        agents, loop = _load(options.targets)
+        _choose_interpreter(options.targets, options.chosen)
+        agents, loop = _load(options.targets, options.chosen)
     except BadAgentFile as error:
         print(f"mesh worker: {error}", file=sys.stderr)
         _leave(EXIT_BAD_AGENT)
@@ -327,7 +367,7 @@ def main() -> None:
     except OSError as error:
         print(f"mesh worker: no peer at {options.socket}: {error}", file=sys.stderr)
         _leave(1)
-    Worker(sock, agents, loop).run()
+    Worker(sock, agents, loop, may_inline=not options.chosen).run()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption, MemoryOption, RecordingOption
+from mesh.cli.options import DirOption, JsonOption, MemoryOption, PythonOption, RecordingOption
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, USAGE, fail, print_json, print_table, say
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
@@ -32,6 +32,7 @@ def up(
     ] = None,
     recording: RecordingOption = None,
     memory: MemoryOption = None,
+    python: PythonOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
@@ -43,13 +44,12 @@ def up(
     from protocols.errors import ConfigurationError
 
     begin = time.monotonic()
-    worker_memory = _amount(memory)
+    workers = {"worker_memory": _amount(memory), "python": _interpreter(python)}
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
-    for entry in folder.peers():
-        folder.update_peer(entry.name, worker_memory=worker_memory)
+    folder.update_peers(**workers)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
     if agents and runs:
@@ -88,6 +88,15 @@ def _amount(memory: str | None) -> int | None:
         return worker_limit(memory)
     except ValueError as error:
         fail(f"--memory: {error}", USAGE)
+
+
+def _interpreter(python: Path | None) -> str | None:
+    if python is None or str(python) in ("", "."):
+        return None if python is None else ""
+    if not os.access(python, os.X_OK) or python.is_dir():
+        fail(f"--python: there is no interpreter {python}", USAGE)
+    # Not what links lead to: the interpreter of a virtual environment is a link out of it.
+    return os.path.abspath(python)
 
 
 def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:

@@ -32,3 +32,12 @@ MemoryOption = Annotated[
         "limit.",
     ),
 ]
+PythonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--python",
+        metavar="PATH",
+        help="The interpreter that runs the agent files, of another virtual environment; '' for "
+        "the peer's own.",
+    ),
+]

@@ -47,6 +47,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         agents: the files of agents that it runs.
         recording_mb: how many MiB its flight recording may take; 0 records nothing.
         worker_memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
+        python: the interpreter of agent files that do not say; "" for the peer's own.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     agents: list[str] = []
     recording_mb: int = RECORDING_MB
     worker_memory: int = 0
+    python: str = ""
 
 
 class SeedEntry(msgspec.Struct, frozen=True, kw_only=True):

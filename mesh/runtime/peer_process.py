@@ -217,6 +217,7 @@ class PeerProcess:
             logs=self._place.path,
             show=self._show,
             memory=self._entry.worker_memory,
+            python=self._entry.python,
         )
         self._add_agents()
         self._server = self._make_server(boot)

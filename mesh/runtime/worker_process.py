@@ -11,10 +11,13 @@ from typing import Literal
 import structlog
 import trio
 
+from mesh.agent import interpreter
 from mesh.agent.loading import split_target
 from mesh.agent.worker import EXIT_BAD_AGENT
 from mesh.runtime.memory_watch import watch
 
+EXIT_NO_PYTHON = 127
+"""Its interpreter is not there; as shells have it."""
 BACKOFF_FIRST_S = 0.1
 BACKOFF_LIMIT_S = 10.0
 STEADY_S = 30.0
@@ -60,8 +63,11 @@ class WorkerProcess:
         self.error = ""
         self.memory = self.memory_usual = memory
         self.overfull = (0, 0)
-        self._command = [python or sys.executable, "-P", "-m", "mesh.agent.worker"]
-        self._command += ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
+        arguments = ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
+        self._python = python
+        self._command = [sys.executable, "-P", "-m", "mesh.agent.worker", *arguments]
+        if python:
+            self._command = interpreter.command(python, arguments)
         self._log_path = logs / f"worker-{path.stem}{'-' + name if name else ''}.log"
         self._wanted = trio.Event()
         self._log = structlog.get_logger("mesh.workers")
@@ -92,6 +98,9 @@ class WorkerProcess:
                 if status == EXIT_BAD_AGENT:
                     self._fail()
                     return
+                if status == EXIT_NO_PYTHON:
+                    self.state = "failed"
+                    return
                 if trio.current_time() - began > STEADY_S:
                     self.restarts = 0
                 self.state = "waiting"
@@ -112,6 +121,9 @@ class WorkerProcess:
             # Out of processes, memory, descriptors or disk: as passing as a crash.
             self.error = str(error)
             self._log.error("worker-not-started", target=self.target, error=self.error)
+            if self._python and not os.access(self._python, os.X_OK):
+                self.error = f"there is no interpreter {self._python}"
+                return EXIT_NO_PYTHON
             return os.EX_OSERR
         self.pid = process.pid
         try:
@@ -148,6 +160,7 @@ class WorkerProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=interpreter.environment() if self._python else None,
             )
         finally:
             os.close(log)

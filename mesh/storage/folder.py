@@ -19,6 +19,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -224,6 +225,7 @@ class MeshFolder:
         agents: Sequence[str] | None = None,
         recording_mb: int | None = None,
         worker_memory: int | None = None,
+        python: str | None = None,
     ) -> PeerEntry:
         """Changes what is said of a peer; None leaves as it is, and no change writes nothing.
 
@@ -240,11 +242,17 @@ class MeshFolder:
                 agents=old.agents if agents is None else list(agents),
                 recording_mb=old.recording_mb if recording_mb is None else recording_mb,
                 worker_memory=old.worker_memory if worker_memory is None else worker_memory,
+                python=old.python if python is None else python,
             )
             if new != old:
                 peers = [new if each.name == name else each for each in mesh.peers]
                 self._write(msgspec.structs.replace(mesh, peers=peers))
         return new
+
+    def update_peers(self, **changes: Any) -> None:
+        """`update_peer`, for all of them."""
+        for entry in self.peers():
+            self.update_peer(entry.name, **changes)
 
     def socket_path(self, name: str, environ: Mapping[str, str] = os.environ) -> Path:
         """Where a peer that starts now binds its local socket; makes the runtime folder.
