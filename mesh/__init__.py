@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mesh.agent import Agent as Agent
+    from mesh.agent import Bid as Bid
     from mesh.agent import Cancelled as Cancelled
     from mesh.agent import Context as Context
     from mesh.agent import Missing as Missing
     from mesh.agent import NoRetry as NoRetry
+    from mesh.agent import Offer as Offer
     from mesh.agent import Partial as Partial
     from mesh.agent import Result as Result
     from mesh.client import AsyncClient as AsyncClient
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": "mesh.agent",
     "AsyncClient": "mesh.client",
+    "Bid": "mesh.agent",
     "Cancelled": "mesh.agent",
     "Client": "mesh.client",
     "Context": "mesh.agent",
@@ -32,6 +35,7 @@ _HOMES = {
     "Missing": "mesh.agent",
     "NoPeer": "mesh.local.errors",
     "NoRetry": "mesh.agent",
+    "Offer": "mesh.agent",
     "Partial": "mesh.agent",
     "Refused": "mesh.local.errors",
     "Result": "mesh.agent",

@@ -3,16 +3,19 @@
 from mesh.agent.agent import Agent, Skill
 from mesh.agent.context import ChildHandle, Context
 from mesh.agent.outcome import Cancelled, Missing, NoRetry, Partial, Result
+from mesh.agent.pricing import Bid, Offer
 from mesh.local.errors import MeshError, Refused, TaskFailed
 
 __all__ = [
     "Agent",
+    "Bid",
     "Cancelled",
     "ChildHandle",
     "Context",
     "MeshError",
     "Missing",
     "NoRetry",
+    "Offer",
     "Partial",
     "Refused",
     "Result",

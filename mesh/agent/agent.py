@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
 from mesh.agent.context import Context
+from mesh.agent.pricing import EVERY_S, HEALTH_TIMEOUT_S, TIMEOUT_S, Handler, asked
 from mesh.agent.signature import Signature, compile_signature
 from mesh.local.messages import SkillDeclaration
 from mesh.local.options import milliseconds
@@ -109,6 +110,8 @@ class Agent:
         self.python = python
         self.memory = 0 if memory is None else worker_limit(memory)
         self.skills: dict[tuple[str, str], Skill] = {}
+        self.bidding: Handler | None = None
+        self.checking: Handler | None = None
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, skills={[name for name, _ in self.skills]})"
@@ -175,6 +178,77 @@ class Agent:
                 raise ValueError(f"agent {self.name} has a skill {skill.name}@{version} already")
             self.skills[skill.name, skill.version] = skill
             handler.__mesh_skill__ = skill  # type: ignore[attr-defined]  # a mark for callers
+            return handler
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def bid(self, function: F, /) -> F: ...
+
+    @overload
+    def bid(self, /, *, every: float = EVERY_S, timeout: float = TIMEOUT_S) -> Callable[[F], F]: ...
+
+    def bid(
+        self, function: Any = None, /, *, every: float = EVERY_S, timeout: float = TIMEOUT_S
+    ) -> Any:
+        """Makes a function the one that prices this agent's skills: `Offer` -> `Bid` or None.
+
+        It is asked in the worker, ahead of any auction, and its last answer stands in all
+        bids of the peer until the next. None, or no answer, leaves the price to what the
+        peer has measured.
+
+        Args:
+            function: the handler, plain or a coroutine function.
+            every: seconds from one answer to the next asking.
+            timeout: seconds that it may take for each skill.
+
+        Raises:
+            ValueError: the agent has such a handler already, or a time makes no sense.
+        """
+
+        def declare(handler: F) -> F:
+            if self.bidding is not None:
+                raise ValueError(f"agent {self.name} has a bid handler already")
+            self.bidding = asked("bid", handler, every, timeout)
+            return handler
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def health(self, function: F, /) -> F: ...
+
+    @overload
+    def health(
+        self, /, *, every: float = EVERY_S, timeout: float = HEALTH_TIMEOUT_S
+    ) -> Callable[[F], F]: ...
+
+    def health(
+        self,
+        function: Any = None,
+        /,
+        *,
+        every: float = EVERY_S,
+        timeout: float = HEALTH_TIMEOUT_S,
+    ) -> Any:
+        """Makes a function the one that says whether this agent can work.
+
+        It returns None or True where it can; False or a reason where it cannot. An error, or no
+        answer in time, is a reason too. While an agent cannot work, its peer offers none of its
+        slots; what runs is left alone.
+
+        Args:
+            function: the handler, plain or a coroutine function, without parameters.
+            every: seconds from one answer to the next asking.
+            timeout: seconds that it may take.
+
+        Raises:
+            ValueError: the agent has such a handler already, or a time makes no sense.
+        """
+
+        def declare(handler: F) -> F:
+            if self.checking is not None:
+                raise ValueError(f"agent {self.name} has a health handler already")
+            self.checking = asked("health", handler, every, timeout)
             return handler
 
         return declare if function is None else declare(function)

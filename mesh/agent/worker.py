@@ -21,6 +21,7 @@ import msgspec
 
 from mesh.agent import interpreter
 from mesh.agent.agent import Agent, Loop, Skill
+from mesh.agent.asking import Asking
 from mesh.agent.children import Children
 from mesh.agent.context import Context
 from mesh.agent.coroutines import CoroutineRunner
@@ -88,13 +89,32 @@ class Worker:
     def run(self) -> None:
         """Registers and serves; the process ends with the connection."""
         self._outbox.send(Hello(role="worker", name=self._agents[0].name, pid=os.getpid()))
+        askings = [
+            Asking(agent, self._loop, self._outbox.send, self._running)
+            for agent in self._agents
+            if agent.bidding or agent.checking
+        ]
+        if askings:
+            # A coroutine that says how its agent is needs the loop, which runs in this thread.
+            threading.Thread(target=self._register, args=(askings,), daemon=True).start()
+        else:
+            self._register(askings)
+        threading.Thread(target=self._read, name="mesh-reader", daemon=True).start()
+        self._loop.run()
+
+    def _register(self, askings: list[Asking]) -> None:
+        for asking in askings:
+            asking.look()
         for left, agent in zip(range(len(self._agents))[::-1], self._agents, strict=True):
             skills = [self._declared(skill) for skill in agent.skills.values()]
             self._outbox.send(
                 Register(agent=agent.name, skills=skills, memory=agent.memory, more=left > 0)
             )
-        threading.Thread(target=self._read, name="mesh-reader", daemon=True).start()
-        self._loop.run()
+        for asking in askings:
+            asking.start()
+
+    def _running(self, skill: tuple[str, str]) -> int:
+        return list(self._runner_of.values()).count(self._runners[skill])
 
     def _declared(self, skill: Skill) -> SkillDeclaration:
         declared = skill.declaration()

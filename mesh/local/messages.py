@@ -213,6 +213,41 @@ class Register(LocalMessage, frozen=True, tag="register"):
     more: bool = False
 
 
+class SkillPrice(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What an agent asks for one task of a skill. The defaults ask for nothing."""
+
+    name: str
+    version: str = "1"
+    duration_us: int = 0
+    """0: as long as the peer has measured."""
+    cost: int = 0
+    """Millionths of the unit of account, which weighs as much as a second."""
+    confidence: int = 1_000_000
+    """Millionths."""
+
+
+class Price(LocalMessage, frozen=True, tag="price"):
+    """What an agent asks for its skills, all of them, for so long as `valid_ms` says.
+
+    With a `fault`, the agent could not be asked, and the text says why.
+    """
+
+    agent: str
+    prices: list[SkillPrice]
+    valid_ms: int
+    fault: str = ""
+
+
+class Health(LocalMessage, frozen=True, tag="health"):
+    """Whether an agent can work: `sick` says why not, and is empty where it can.
+
+    It stands until the next one. One that comes before the agent's `Register` holds for it.
+    """
+
+    agent: str
+    sick: str = ""
+
+
 class LocalJob(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One attempt to run. `job` is this connection's own number for it."""
 
@@ -304,7 +339,7 @@ class Goodbye(LocalMessage, frozen=True, tag="goodbye"):
 
 FromLocal = (
     Hello | Submit | Attach | Cancel | Ask | Watch | Ping
-    | Register | Ended | Park | Progress | Log | Goodbye
+    | Register | Price | Health | Ended | Park | Progress | Log | Goodbye
 )  # fmt: skip
 """What a peer receives on its local socket."""
 

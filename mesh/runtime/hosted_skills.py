@@ -4,12 +4,16 @@ A *promise* is a skill whose worker process is not connected: not started yet,
 or about to be restarted. It counts as hosted, so that a crash does not make the
 mesh look elsewhere for the tenth of a second that a restart takes; after
 `CRASHES_LIMIT` crashes in a row it is withdrawn until the worker is back.
+
+A skill is *sick* where no agent that has it can work. An agent that a worker process
+calls sick stays so when that process ends, until the next one says otherwise.
 """
 
 from typing import Generic, TypeVar
 
 from mesh.local.messages import SkillDeclaration
 from mesh.runtime.worker_process import WorkerProcess
+from protocols.tasks.commands import HostSkills
 from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
 from protocols.wire import encode
 
@@ -19,7 +23,6 @@ VERSION_LIMIT = 32
 """Characters, as the wire has it (`protocols.gossip.messages.SkillAdvert`)."""
 
 Key = tuple[str, str]
-Declared = tuple[tuple[SkillSpec, int], ...]
 L = TypeVar("L")
 
 
@@ -35,9 +38,11 @@ class HostedSkills(Generic[L]):
         self._links: dict[Key, list[L]] = {}
         self._by_link: dict[L, tuple[WorkerProcess | None, dict[Key, SkillDeclaration]]] = {}
         self._promised: dict[WorkerProcess, dict[Key, SkillDeclaration]] = {}
-        self._declared: Declared | None = None
+        self._agents: dict[tuple[L | WorkerProcess | None, Key], str] = {}
+        self._sick: dict[tuple[L | WorkerProcess, str], str] = {}
+        self._declared: HostSkills | None = None
 
-    def try_inline(self, skills: list[SkillDeclaration]) -> bool:
+    def try_inline(self, skills: list[SkillDeclaration], agent: str = "") -> bool:
         """Skills that the peer itself runs; False where one is declared otherwise elsewhere."""
         try:
             for skill in skills:
@@ -45,6 +50,7 @@ class HostedSkills(Generic[L]):
         except SkillConflict:
             return False
         self._inline.update({(skill.name, skill.version): skill for skill in skills})
+        self._agents.update({(None, (skill.name, skill.version)): agent for skill in skills})
         return True
 
     def promise(self, process: WorkerProcess, agent: str, skills: list[SkillDeclaration]) -> None:
@@ -56,6 +62,7 @@ class HostedSkills(Generic[L]):
     def withdraw_promise(self, process: WorkerProcess) -> None:
         """This process will not run again."""
         self._promised.pop(process, None)
+        self._forget(process)
 
     def add(
         self, link: L, process: WorkerProcess | None, agent: str, skills: list[SkillDeclaration]
@@ -73,6 +80,7 @@ class HostedSkills(Generic[L]):
             if key not in mine:
                 self._links.setdefault(key, []).append(link)
             mine[key] = skill
+            self._agents[process or link, key] = agent
         if process is not None:
             # What it declared may have changed with its file.
             self._promised[process] = dict(mine)
@@ -84,12 +92,46 @@ class HostedSkills(Generic[L]):
             self._links[key].remove(link)
             if not self._links[key]:
                 del self._links[key]
-        if process is not None and process.restarts >= CRASHES_LIMIT:
+        if process is None:
+            self._forget(link)
+        elif process.restarts >= CRASHES_LIMIT:
             self._promised.pop(process, None)
 
+    def _forget(self, owner: L | WorkerProcess) -> None:
+        for agent in [key for key in self._sick if key[0] is owner]:
+            del self._sick[agent]
+        for skill in [key for key in self._agents if key[0] is owner]:
+            del self._agents[skill]
+
+    def ail(self, link: L, process: WorkerProcess | None, agent: str, reason: str) -> str:
+        """An agent of a worker cannot work, or can where there is no reason why not.
+
+        Returns:
+            Why it could not before; "" where it could.
+        """
+        key = (process or link, agent)
+        before = self._sick.pop(key, "")
+        if reason:
+            self._sick[key] = reason
+        return before
+
+    def ailing(self) -> list[tuple[str, str]]:
+        """The agents that cannot work, by name, each with the reason."""
+        return sorted((agent, reason) for (_, agent), reason in self._sick.items())
+
+    def _is_well(self, owner: L | WorkerProcess | None, key: Key) -> bool:
+        agent = self._agents.get((owner, key), "")
+        if owner is None:
+            return all(sick != agent for _, sick in self._sick)
+        return (owner, agent) not in self._sick
+
     def links(self, skill: str, version: str) -> list[L]:
-        """The workers that run a skill."""
-        return self._links.get((skill, version), [])
+        """The workers that run a skill, those of them whose agents can if there are any."""
+        links = self._links.get((skill, version), [])
+        if not self._sick:
+            return links
+        well = [k for k in links if self._is_well(self._by_link[k][0] or k, (skill, version))]
+        return well or links
 
     def is_promised(self, skill: str, version: str) -> bool:
         """Whether a process will run it; it is asked to start."""
@@ -99,7 +141,7 @@ class HostedSkills(Generic[L]):
             process.want()
         return bool(promised)
 
-    def changed(self) -> Declared | None:
+    def changed(self) -> HostSkills | None:
         """Every skill with its slots added up, where that is not what was said before."""
         declared = self._now()
         if declared == self._declared:
@@ -111,17 +153,32 @@ class HostedSkills(Generic[L]):
         """What `changed` returned was not passed on."""
         self._declared = None
 
-    def _now(self) -> Declared:
-        slots: dict[Key, int] = {}
+    def _now(self) -> HostSkills:
+        well: dict[Key, int] = {}
+        sick: dict[Key, int] = {}
         specs: dict[Key, SkillSpec] = {}
-        connected = {process for process, _ in self._by_link.values() if process is not None}
-        sources = [self._inline, *(skills for _, skills in self._by_link.values())]
-        sources += [skills for p, skills in self._promised.items() if p not in connected]
-        for skills in sources:
+        for owner, skills in self._sources():
             for key, skill in skills.items():
                 specs.setdefault(key, skill_spec(skill))
+                slots = well if self._is_well(owner, key) else sick
                 slots[key] = slots.get(key, 0) + skill.slots
-        return tuple((specs[key], slots[key]) for key in sorted(specs))
+        return HostSkills(
+            tuple((specs[key], well.get(key) or sick[key]) for key in sorted(specs)),
+            tuple(key for key in sorted(specs) if key not in well),
+        )
+
+    def _sources(self) -> list[tuple[L | WorkerProcess | None, dict[Key, SkillDeclaration]]]:
+        """Who has which skills: the peer itself, workers, and processes not connected."""
+        sources: list[tuple[L | WorkerProcess | None, dict[Key, SkillDeclaration]]] = [
+            (None, self._inline)
+        ]
+        connected: dict[WorkerProcess, None] = {}
+        for link, (process, skills) in self._by_link.items():
+            sources.append((process or link, skills))
+            if process is not None:
+                connected[process] = None
+        sources += [(p, skills) for p, skills in self._promised.items() if p not in connected]
+        return sources
 
     def _check(self, skill: SkillDeclaration) -> None:
         key = (skill.name, skill.version)

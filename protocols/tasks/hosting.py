@@ -68,8 +68,8 @@ class Hosted:
 
     __slots__ = (
         "_begun", "_handed", "direct", "due", "is_sick", "mean_us", "observed_at", "queue",
-        "returning", "running", "samples", "slotless", "slots", "spec", "timed", "told_direct", "told_mean_us",
-        "told_queued",
+        "returning", "running", "samples", "slotless", "slots", "spec", "timed", "told_direct",
+        "told_mean_us", "told_queued",
     )  # fmt: skip
 
     def __init__(self, spec: SkillSpec, slots: int) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from mesh.local.messages import SkillDeclaration
 from mesh.runtime.hosted_skills import HostedSkills, SkillConflict, skill_spec
+from protocols.tasks.commands import HostSkills
 from protocols.tasks.skills import SKILL_SPEC_LIMIT
 from protocols.wire import encode
 
@@ -26,6 +27,8 @@ def test_a_skill_that_others_could_not_fetch_is_refused_where_it_is_declared() -
     hosted: HostedSkills[str] = HostedSkills()
     with pytest.raises(SkillConflict, match=r"long@1 is described in 49153 bytes.*at most 49152"):
         hosted.add("link", None, "agent", [described_in(SKILL_SPEC_LIMIT + 1)])
-    assert hosted.changed() == ()
+    assert hosted.changed() == HostSkills(())
     hosted.add("link", None, "agent", [described_in(SKILL_SPEC_LIMIT)])
-    assert [spec.name for spec, _ in hosted.changed() or ()] == ["long"]
+    declared = hosted.changed()
+    assert declared is not None
+    assert [spec.name for spec, _ in declared.skills] == ["long"]
