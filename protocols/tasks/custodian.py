@@ -19,11 +19,7 @@ from protocols.tasks.dispatch import Desk
 from protocols.tasks.events import (
     CancelAnswered,
     SubmissionRefused,
-    TaskLookedUp,
     TasksAccepted,
-    TasksAttached,
-    TasksListed,
-    TaskView,
 )
 from protocols.tasks.failing import Failing
 from protocols.tasks.ledger import Ledger
@@ -40,12 +36,12 @@ from protocols.tasks.messages import (
 )
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import (
-    LISTED_LIMIT,
     MEMBERS_LIMIT,
     NEVER,
     PARKED_SUBMISSIONS_LIMIT,
     TaskParameters,
 )
+from protocols.tasks.questions import Questions
 from protocols.tasks.records import Accepted, TasksRecorded
 from protocols.tasks.settling import Settling
 from protocols.tasks.submission import Group, InputRefused, Submissions
@@ -92,6 +88,7 @@ class Custodian:
         self.desks = Desks(parameters, outbox)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
+        self.questions = Questions(me, self.ledger, self.settling, catalogue, self.lookups, outbox)
 
     # Accepting.
 
@@ -194,42 +191,7 @@ class Custodian:
                 )
             del self._parked[number]
 
-    # Questions.
-
-    def attach(self, command: commands.AttachTasks) -> None:
-        """Tells the ends of tasks again; what is undecided will be told when it ends."""
-        unknown: list[str] = []
-        settled: list[Task] = []
-        for task_id in command.tasks:
-            task = self.ledger.tasks.get(task_id)
-            if task is None:
-                unknown.append(task_id)
-            elif task.state in SETTLED:
-                settled.append(task)
-        self._outbox.emit(TasksAttached(command.request, tuple(unknown)))
-        for task in settled:
-            self.settling.tell_again(task)
-
-    def list(self, command: commands.ListTasks) -> None:
-        """Tells this custodian's tasks, newest first."""
-        limit = max(0, min(command.limit, LISTED_LIMIT))
-        views: list[TaskView] = []
-        for task in reversed(self.ledger.tasks.values()):
-            if len(views) >= limit:
-                break
-            if not command.states or task.state in command.states:
-                views.append(view_of(task, self._me, self.ledger, with_value=False))
-        self._outbox.emit(TasksListed(command.request, tuple(views)))
-
-    def look_up(self, command: commands.LookUpTask, now: Now) -> None:
-        """Finds a task here, or asks all members."""
-        task = self.ledger.tasks.get(command.task)
-        if task is not None:
-            view = view_of(task, self._me, self.ledger)
-            self._outbox.emit(TaskLookedUp(command.request, view))
-            return
-        members = list(self._catalogue.members)
-        self.lookups.ask(command.request, command.task, False, members, now.monotonic_ns)
+    # Cancelling.
 
     def cancel(self, command: commands.CancelTasks, now: Now) -> None:
         """Cancels a task here, or asks all members to."""
@@ -253,8 +215,6 @@ class Custodian:
             if len(view) > VIEW_LIMIT:
                 view = msgspec.msgpack.encode(msgspec.structs.replace(shown, history=()))
         self._outbox.send(link, TaskFound(message.request, view))
-
-    # Cancelling.
 
     def cancel_task(self, task: Task, reason: str, now: Now) -> None:
         """Cancels a task and its children here, unless they have ended."""

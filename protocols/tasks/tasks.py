@@ -201,9 +201,11 @@ class Tasks:
         commands.PeerDown: _on_peer_down,
         commands.HostSkills: _on_host_skills,
         commands.CancelTasks: lambda self, command, now: self._custodian.cancel(command, now),
-        commands.LookUpTask: lambda self, command, now: self._custodian.look_up(command, now),
-        commands.ListTasks: lambda self, command, now: self._custodian.list(command),
-        commands.AttachTasks: lambda self, command, now: self._custodian.attach(command),
+        commands.LookUpTask: lambda self, command, now: self._custodian.questions.look_up(
+            command, now
+        ),
+        commands.ListTasks: lambda self, command, now: self._custodian.questions.list(command),
+        commands.AttachTasks: lambda self, command, now: self._custodian.questions.attach(command),
         commands.Drain: lambda self, command, now: self._worker.drain(now),
     }
     _MESSAGES: ClassVar[dict[type[msgspec.Struct], Callable[["Tasks", bytes, Any, Now], None]]] = {
