@@ -6,10 +6,12 @@ import typer
 
 from mesh.cli.demo import demo
 from mesh.cli.local import down, kill, pause, peers, resume, up
+from mesh.cli.logs import logs
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
+from mesh.cli.trace import trace
 from mesh.cli.version import print_version
 from mesh.cli.work import call, map_inputs, submit
 
@@ -35,6 +37,7 @@ def main(
 
 LOCAL = "Peers on this machine"
 WORK = "Work"
+SEEING = "Seeing"
 TRYING = "Trying"
 BREAKING = "Breaking it"
 
@@ -51,6 +54,8 @@ app.command("tasks", rich_help_panel=WORK)(tasks)
 app.command("task", rich_help_panel=WORK)(task)
 app.command("cancel", rich_help_panel=WORK)(cancel)
 app.command("why", rich_help_panel=WORK)(why)
+app.command("logs", rich_help_panel=SEEING)(logs)
+app.command("trace", rich_help_panel=SEEING)(trace)
 app.command("demo", rich_help_panel=TRYING)(demo)
 
 sim = typer.Typer(

@@ -8,6 +8,7 @@ import typer
 
 from mesh.cli.options import DirOption, JsonOption
 from mesh.cli.output import FAILED, fail, print_json, print_table, print_value
+from mesh.cli.spending import spent, told
 from mesh.cli.work import say_failure, say_incomplete
 
 LISTED_LIMIT = 10_000
@@ -109,17 +110,19 @@ def cancel(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption 
 
 
 def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
-    """Tell a task's story: lots, bids, attempts, failures, result."""
+    """Tell a task's story: lots, bids, attempts, failures, result, and where its time went."""
     from mesh.client import Client
+    from mesh.local.discovery import find_folder
 
     with Client(dir=folder) as client:
         story = client.why(task_id)
         if story["custodian"] != client.home:
             story = _from_custodian(folder, story)
+    story.update(spent(find_folder(folder), story))
     if as_json:
         print_json(story)
         return
-    for line in tell(story):
+    for line in [*tell(story), *told(story)]:
         print(line)
 
 

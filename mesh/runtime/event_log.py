@@ -21,9 +21,13 @@ from protocols.tasks.events import (
     AttemptsFailed,
     AttemptsRan,
     AttemptsStarted,
+    CancelAnswered,
     Settled,
+    TaskLookedUp,
     TaskProgressed,
     TasksAccepted,
+    TasksAttached,
+    TasksListed,
     TasksSettled,
 )
 
@@ -37,6 +41,9 @@ SHOWN_LIMIT = 1024
 """Peer ids whose text is kept."""
 TASKS_NAMED_LIMIT = 256
 """Task ids in one event; a longer batch names the first ones and says how many there are."""
+
+ANSWERS = frozenset({CancelAnswered, TaskLookedUp, TasksAttached, TasksListed})
+"""What only answers one client's question: whoever looks shall not fill the log with it."""
 
 Event = dict[str, Any]
 
@@ -170,7 +177,9 @@ class EventLog:
         self._has_noted = trio.Event()
 
     def note(self, event: msgspec.Struct) -> None:
-        """Appends an event of the core soon, with the time that it is now."""
+        """Appends an event of the core soon, with the time that it is now; answers are none."""
+        if type(event) in ANSWERS:
+            return
         self._noted.append((self._wall_ns(), event))
         if len(self._noted) >= NOTED_LIMIT:
             self.write_noted()

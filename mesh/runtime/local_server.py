@@ -34,7 +34,7 @@ from mesh.local.messages import (
     Watch,
     Welcome,
 )
-from mesh.runtime.event_log import public
+from mesh.runtime.event_log import ANSWERS, public
 from mesh.runtime.local_connection import OUTGOING_LIMIT, Flusher, InsideLink, LocalConnection
 from mesh.runtime.local_requests import Driver, TaskDesk
 from protocols.errors import ConfigurationError
@@ -147,7 +147,7 @@ class LocalServer:
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core."""
         self._desk.notify(event)
-        if self._watchers:
+        if self._watchers and type(event) not in ANSWERS:
             self._show(public(event))
 
     def receive_inside(self, link: InsideLink, message: LocalMessage) -> None:

@@ -13,7 +13,7 @@ import trio.testing
 
 from mesh.runtime import event_log
 from mesh.runtime.event_log import EventLog
-from protocols.tasks.events import TaskProgressed
+from protocols.tasks.events import TaskProgressed, TasksListed
 
 
 def open_log(folder: Path) -> EventLog:
@@ -132,3 +132,11 @@ def test_a_batch_that_the_disk_did_not_take_is_counted(
     log.write({"event": "last"})
     log.close()
     assert lines(tmp_path)[0]["count"] == 3
+
+
+def test_answers_to_questions_are_no_events(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.note(TasksListed(1, ()))
+    log.note(TaskProgressed("t", 1, 0, ""))
+    log.close()
+    assert [line["event"] for line in lines(tmp_path)] == ["tasks.progressed"]

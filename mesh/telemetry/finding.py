@@ -1,0 +1,92 @@
+"""Finds the stories of some tasks in a folder's events, reading them twice.
+
+First who asked for what, then all that was told of those that are meant: so the
+memory needed is that of the answer, however long the logs are.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from mesh.telemetry import reading
+from mesh.telemetry.stories import TOLD, Family, LotStory, Stories, TaskStory
+
+PREFIX_LENGTH = 4
+"""Characters of an id that are enough to name it, where they name one alone."""
+TRACE_DIGITS = 32
+ACCEPTED = (b'"tasks.accepted"',)
+CANDIDATES_SHOWN = 8
+
+
+class NotFound(Exception):
+    """No id, or more than one, is meant; says so."""
+
+
+class Found(msgspec.Struct):
+    """What was found. `roots` are the tasks that nobody else of these asked for."""
+
+    trace: str
+    roots: list[str]
+    tasks: dict[str, TaskStory]
+    lots: dict[str, LotStory]
+
+
+def find(folder: Path, text: str) -> Found:
+    """The stories behind an id: of a task and all below it, or of a whole trace.
+
+    Args:
+        folder: the mesh folder.
+        text: a task's id, a trace's id or traceparent, or the beginning of either.
+
+    Raises:
+        NotFound: with what to try.
+        NoMesh: there is no mesh in this folder.
+    """
+    family = _family(folder)
+    word = text.strip()
+    parts = word.split("-")
+    if len(parts) == 4 and len(parts[1]) == TRACE_DIGITS:
+        word = parts[1]
+    traces, tasks = family.traces(word), family.tasks(word)
+    if word in tasks:
+        return _stories(folder, family.below([word]), family.trace_of(word))
+    if len(word) >= PREFIX_LENGTH and len(traces) + len(tasks) == 1:
+        if traces:
+            return _stories(folder, family.below(family.of_trace(traces[0])), traces[0])
+        return _stories(folder, family.below(tasks), family.trace_of(tasks[0]))
+    raise NotFound(_reason(text, [*tasks, *traces]))
+
+
+def below(folder: Path, task: str) -> Found:
+    """The stories of a task and all below it; empty where the events do not name it."""
+    family = _family(folder)
+    return _stories(folder, family.below([task]), family.trace_of(task))
+
+
+def _family(folder: Path) -> Family:
+    family = Family()
+    for entry in reading.events(folder, ACCEPTED):
+        family.take(entry)
+    return family
+
+
+def _stories(folder: Path, wanted: set[str], trace: str) -> Found:
+    stories = Stories(wanted.__contains__, limit=max(1, len(wanted)))
+    for entry in reading.events(folder, TOLD):
+        stories.take(entry)
+    tasks = dict(stories.tasks)
+    roots = [task for task, story in tasks.items() if story.parent not in tasks]
+    return Found(trace, roots, tasks, dict(stories.lots))
+
+
+def _reason(text: str, found: list[str]) -> str:
+    if len(text.strip()) < PREFIX_LENGTH:
+        return f"{text!r} is too short: give at least {PREFIX_LENGTH} characters of an id"
+    if found:
+        shown = "".join(f"\n  {each}" for each in found[:CANDIDATES_SHOWN])
+        more = f"\n  and {len(found) - CANDIDATES_SHOWN} more" if found[CANDIDATES_SHOWN:] else ""
+        return f"{text!r} may mean any of these, give more of it:{shown}{more}"
+    return (
+        f"the events of this folder's peers name no task and no trace {text!r}: they may have "
+        "rotated away, or its peer has another folder; `mesh tasks` lists the tasks there are"
+    )
