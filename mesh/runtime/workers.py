@@ -16,11 +16,13 @@ from mesh.agent import Agent
 from mesh.local.messages import (
     Ended,
     Goodbye,
+    Health,
     JobEnd,
     LocalJob,
     LocalMessage,
     Log,
     Park,
+    Price,
     Progress,
     Refused,
     Register,
@@ -28,6 +30,7 @@ from mesh.local.messages import (
     SkillDeclaration,
     Stop,
 )
+from mesh.runtime.agent_reports import AgentReports
 from mesh.runtime.attempts import Attempts
 from mesh.runtime.hosted_skills import HostedSkills, SkillConflict
 from mesh.runtime.inline import InlineHost
@@ -41,7 +44,6 @@ from mesh.runtime.worker_jobs import (
     stop_status,
 )
 from mesh.runtime.worker_process import WorkerProcess
-from protocols.tasks.commands import HostSkills
 from protocols.tasks.events import ResumeJobs, RunJobs, StopJobs
 
 STOP_GRACE_S = 2.0
@@ -89,6 +91,7 @@ class WorkerHost:
         self._port = InlinePort(self._inline_said)
         self._inline = InlineHost(self._ended_inline, self._port)
         self._attempts = Attempts(driver, show, self._port.forget)
+        self._reports = AgentReports(driver, self._skills, show, self._declare)
 
     # What there is to run.
 
@@ -119,6 +122,11 @@ class WorkerHost:
         return tuple(self._processes)
 
     @property
+    def ailing(self) -> list[tuple[str, str]]:
+        """The agents that cannot work now, each with the reason."""
+        return self._skills.ailing()
+
+    @property
     def running(self) -> int:
         """How many jobs have not ended."""
         return len(self._attempts.running)
@@ -129,6 +137,7 @@ class WorkerHost:
             self._nursery = nursery
             nursery.start_soon(self._inline.run)
             nursery.start_soon(self._kill_overdue)
+            nursery.start_soon(self._reports.run)
             for process in self._processes:
                 nursery.start_soon(self._run_process, process)
             self._declare()
@@ -154,7 +163,7 @@ class WorkerHost:
     def _declare(self) -> None:
         skills = self._skills.changed()
         if skills is not None and self._nursery is not None:
-            self._driver.submit(HostSkills(skills))
+            self._driver.submit(skills)
         elif skills is not None:
             self._skills.forget_declared()
 
@@ -268,6 +277,8 @@ class WorkerHost:
                     self._attempts.said(message)
             case Register():
                 self._register(worker, message)
+            case Price() | Health():
+                self._reports.heard(worker, message)
             case Goodbye():
                 self._skills.remove(worker)
                 self._declare()
@@ -278,6 +289,7 @@ class WorkerHost:
         """A worker is gone; what it ran has crashed."""
         worker = self._links.pop(link)
         self._skills.remove(worker)
+        self._reports.left(worker)
         self._attempts.lost_with(worker)
         self._declare()
 
@@ -318,7 +330,7 @@ class WorkerHost:
         """Imports an agent's file here for its inline skills; failing that, workers run them."""
         if not all(self._inline.hosts(skill.name, skill.version) for skill in skills):
             found = await inline_skills(process.target, agent, skills)
-            if found is None or not self._skills.try_inline(skills):
+            if found is None or not self._skills.try_inline(skills, agent):
                 self._host(worker, agent, skills)
             else:
                 self._inline.add(found)
