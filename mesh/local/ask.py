@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mesh.local.codec import ProtocolError, encode_value, for_local, pack
-from mesh.local.messages import Answer, Ask, Hello, LocalMessage, Ping, Pong, Refused
+from mesh.local.messages import Answer, Ask, Hello, LocalMessage, Ping, Pong, Refused, Welcome
 
 READ_BYTES = 256 * 1024
 
@@ -56,6 +56,17 @@ def ask(address: Path, verb: str, arguments: Any = None, timeout_s: float = 2.0)
     return msgspec.msgpack.decode(reply.value)
 
 
+def greet(address: Path, timeout_s: float = 1.0) -> Welcome:
+    """What a peer says of itself to whoever connects.
+
+    Raises:
+        NoAnswer: see there.
+    """
+    welcome = _exchange(address, None, timeout_s)
+    assert isinstance(welcome, Welcome), "an exchange without a question ends with the welcome"
+    return welcome
+
+
 def ping(address: Path, timeout_s: float = 1.0) -> bool:
     """Whether a peer's loop answers; False for a stopped process, whose socket stays open."""
     try:
@@ -64,13 +75,15 @@ def ping(address: Path, timeout_s: float = 1.0) -> bool:
         return False
 
 
-def _exchange(address: Path, question: LocalMessage, timeout_s: float) -> LocalMessage:
+def _exchange(address: Path, question: LocalMessage | None, timeout_s: float) -> LocalMessage:
+    """The answer to a question; without one, the welcome."""
     ends = time.monotonic() + timeout_s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(timeout_s)
         try:
             stream.connect(str(address))
-            stream.sendall(pack(Hello(role="client", name="question")) + pack(question))
+            asked = pack(question) if question is not None else b""
+            stream.sendall(pack(Hello(role="client", name="question")) + asked)
             unpacker = for_local()
             while True:
                 left = ends - time.monotonic()
@@ -81,7 +94,9 @@ def _exchange(address: Path, question: LocalMessage, timeout_s: float) -> LocalM
                 if not data:
                     raise NoAnswer(f"{address} closed the connection", refused=True)
                 for message in unpacker.feed(data):
-                    if getattr(message, "request", None) == 1:
+                    if question is None and isinstance(message, Welcome):
+                        return message
+                    if question is not None and getattr(message, "request", None) == 1:
                         return message
         except TimeoutError:
             text = f"{address} did not answer within {timeout_s:g} s"

@@ -4,6 +4,8 @@ These dictionaries are a public interface (`docs/reference/cli.md`): keys may be
 added, and none is ever renamed.
 """
 
+import platform
+import time
 from typing import Any
 
 import msgspec
@@ -69,6 +71,19 @@ class Views:
             "skills": mine,
             "boot": self._core.boot,
             "members": members,
+            "work": self._work(),
+            "time": time.time(),
+            "python": platform.python_version(),
+        }
+
+    def _work(self) -> dict[str, Any]:
+        """How busy this peer is: its own tasks that are open, and the jobs that it runs."""
+        busy = self._core.tasks.occupancy
+        return {
+            "open": self._core.tasks.undecided,
+            "slots": sum(each.slots for each in busy),
+            "running": sum(each.running for each in busy),
+            "waiting": sum(each.waiting for each in busy),
         }
 
     def peers(self) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ Of short jobs more are handed over than that; the agents begin them in order.
 """
 
 from collections import deque
+from typing import NamedTuple
 
 from protocols.machine import MILLISECOND_NS
 from protocols.tasks.commands import SlotsLent
@@ -27,6 +28,16 @@ SPARE_US = 50_000
 """Of jobs shorter than this one more is with the agents than may run, so that the
 way to them and back costs no slot its time."""
 MEMORY = 16
+
+
+class Occupancy(NamedTuple):
+    """How busy a skill is here: slots there are, jobs with the agents, jobs that wait."""
+
+    skill: str
+    version: str
+    slots: int
+    running: int
+    waiting: int
 
 
 class HeldJob:
@@ -123,6 +134,12 @@ class Hosted:
     def queued(self) -> int:
         """Jobs assigned and not ended, parked ones aside."""
         return len(self.queue) + self.running + len(self.returning)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How busy this skill is."""
+        waiting = len(self.queue) + len(self.returning)
+        return Occupancy(self.spec.name, self.spec.version, self.slots, self.running, waiting)
 
     def take(self, job: HeldJob) -> None:
         """A job comes."""

@@ -17,6 +17,7 @@ from protocols.tasks import commands, messages
 from protocols.tasks.catalogue import Catalogue, Compile
 from protocols.tasks.custodian import Custodian
 from protocols.tasks.events import Drained, TaskView
+from protocols.tasks.hosting import Occupancy
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
 from protocols.tasks.records import SpecRecorded
@@ -127,6 +128,11 @@ class Tasks:
     def undecided(self) -> int:
         """How many tasks of this custodian have not ended."""
         return self._custodian.ledger.open_tasks
+
+    @property
+    def occupancy(self) -> tuple[Occupancy, ...]:
+        """How busy each skill is that this peer hosts."""
+        return self._worker.occupancy
 
     # Commands and messages that concern several parts.
 

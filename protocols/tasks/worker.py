@@ -24,6 +24,7 @@ from protocols.tasks.hosting import (
     QUEUED,
     HeldJob,
     Hosted,
+    Occupancy,
     key_of,
     outcome_without_value,
     reason_against,
@@ -84,6 +85,11 @@ class Worker:
     def is_idle(self) -> bool:
         """Nothing is held here: nothing runs, and every result is acknowledged."""
         return not self._jobs and self._delivery.is_empty
+
+    @property
+    def occupancy(self) -> tuple[Occupancy, ...]:
+        """How busy each skill is that this peer hosts, or still runs."""
+        return tuple(hosted.occupancy for hosted in self._hosted.values())
 
     def runs(self, task: str) -> bool:
         """Whether an attempt at this task runs here."""

@@ -5,6 +5,7 @@ import pytest
 from protocols.effects import Effect, Emit, Perform, Send
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from protocols.tasks import commands, events, messages
+from protocols.tasks.hosting import Occupancy
 from protocols.tasks.messages import Assign, Job, JobKey, Outcome, Rejected, Results
 from protocols.tasks.parameters import CHUNK_LIMIT, JOBS_PER_CUSTODIAN_LIMIT, TaskParameters
 from protocols.tasks.task import NIL
@@ -71,6 +72,14 @@ def test_of_short_jobs_one_more_is_with_the_agents_than_may_run() -> None:
     assert len(peer.running) == 3
     end(peer, "2", elapsed_us=500_000)
     assert len(peer.running) == 2, "long ones are not handed over before they can begin"
+
+
+def test_how_busy_a_skill_is_can_be_seen() -> None:
+    _, peer = worker(slots=2)
+    assign(peer, *[job(str(i)) for i in range(5)])
+    assert peer.tasks.occupancy == (Occupancy("echo", "1", 2, 2, 3),)
+    end(peer, "0")
+    assert peer.tasks.occupancy == (Occupancy("echo", "1", 2, 2, 2),)
 
 
 def test_a_job_that_comes_back_takes_no_place_of_one_that_has_begun() -> None:
