@@ -199,6 +199,8 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
             "state": "down" if pid is None else "silent",
             "alive": None,
             "skills": [],
+            "sick": [],
+            "ailing": [],
         }
         if pid is not None:
             try:
@@ -222,13 +224,18 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
     else:
         shown = [_for_people(row) for row in rows]
         print_table(shown, ["name", "id", "address", "pid", "state", "alive", "skills"])
+        for row in rows:
+            for ails in row["ailing"] or []:
+                print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
     if not answered:
         fail("no peer answers: `mesh up` starts them again", NO_PEER)
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     texts = {key: "" if value is None else value for key, value in row.items()}
-    return {**texts, "id": str(row["id"])[:ID_SHOWN], "skills": " ".join(row["skills"] or [])}
+    sick = row["sick"] or []
+    skills = [f"{name} (sick)" if name in sick else name for name in row["skills"] or []]
+    return {**texts, "id": str(row["id"])[:ID_SHOWN], "skills": " ".join(skills)}
 
 
 def kill(peer: PeerArgument, at: DirOption = None, as_json: JsonOption = False) -> None:

@@ -349,15 +349,8 @@ class PeerProcess:
             for process in self._workers.processes
         ]
         ready = all(agent["state"] in SETTLED_AGENT_STATES for agent in agents)
-        return {**self._views.status(), "ready": ready, "agents": agents}
-
-    def _contacts(self) -> tuple[Contact, ...]:
-        others = [entry for entry in self._folder.peers() if entry.name != self._name]
-        # Each peer begins with those after it, so that not all crowd at the first.
-        after = [entry for entry in others if entry.name > self._name]
-        before = [entry for entry in others if entry.name < self._name]
-        known = [_contact(entry) for entry in after + before if entry.door]
-        return tuple(known[:CONTACTS_LIMIT])
+        ailing = [{"agent": agent, "reason": reason} for agent, reason in self._workers.ailing]
+        return {**self._views.status(), "ready": ready, "agents": agents, "ailing": ailing}
 
 
 def _raise_descriptor_limit() -> None:

@@ -69,6 +69,7 @@ class Views:
             "state": "alive",
             "alive": alive + 1,
             "skills": mine,
+            "sick": self._core.sick_skills(),
             "boot": self._core.boot,
             "members": members,
             "work": self._work(),
@@ -120,6 +121,7 @@ class Views:
                 "state": member.state,
                 "incarnation": member.incarnation,
                 "skills": [f"{skill.name}@{skill.version}" for skill in member.skills],
+                "sick": [f"{skill.name}@{skill.version}" for skill in member.skills if skill.sick],
                 "load_ms": member.load,
             }
             for member in self._core.gossip.members()
