@@ -186,12 +186,12 @@ class Pong(LocalMessage, frozen=True, tag="pong"):
 
 
 class SkillDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One skill of an agent. Schemas are JSON Schema, as JSON text."""
+    """One skill of an agent. Schemas are JSON Schema, as JSON text; ``{}`` takes anything."""
 
     name: str
     version: str = "1"
-    input_schema: str
-    output_schema: str
+    input_schema: str = "{}"
+    output_schema: str = "{}"
     slots: int = 1
     timeout_ms: int = 0
     retries: int = 2

@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from mesh.local.codec import ProtocolError, pack
-from mesh.local.messages import LocalMessage, Refused
+from mesh.local.messages import EventSeen, LocalMessage, Refused
 
 RECEIVE_BYTES = 1 << 18
 OUTGOING_LIMIT = 64 * 1024 * 1024
@@ -87,22 +87,37 @@ class LocalConnection:
         self._blocked = trio.Event()
         self.closed = False
         # What the server knows of the other side.
+        self.pack: Callable[[LocalMessage], bytes] = pack
+        self.waits_at_end = False
+        """It may say that it has no more to say, and still be told what it asked."""
+        self._asked: dict[int, None] = {}
+        self._told = trio.Event()
         self.role = ""
         self.name = ""
         self.pid = 0
         self.unanswered = 0
         self.tasks: dict[str, None] = {}
 
+    def asked(self, request: int) -> None:
+        """It waits for an answer to this request."""
+        if self.waits_at_end:
+            self._asked[request] = None
+
     def send(self, message: LocalMessage) -> None:
         """Sends a message in this turn of the loop; dropped when the connection is closed."""
         if self.closed:
             return
+        if self.waits_at_end:
+            if not isinstance(message, EventSeen):
+                self._asked.pop(getattr(message, "request", 0), None)
+            self._told.set()
         try:
-            self._outgoing += pack(message)
+            self._outgoing += self.pack(message)
         except ProtocolError as error:
             # Whoever asked is told; nobody else may notice, least of all the peer.
             request = getattr(message, "request", 0)
-            self._outgoing += pack(Refused(request=request, kind="TooLarge", message=str(error)))
+            refusal = Refused(request=request, kind="TooLarge", message=str(error))
+            self._outgoing += self.pack(refusal)
         if len(self._outgoing) > self._limit:
             self.close()
         elif not self._marked:
@@ -131,6 +146,7 @@ class LocalConnection:
             return
         self.closed = True
         self._blocked.set()
+        self._told.set()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
 
@@ -139,6 +155,8 @@ class LocalConnection:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_when_blocked)
             await self._read(received)
+            if self.waits_at_end and self.role == "client":
+                await self._tell_the_rest()
             self.flush()
             self.close()
 
@@ -154,6 +172,12 @@ class LocalConnection:
             if not data:
                 return
             received(data)
+
+    async def _tell_the_rest(self) -> None:
+        """Goes on until all that was asked is answered, and all tasks have ended."""
+        while not self.closed and (self._asked or self.tasks):
+            self._told = trio.Event()
+            await self._told.wait()
 
     async def _write_when_blocked(self) -> None:
         while True:

@@ -17,7 +17,8 @@ import msgspec
 import structlog
 import trio
 
-from mesh.local.codec import ProtocolError, encode_value, for_peer
+from mesh.local.codec import ProtocolError, encode_value
+from mesh.local.json_lines import LineReader, Reader, by_first_byte
 from mesh.local.messages import (
     PROTOCOL,
     Answer,
@@ -180,11 +181,16 @@ class LocalServer:
             nursery.start_soon(self._serve_connection, connection)
 
     async def _serve_connection(self, connection: LocalConnection) -> None:
-        unpacker = for_peer()
+        reader: Reader | None = None
 
         def received(data: bytes) -> None:
+            nonlocal reader
+            if reader is None:
+                reader, connection.pack = by_first_byte(data)
+                connection.waits_at_end = isinstance(reader, LineReader)
             try:
-                for message in unpacker.feed(data):
+                for message in reader.feed(data):
+                    connection.asked(getattr(message, "request", 0))
                     self._receive(connection, message)
                     if connection.closed:
                         break
