@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.demo import demo
+from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
 from mesh.cli.sim import list_scenarios, run, sweep
@@ -36,6 +37,7 @@ def main(
 
 
 LOCAL = "Peers on this machine"
+HOSTS = "Many hosts"
 WORK = "Work"
 SEEING = "Seeing"
 TRYING = "Trying"
@@ -47,6 +49,10 @@ app.command("peers", rich_help_panel=LOCAL)(peers)
 app.command("kill", rich_help_panel=LOCAL)(kill)
 app.command("pause", rich_help_panel=LOCAL)(pause)
 app.command("resume", rich_help_panel=LOCAL)(resume)
+app.command("init", rich_help_panel=HOSTS)(init)
+app.command("invite", rich_help_panel=HOSTS)(invite)
+app.command("join", rich_help_panel=HOSTS)(join)
+app.command("serve", rich_help_panel=HOSTS)(serve)
 app.command("call", rich_help_panel=WORK)(call)
 app.command("submit", rich_help_panel=WORK)(submit)
 app.command("map", rich_help_panel=WORK)(map_inputs)

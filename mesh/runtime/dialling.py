@@ -190,7 +190,7 @@ class Dialler:
         if contact is None or contact.curve == NO_CURVE:
             raise DialFailed(Failure.UNKNOWN)
         with trio.move_on_after(DIAL_TIMEOUT_S):
-            address = await _numeric(contact.door)
+            address = await numeric(contact.door)
             accepted = await self._knock(contact, address)
             self._check_keeper(contact, accepted)
             return await self._enter(contact, accepted, address)
@@ -205,7 +205,7 @@ class Dialler:
         contact = self._contact(peer)
         if contact is None:
             raise DialFailed(Failure.UNKNOWN)
-        address = await _numeric(contact.door)
+        address = await numeric(contact.door)
         if await nobody_listens(address):
             raise DialFailed(Failure.REFUSED, f"nobody listens at {address}")
 
@@ -214,7 +214,7 @@ class Dialler:
         try:
             await connection.open(address)
             connection.socket.send(door.encode_hello(self._credential()), zmq.NOBLOCK)
-            data = await _answer_or_loss(connection, address)
+            data = await answer_or_loss(connection, address)
         finally:
             connection.close()
         try:
@@ -246,21 +246,26 @@ class Dialler:
             house_address = Address(door_address.host, house_address.port)
         connection = Connection(self._sockets, contact.curve, SOCKET_BUFFER_LIMIT, self.watch)
         try:
-            await connection.open(await _numeric(str(house_address)))
+            await connection.open(await numeric(str(house_address)))
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-async def _numeric(address: str) -> Address:
+async def numeric(address: str) -> Address:
+    """Reads an address and resolves its name.
+
+    Raises:
+        DialFailed: it is none, or its name is not known.
+    """
     try:
         return await resolve(Address.parse(address))
     except (ValueError, OSError) as error:
         raise DialFailed(Failure.UNREACHABLE, str(error)) from None
 
 
-async def _answer_or_loss(connection: Connection, address: Address) -> bytes:
+async def answer_or_loss(connection: Connection, address: Address) -> bytes:
     """The door's answer.
 
     Raises:

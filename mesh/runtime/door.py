@@ -3,8 +3,10 @@
 A small two-way ROUTER. A newcomer says `Hello`; the answer is `Accepted`, with
 the address of the house and the door-keeper's own credential, or `TurnedAway`,
 with the reason. After a refusal its key is not listened to for a while.
+Who has no credential yet says `Join`, and is answered by whoever takes newcomers
+(`invitation_desk`).
 
-What is checked, in this order: the size (by the socket), the types, the
+What is checked of a hello, in this order: the size (by the socket), the types, the
 credential's chain and times, that it was issued for the very CURVE key that the
 connection proved to hold, revocation, and a common version.
 """
@@ -20,6 +22,7 @@ from mesh.runtime.doorman import LIFETIME_S, Doorman
 from mesh.runtime.sockets import Socket, Sockets, until_readable
 from mesh.runtime.zap import DOOR_DOMAIN, Guests
 from protocols.credentials import CHAIN_LIMIT, CLOCK_TOLERANCE_S, Credential, CredentialRefused
+from protocols.invitations.messages import Join, Welcome
 from protocols.machine import SECOND_NS, Now
 from protocols.wire import NameField
 
@@ -71,8 +74,11 @@ class TurnedAway(msgspec.Struct, frozen=True, array_like=True, tag="door.refused
     reason: ReasonField
 
 
+TakeJoin = Callable[[bytes, Join, Callable[[Welcome | TurnedAway], None]], None]
+"""Takes a newcomer's proven CURVE key, what it says, and how it is answered."""
+
 _encoder = msgspec.msgpack.Encoder()
-_hello_decoder = msgspec.msgpack.Decoder(Hello)
+_knock_decoder: msgspec.msgpack.Decoder[Hello | Join] = msgspec.msgpack.Decoder(Hello | Join)
 _answer_decoder: msgspec.msgpack.Decoder[Accepted | TurnedAway] = msgspec.msgpack.Decoder(
     Accepted | TurnedAway
 )
@@ -97,6 +103,8 @@ class DoorCounters(msgspec.Struct):
 
     accepted: int = 0
     turned_away: int = 0
+    welcomed: int = 0
+    """Newcomers that were given a credential."""
     unreadable: int = 0
     """Frames that were no hello; they get no answer."""
     ignored: int = 0
@@ -116,6 +124,7 @@ class Door:
         credential: Callable[[], bytes],
         now: Callable[[], Now],
         lifetime_s: float = LIFETIME_S,
+        take_join: TakeJoin | None = None,
     ) -> None:
         """Takes what it needs to judge.
 
@@ -126,6 +135,7 @@ class Door:
             credential: this peer's own encoded chain, as it is now.
             now: reads the clock.
             lifetime_s: how long a connection to the door may last.
+            take_join: takes newcomers that come with an invitation; None turns them away.
         """
         self._counters = DoorCounters()
         self._sockets = sockets
@@ -133,6 +143,7 @@ class Door:
         self._verify = verify
         self._credential = credential
         self._now = now
+        self._take_join = take_join
         self._house = ""
         self._hellos: dict[str, tuple[int, int]] = {}
         self._socket: Socket = sockets.server(DOOR_DOMAIN, SOCKET_MESSAGE_LIMIT, HIGH_WATER)
@@ -176,9 +187,7 @@ class Door:
                     self._counters.unreadable += 1
                     self._guests.turn_away(str(body.get("User-Id")))
                     continue
-                answer = self._judge(str(body.get("User-Id")), body.bytes)
-                if answer is not None:
-                    self._answer(sender, answer)
+                self._hear(sender, str(body.get("User-Id")), body.bytes)
 
     @property
     def counters(self) -> DoorCounters:
@@ -186,21 +195,29 @@ class Door:
         self._counters.ended = self._doorman.ended
         return self._counters
 
-    def _answer(self, sender: bytes, answer: Accepted | TurnedAway) -> None:
+    def _answer(self, sender: bytes, answer: Accepted | TurnedAway | Welcome) -> None:
         try:
             self._socket.send_multipart([sender, _encoder.encode(answer)], zmq.NOBLOCK)
-        except zmq.Again:
+        except zmq.ZMQError:
+            # Its queue is full, or this door is closed meanwhile.
             self._counters.ignored += 1
 
-    def _judge(self, key: str, data: bytes) -> Accepted | TurnedAway | None:
+    def _hear(self, sender: bytes, key: str, data: bytes) -> None:
         if self._guests.is_turned_away(key) or not self._within_rate(key):
             self._counters.ignored += 1
-            return None
+            return
         try:
-            hello = _hello_decoder.decode(data)
+            knock = _knock_decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             self._counters.unreadable += 1
-            return None
+            return
+        match knock:
+            case Hello():
+                self._answer(sender, self._judge(key, knock))
+            case Join():
+                self._welcome(sender, key, knock)
+
+    def _judge(self, key: str, hello: Hello) -> Accepted | TurnedAway:
         try:
             accepted = self._admit(key, hello)
         except CredentialRefused as refusal:
@@ -209,6 +226,21 @@ class Door:
             return TurnedAway(refusal.kind[:128], refusal.message[:512])
         self._counters.accepted += 1
         return accepted
+
+    def _welcome(self, sender: bytes, key: str, join: Join) -> None:
+        """Passes a newcomer on. Its key is listened to again at once: it may have mistyped."""
+
+        def answer(said: Welcome | TurnedAway) -> None:
+            if isinstance(said, Welcome):
+                self._counters.welcomed += 1
+            else:
+                self._counters.turned_away += 1
+            self._answer(sender, said)
+
+        if self._take_join is None:
+            answer(TurnedAway("no-issuer", "this peer takes no newcomers"))
+        else:
+            self._take_join(bytes.fromhex(key), join, answer)
 
     def _admit(self, key: str, hello: Hello) -> Accepted:
         if not hello.credential:

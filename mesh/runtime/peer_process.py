@@ -29,16 +29,19 @@ from mesh.core.recorded_core import RecordedCore, RecordedEntropy, RecordedKeyri
 from mesh.core.recording import FIRST_LINK, FORMAT, Opening
 from mesh.core.schemas import compile_schema
 from mesh.core.settings import CoreSettings
-from mesh.local.discovery import PeerEntry
 from mesh.local.messages import Welcome
 from mesh.runtime import probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.driver import Core, Driver, end_hung_process
 from mesh.runtime.event_log import EventLog
-from mesh.runtime.launcher import LOOPBACK, PROBE
+from mesh.runtime.invitation_desk import InvitationDesk
+from mesh.runtime.issuing import Issuing
+from mesh.runtime.launcher import PROBE
 from mesh.runtime.local_server import LocalServer
-from mesh.runtime.sockets import Address, CurveKeys
+from mesh.runtime.serve_file import AS_UP, Serving
+from mesh.runtime.serving import bind, contacts, tell_ready
+from mesh.runtime.sockets import CurveKeys
 from mesh.runtime.transport import Transport
 from mesh.runtime.views import Views
 from mesh.runtime.workers import WorkerHost
@@ -49,15 +52,13 @@ from mesh.storage.lock import FolderLock
 from mesh.storage.recorder import Recorder
 from mesh.storage.watchdog import Watchdog
 from protocols.credentials import Credential, verify_chain
-from protocols.errors import ConfigurationError, MeshError
-from protocols.gossip.commands import Contact, Join, Leave
-from protocols.identity import Ed25519Keyring, peer_of_text, text_id
+from protocols.errors import MeshError
+from protocols.gossip.commands import Join, Leave
+from protocols.identity import Ed25519Keyring, text_id
+from protocols.invitations.messages import Seed
 from protocols.tasks.commands import Drain
 from protocols.tasks.events import Drained
 
-CONTACTS_LIMIT = 8
-DRAIN_S = 5.0
-"""How long running work may take to end when the peer is asked to stop."""
 GOODBYE_S = 0.1
 DESCRIPTORS = 65_536
 SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
@@ -67,7 +68,7 @@ RECURSION_FACTOR = 4
 MEGABYTE = 1024 * 1024
 
 
-def run_peer(path: Path, name: str) -> int:
+def run_peer(path: Path, name: str, serving: Serving = AS_UP) -> int:
     """Runs one peer until it is stopped; gives the exit status. Errors go to stderr."""
     if not __debug__:
         sys.stderr.write("mesh: a peer does not run under python -O: its assertions guard it\n")
@@ -77,7 +78,7 @@ def run_peer(path: Path, name: str) -> int:
         folder = MeshFolder.open(path)
         place = folder.peer_folder(name)
         with FolderLock(place.path):
-            trio.run(PeerProcess(folder, name).serve)
+            trio.run(PeerProcess(folder, name, serving).serve)
     except* MeshError as group:
         for error in _leaves(group):
             sys.stderr.write(f"mesh: {name} stops: {error}\n")
@@ -110,7 +111,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 class PeerProcess:
     """The parts of one peer, and their order."""
 
-    def __init__(self, folder: MeshFolder, name: str) -> None:
+    def __init__(self, folder: MeshFolder, name: str, serving: Serving) -> None:
         """Loads what the peer is from its folder.
 
         Raises:
@@ -118,6 +119,7 @@ class PeerProcess:
         """
         self._folder = folder
         self._name = name
+        self._serving = serving
         self._entry = folder.peer(name)
         self._place = folder.peer_folder(name)
         self._material = _material(folder, name)
@@ -130,7 +132,8 @@ class PeerProcess:
             self._place.journal,
             self._material.root,
             self._keyring.peer,
-            watchdog=self._watchdog,
+            serving.durability,
+            self._watchdog,
         )
         self._accusations = Accusations(lambda: self._clock.now().monotonic_ns)
         self._drained = trio.Event()
@@ -207,7 +210,9 @@ class PeerProcess:
 
     async def _serve(self, boot: int, rng: random.Random) -> None:
         self._transport = self._make_transport(rng)
-        door = self._bind()
+        door, moved = bind(self._serving, self._transport, self._entry.door)
+        if moved:
+            self._log.warning("door-moved", was=self._entry.door, why=moved)
         self._views = Views(self._core, self._name, door, os.getpid())
         socket = self._folder.socket_path(self._name)
         self._folder.update_peer(self._name, door=door, socket=socket)
@@ -239,10 +244,14 @@ class PeerProcess:
                 await nursery.start(self._server.serve, socket)
                 await nursery.start(self._workers.run)
                 self._driver.submit(Announce(self._name, door))
-                self._driver.submit(Join(self._contacts()))
+                known = self._folder.read()
+                seeds = [*self._serving.seeds, *known.seeds]
+                self._driver.submit(Join(contacts(self._name, known.peers, seeds)))
                 nursery.start_soon(self._driver.run)
                 nursery.start_soon(self._checkpoints)
                 nursery.start_soon(self._events.run)
+                if self._serving.in_foreground:
+                    tell_ready(self._card())
                 async for number in signals:
                     self._log.info("stops", signal=signal.Signals(number).name)
                     break
@@ -251,7 +260,7 @@ class PeerProcess:
 
     async def _stop(self) -> None:
         self._driver.submit(Drain())
-        with trio.move_on_after(DRAIN_S):
+        with trio.move_on_after(self._serving.drain_s):
             await self._drained.wait()
         self._driver.submit(Leave())
         self._driver.flush()
@@ -272,6 +281,7 @@ class PeerProcess:
         """Takes an event of the core: to the log, to clients, to workers."""
         if isinstance(event, Drained):
             self._drained.set()
+        self._desk.notify(event)
         self._events.note(event)
         self._server.notify(event)
 
@@ -294,6 +304,8 @@ class PeerProcess:
 
     def _make_transport(self, rng: random.Random) -> Transport:
         keys = self._material.keys
+        issuing = Issuing(self._folder, self._core, self._me)
+        self._desk = InvitationDesk(self._driver, issuing, self._clock.now)
         return Transport(
             CurveKeys(keys.curve_public, keys.curve_secret),
             lambda: self._material.credential,
@@ -302,20 +314,21 @@ class PeerProcess:
             self._driver,
             self._clock.now,
             rng,
+            take_join=self._desk.come,
         )
+
+    def _me(self) -> tuple[str, Seed]:
+        """This peer's name, and where it is met."""
+        door = str(self._views.status()["address"])
+        return self._name, Seed(self._core.peer, door, self._material.keys.curve_public)
+
+    def _card(self) -> dict[str, Any]:
+        shown = ("name", "id", "address", "pid")
+        status = self._views.status()
+        return {**{key: status[key] for key in shown}, "dir": str(self._folder.path)}
 
     def _verify(self, encoded: bytes) -> Credential:
         return verify_chain(encoded, self._material.root, self._clock.now().wall_ns, self._keyring)
-
-    def _bind(self) -> str:
-        """Binds the door where it was before; where that port is taken, anywhere."""
-        if self._entry.door:
-            known = Address.parse(self._entry.door)
-            try:
-                return self._transport.bind(known.host, known.port)
-            except ConfigurationError as error:
-                self._log.warning("door-moved", was=self._entry.door, why=str(error))
-        return self._transport.bind(LOOPBACK)
 
     def _make_server(self, boot: int) -> LocalServer:
         welcome = Welcome(
@@ -333,6 +346,7 @@ class PeerProcess:
                 "status": lambda _: self._status(),
                 "peers": lambda _: self._views.peers(),
                 "skills": lambda _: self._views.skills(),
+                "invite": self._desk.invite,
             },
             lookups={
                 "task": self._views.task,
@@ -359,10 +373,6 @@ def _raise_descriptor_limit() -> None:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _contact(entry: PeerEntry) -> Contact:
-    return Contact(peer_of_text(entry.id), entry.door, bytes.fromhex(entry.curve))
 
 
 def _material(folder: MeshFolder, name: str) -> PeerMaterial:

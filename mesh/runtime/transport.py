@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from mesh.runtime.dialling import Dialler
-from mesh.runtime.door import Door, DoorCounters, Verify
+from mesh.runtime.door import Door, DoorCounters, TakeJoin, Verify
 from mesh.runtime.house import House, HouseCounters
 from mesh.runtime.links import IDLE_AFTER_NS, LinkCounters, Links
 from mesh.runtime.sockets import ANY_HOSTS, ANY_PORT, Address, CurveKeys, Sockets
@@ -67,6 +67,7 @@ class Transport:
         now: Callable[[], Now],
         rng: random.Random,
         idle_after_ns: int = IDLE_AFTER_NS,
+        take_join: TakeJoin | None = None,
     ) -> None:
         """Takes who this peer is, and whom it knows.
 
@@ -79,11 +80,12 @@ class Transport:
             now: reads the clock.
             rng: draws link epochs.
             idle_after_ns: after how long without a message a link is closed.
+            take_join: takes newcomers that come with an invitation; None turns them away.
         """
         self._sockets = Sockets(keys)
         self._guests = Guests(now)
         self._zap = ZapHandler(self._sockets, self._guests)
-        self._door = Door(self._sockets, self._guests, verify, credential, now)
+        self._door = Door(self._sockets, self._guests, verify, credential, now, take_join=take_join)
         self._house = House(self._sockets, self._guests, steps)
         dialler = Dialler(self._sockets, contact, credential, verify)
         self.links = Links(dialler, steps.submit, now, rng, idle_after_ns)
@@ -98,6 +100,7 @@ class Transport:
         door_port: int = ANY_PORT,
         data_port: int = ANY_PORT,
         advertised_host: str | None = None,
+        advertised_ports: tuple[int, int] = (ANY_PORT, ANY_PORT),
     ) -> str:
         """Listens on two ports; returns the address of the door as others reach it.
 
@@ -106,15 +109,19 @@ class Transport:
             door_port: the door's port, 0 for any free one.
             data_port: the house's port, 0 for any free one.
             advertised_host: the host that others reach this one by, where it is not `host`.
+            advertised_ports: the ports of door and house that others dial, where they are not
+                those that are listened on; 0 where they are.
 
         Raises:
             ConfigurationError: a port is taken, or the host is not this machine's.
         """
         shown = advertised_host or host
+        shown_door, shown_data = advertised_ports
         taken = self._house.bind(host, data_port)
         # Whoever found the door finds the house on the same host.
-        self.house_address = str(Address("*" if host in ANY_HOSTS else shown, taken))
-        return str(Address(shown, self._door.bind(host, door_port, self.house_address)))
+        self.house_address = str(Address("*" if host in ANY_HOSTS else shown, shown_data or taken))
+        bound = self._door.bind(host, door_port, self.house_address)
+        return str(Address(shown, shown_door or bound))
 
     def transmit(self, peer: bytes, messages: tuple[bytes, ...]) -> None:
         """Sends messages to a peer, at most once."""
