@@ -21,7 +21,6 @@ from mesh.local.options import (
     SkillLike,
     milliseconds,
     remaining_ms,
-    skill_named,
 )
 from mesh.local.values import encode_inputs, encode_plain
 
@@ -271,8 +270,8 @@ class Context:
                 group.start_soon(function)
 
     async def _submit(self, skill: SkillLike, inputs: list[Mapping[str, Any]]) -> list["Child"]:
-        name, version = skill_named(skill)
         options = self._options
+        name, version = options.meant(skill)
         asked = self._clock() + options.deadline if options.deadline else None
         key = options.key
         many = len(inputs) != 1

@@ -18,7 +18,7 @@ from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.local.codec import encode_value
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
-from mesh.local.options import Options, SkillLike, skill_named
+from mesh.local.options import Options, SkillLike
 from mesh.local.values import decode_value, encode_inputs
 
 
@@ -139,7 +139,7 @@ class AsyncClient:
         window: int = WINDOW,
     ) -> AsyncIterator[Any]:
         """Runs a skill once per object of inputs; yields values in order, as `Client.map`."""
-        name, version = skill_named(skill)
+        name, version = self._options.meant(skill)
         order = self._core.order(name, version, self._options, collect=False)
         waiting: deque[Entry] = deque()
         source = self._entries(order, inputs)
@@ -203,7 +203,7 @@ class AsyncClient:
         await self._transport.wait(watch)
 
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
-        name, version = skill_named(skill)
+        name, version = self._options.meant(skill)
         order = self._core.order(name, version, self._options, collect=False)
         entry = self._core.entry(order, 0, encode_inputs(inputs), self._options.key)
         self._core.submit([entry])

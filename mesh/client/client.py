@@ -15,7 +15,7 @@ from mesh.local.codec import encode_value
 from mesh.local.discovery import find_folder, sockets
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
-from mesh.local.options import Options, SkillLike, skill_named
+from mesh.local.options import Options, SkillLike
 from mesh.local.values import decode_value, encode_inputs
 
 ASK_S = 30.0
@@ -121,6 +121,7 @@ class Client:
         retries: int | None = None,
         weight: float | None = None,
         priority: int | None = None,
+        version: str | None = None,
     ) -> "Client":
         """A view of this client, over the same connection, with options for its calls.
 
@@ -133,6 +134,7 @@ class Client:
             retries: attempts after the first.
             weight: an estimate in seconds, so that long tasks start first.
             priority: higher goes first.
+            version: of the skill; else what the call names, or the highest that is hosted.
         """
         changes = {name: value for name, value in locals().items() if name != "self"}
         view = copy.copy(self)
@@ -238,7 +240,7 @@ class Client:
             raise TimeoutError(f"task {entry.id} has not ended within {timeout} s")
 
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
-        name, version = skill_named(skill)
+        name, version = self._options.meant(skill)
         order = self._core.order(name, version, self._options, collect=False)
         raw = encode_inputs(inputs)
         entry = self._core.entry(order, 0, raw, self._options.key)
@@ -250,7 +252,7 @@ class Client:
     ) -> MapRun:
         if window < 1:
             raise ValueError("a window holds at least one input")
-        name, version = skill_named(skill)
+        name, version = self._options.meant(skill)
         order = self._core.order(name, version, self._options, collect=collect)
         return MapRun(self._core, self._transport, order, inputs, window)
 

@@ -19,6 +19,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         retries: attempts after the first; -1 takes the skill's own.
         weight: an estimate of the duration, so that the longest start first.
         priority: higher goes first.
+        version: of the skill; "" for what the call names, or else the highest.
     """
 
     timeout: float = 0
@@ -29,6 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = -1
     weight: float = 0
     priority: int = 0
+    version: str = ""
 
     def changed(self, changes: dict[str, Any]) -> "Options":
         """These options with some of them changed; None leaves one as it is.
@@ -45,6 +47,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             if given.get(name, 0) < 0:
                 raise ValueError(f"{name} must not be below zero")
         return msgspec.structs.replace(self, **given)
+
+    def meant(self, skill: "SkillLike") -> tuple[str, str]:
+        """The name and the version ("" for the highest) of the skill that is to be called.
+
+        Raises:
+            TypeError: as `skill_named`.
+            ValueError: the call names one version, and these options another.
+        """
+        name, version = skill_named(skill)
+        if version and self.version and version != self.version:
+            raise ValueError(
+                f"{name}@{version} is called with version={self.version!r}: name one of them"
+            )
+        return name, version or self.version
 
     def fields(self) -> dict[str, Any]:
         """The fields of `Submit` that follow from these options, `deadline_ms` and keys aside."""
@@ -75,7 +91,7 @@ SkillLike = str | Callable[..., Any]
 
 
 def skill_named(skill: SkillLike) -> tuple[str, str]:
-    """The name and the version ("" for the newest) of what a caller gave as a skill.
+    """The name and the version ("" for the highest) of what a caller gave as a skill.
 
     Raises:
         TypeError: neither text nor a function decorated with ``@agent.skill``.
