@@ -230,6 +230,7 @@ def serve(
         agents=None if wanted.agents is None else place_agents(wanted.agents, [peer])[peer],
         recording_mb=wanted.recording,
         worker_memory=None if wanted.memory is None else worker_limit(wanted.memory),
+        python=wanted.python,
     )
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,7 @@
 """The file of `mesh serve --config`: TOML, checked key by key, so a mistake names its place."""
 
 import difflib
+import os
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -126,7 +127,8 @@ def read_serve_file(path: Path) -> ServeFile:
         found,
         dir=str(base / found.dir),
         agents=None if found.agents is None else [str(base / agent) for agent in found.agents],
-        python=found.python and str(base / found.python),
+        # Not resolved: the interpreter of a virtual environment is a link, and known by its place.
+        python=found.python and os.path.abspath(base / found.python),
     )
 
 

@@ -12,6 +12,7 @@ from mesh.core.commands import LinkClosed, LinkOpened
 from mesh.core.outward import Notify, Outward, Transmit
 from mesh.core.records import StepRecord
 from mesh.runtime.clock import SystemClock
+from mesh.runtime.door import TakeJoin
 from mesh.runtime.driver import Driver
 from mesh.runtime.links import IDLE_AFTER_NS
 from mesh.runtime.sockets import CurveKeys, new_curve_keys
@@ -193,6 +194,7 @@ class Neighbour:
         self.contacts = contacts
         self._idle_after_ns = idle_after_ns
         self.door = ""
+        self.take_join: TakeJoin | None = None
 
     def open(self) -> Transport:
         """Makes the transport; whoever calls this stops it."""
@@ -205,6 +207,7 @@ class Neighbour:
             self.clock.now,
             random.Random(self.id),
             self._idle_after_ns,
+            self.take_join,
         )
         self.driver.carry_with(self.transport.transmit)
         return self.transport
