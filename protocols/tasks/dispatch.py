@@ -21,7 +21,7 @@ Key = tuple[str, str, bytes]
 
 TAIL_PER_SLOT = 4
 """The tail begins when so many tasks a slot are left."""
-PLENTY_PER_SLOT = 2
+PLENTY_PER_SLOT = 3
 """Binding ahead is harmless while more than so many tasks a slot are left."""
 TAIL_LOOK_LIMIT = 64
 """Tasks, and busy slots, that one tail estimate looks at."""
