@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.demo import demo
+from mesh.cli.doctor import doctor
 from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
@@ -62,6 +63,7 @@ app.command("cancel", rich_help_panel=WORK)(cancel)
 app.command("why", rich_help_panel=WORK)(why)
 app.command("logs", rich_help_panel=SEEING)(logs)
 app.command("trace", rich_help_panel=SEEING)(trace)
+app.command("doctor", rich_help_panel=SEEING)(doctor)
 app.command("demo", rich_help_panel=TRYING)(demo)
 
 sim = typer.Typer(

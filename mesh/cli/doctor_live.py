@@ -1,0 +1,251 @@
+"""What `mesh doctor` asks the peers of a folder, and what they wrote lately."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mesh.cli.diagnosis import Finding
+from mesh.cli.doctor_mesh import door
+
+ASK_S = 2.0
+SLOW_S = 0.25
+CLOCK_OFF_S = 0.5
+LATELY_S = 3600
+LATELY = {
+    "core.blamed": "peers broke a protocol, or were taken to",
+    "log.lost": "events were lost: the disk did not take them",
+    "recording.stopped": "flight recordings ended early",
+}
+DEAD_LISTED = 10_000
+
+
+class Seen(msgspec.Struct):
+    """What is known of one local peer. `status` is empty where it does not answer."""
+
+    name: str
+    id: str
+    address: str
+    pid: int | None
+    is_paused: bool = False
+    status: dict[str, Any] = {}
+    version: str = ""
+    answered_s: float = 0.0
+    clock_off_s: float = 0.0
+
+
+def ask_all(folder: Any) -> list[Seen]:
+    """Asks every local peer of a `MeshFolder` that runs."""
+    return [_ask(folder, entry) for entry in folder.peers()]
+
+
+def _ask(folder: Any, entry: Any) -> Seen:
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask, greet
+    from mesh.runtime.launcher import is_paused
+
+    seen = Seen(entry.name, entry.id, entry.door, folder.peer_folder(entry.name).running_pid())
+    if seen.pid is None:
+        return seen
+    seen.is_paused = bool(seen.pid) and is_paused(seen.pid)
+    if seen.is_paused:
+        return seen
+    address = Path(entry.socket)
+    try:
+        seen.version = greet(address, ASK_S).version
+        begin, wall = time.monotonic(), time.time()
+        seen.status = ask(address, "status", timeout_s=ASK_S)
+    except (NoAnswer, QuestionRefused):
+        return seen
+    seen.answered_s = time.monotonic() - begin
+    # Its answer was written somewhere between; what the way may explain is no difference.
+    off = float(seen.status.get("time", wall)) - (wall + seen.answered_s / 2)
+    seen.clock_off_s = max(0.0, abs(off) - seen.answered_s / 2)
+    return seen
+
+
+def elsewhere(peers: list[Seen]) -> set[str]:
+    """Live members that are no peers of this folder."""
+    return {
+        member["id"]
+        for peer in peers
+        for member in peer.status.get("members", ())
+        if member["state"] in ("alive", "suspect")
+    } - {peer.id for peer in peers}
+
+
+def look(folder: Any, peers: list[Seen]) -> Iterator[Finding]:
+    """What the peers' answers tell."""
+    running = [peer for peer in peers if peer.pid is not None]
+    for peer in peers:
+        yield _state(peer, bool(running))
+        if not peer.is_paused:
+            yield door(peer.name, peer.address, peer.pid is not None)
+        yield from _agents(peer)
+    answered = [peer for peer in peers if peer.status]
+    if answered:
+        yield _versions(answered)
+        yield from _clocks(answered)
+        yield from _members(answered)
+        yield electorate(*_electorate(answered))
+        yield from _dead_letters(folder, answered)
+    yield from _lately(folder)
+
+
+def _state(peer: Seen, others_run: bool) -> Finding:
+    if peer.status:
+        work = peer.status.get("work", {})
+        found = f"alive, answers in {peer.answered_s * 1000:.0f} ms, {work.get('open', '?')} open"
+        if peer.answered_s <= SLOW_S:
+            return Finding("peer", peer.name, "ok", found)
+        return Finding(
+            "peer", peer.name, "warning", found, "others may suspect a peer that is so busy",
+            "see `mesh top`: an inline handler, or too little processor?",
+        )  # fmt: skip
+    if peer.pid is None:
+        if not others_run:
+            return Finding("peer", peer.name, "ok", "does not run, as none does")
+        return Finding(
+            "peer", peer.name, "warning", "does not run",
+            "tasks that it accepted wait until it is back", "`mesh up` starts it again",
+        )  # fmt: skip
+    if peer.is_paused:
+        return Finding(
+            "peer", peer.name, "problem", f"paused (pid {peer.pid})",
+            "others take it for dead, and its tasks wait", f"`mesh resume {peer.name}`",
+        )  # fmt: skip
+    return Finding(
+        "peer", peer.name, "problem", f"runs (pid {peer.pid}) and does not answer",
+        "clients and workers of it wait", f"`mesh logs --peer {peer.name}`, or end it: {peer.pid}",
+    )  # fmt: skip
+
+
+def _agents(peer: Seen) -> Iterator[Finding]:
+    for agent in peer.status.get("agents", ()):
+        if agent["state"] == "failed":
+            yield Finding(
+                "agent", f"{peer.name} {agent['target']}", "problem",
+                str(agent["error"]).strip().splitlines()[-1] if agent["error"] else "failed",
+                "its skills are not offered here", "mend it, then restart the peer",
+            )  # fmt: skip
+
+
+def _versions(peers: list[Seen]) -> Finding:
+    versions = sorted({peer.version for peer in peers})
+    pythons = sorted({str(peer.status.get("python", "?")) for peer in peers})
+    found = f"stigmesh {', '.join(versions)} on Python {', '.join(pythons)}"
+    if len(versions) == 1:
+        return Finding("version", "peers", "ok", found)
+    return Finding(
+        "version", "peers", "warning", found,
+        "older peers ignore what they do not know: what is new works when all are new",
+        "restart the older ones from the newer installation, one at a time",
+    )  # fmt: skip
+
+
+def _clocks(peers: list[Seen]) -> Iterator[Finding]:
+    off = [peer for peer in peers if peer.clock_off_s > CLOCK_OFF_S]
+    for peer in off:
+        yield Finding(
+            "clock", peer.name, "warning", f"{peer.clock_off_s:.1f} s from this process's",
+            "credentials and deadlines are read by the wall clock", "is its time set apart?",
+        )  # fmt: skip
+    if not off:
+        others = len(elsewhere(peers))
+        far = f"; {others} elsewhere are not compared" if others else ""
+        yield Finding("clock", "peers", "ok", f"{len(peers)} local peers agree{far}")
+
+
+def _members(peers: list[Seen]) -> Iterator[Finding]:
+    """Members that somebody here takes for suspect or dead."""
+    doubted: dict[tuple[str, str], list[str]] = {}
+    for peer in peers:
+        for member in peer.status["members"]:
+            if member["state"] in ("suspect", "dead"):
+                doubted.setdefault((member["name"], member["state"]), []).append(peer.name)
+    for (name, state), by in sorted(doubted.items()):
+        yield Finding(
+            "member", name, "warning", f"{state}, as {', '.join(by)} see it",
+            "what it ran is run elsewhere; what it had accepted waits for it",
+            f"start it again, or `mesh logs --kind gossip --peer {by[0]}`",
+        )  # fmt: skip
+
+
+def _electorate(peers: list[Seen]) -> tuple[int, int]:
+    """How many members the mesh has, those that left aside, and how many of them live."""
+    members: dict[str, str] = {}
+    for peer in peers:
+        for member in peer.status["members"]:
+            members.setdefault(member["id"], member["state"])
+    for peer in peers:
+        members[peer.status["id"]] = "alive"
+    counted = [state for state in members.values() if state != "left"]
+    return len(counted), sum(state in ("alive", "suspect") for state in counted)
+
+
+def electorate(members: int, alive: int) -> Finding:
+    """What a mesh of this size stands, and what it does not."""
+    from protocols.quorum import quorum, tolerated
+
+    faulty, needed = tolerated(members), quorum(members)
+    found = f"n={members}, f={faulty}, a quorum is {needed}, {alive} alive"
+    if alive < needed:
+        return Finding(
+            "electorate", "mesh", "problem", found,
+            "fewer live than a quorum needs: nothing can be decided",
+            "start peers again until there are enough",
+        )  # fmt: skip
+    if not faulty:
+        return Finding(
+            "electorate", "mesh", "warning", found,
+            "it tolerates nobody lying: one peer of three or fewer that says different things to "
+            "others cannot be outvoted. Peers that crash are another matter: tasks go on without",
+            "four peers tolerate one that lies (`mesh up -n 4`), seven two",
+        )  # fmt: skip
+    lies = "one that lies" if faulty == 1 else f"{faulty} that lie"
+    return Finding("electorate", "mesh", "ok", f"{found}: tolerates {lies}")
+
+
+def _dead_letters(folder: Any, peers: list[Seen]) -> Iterator[Finding]:
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+
+    sockets = {entry.name: Path(entry.socket) for entry in folder.peers()}
+    none = True
+    for peer in peers:
+        try:
+            rows = ask(
+                sockets[peer.name], "tasks", {"states": ["dead"], "limit": DEAD_LISTED}, ASK_S
+            )
+        except (NoAnswer, QuestionRefused):
+            continue
+        if rows:
+            none = False
+            skills = ", ".join(sorted({str(row["skill"]) for row in rows})[:3])
+            yield Finding(
+                "dead-letters", peer.name, "warning", f"{len(rows)} tasks, of {skills}",
+                "their retries are used up, and nobody has looked at them",
+                f"`mesh tasks --state dead`, then `mesh why {rows[0]['task']}`",
+            )  # fmt: skip
+    if none:
+        yield Finding("dead-letters", "mesh", "ok", "none")
+
+
+def _lately(folder: Any) -> Iterator[Finding]:
+    """What peers complained of in the last hour."""
+    from mesh.telemetry import reading
+
+    counts: dict[tuple[str, str], int] = {}
+    begin = time.time() - LATELY_S
+    for entry in reading.events(folder.path, tuple(name.encode() for name in LATELY)):
+        kind = entry.event["event"]
+        if kind in LATELY and entry.time >= begin:
+            count = int(entry.event.get("count", 1)) + int(entry.event.get("unsaid", 0))
+            counts[kind, entry.writer] = counts.get((kind, entry.writer), 0) + count
+    for (kind, writer), count in sorted(counts.items()):
+        yield Finding(
+            "events", writer, "warning", f"{count} {kind} in the last hour", LATELY[kind],
+            f"`mesh logs --kind {kind} --peer {writer} --since 1h`",
+        )  # fmt: skip
+    if not counts:
+        yield Finding("events", "mesh", "ok", "nobody blamed and nothing lost in the last hour")
