@@ -9,6 +9,7 @@ from mesh.cli.doctor import doctor
 from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
+from mesh.cli.reload import reload
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
@@ -50,6 +51,7 @@ app.command("peers", rich_help_panel=LOCAL)(peers)
 app.command("kill", rich_help_panel=LOCAL)(kill)
 app.command("pause", rich_help_panel=LOCAL)(pause)
 app.command("resume", rich_help_panel=LOCAL)(resume)
+app.command("reload", rich_help_panel=LOCAL)(reload)
 app.command("init", rich_help_panel=HOSTS)(init)
 app.command("invite", rich_help_panel=HOSTS)(invite)
 app.command("join", rich_help_panel=HOSTS)(join)

@@ -85,6 +85,15 @@ class HostedSkills(Generic[L]):
             # What it declared may have changed with its file.
             self._promised[process] = dict(mine)
 
+    def check(self, skills: list[SkillDeclaration], instead_of: WorkerProcess) -> None:
+        """Whether these could be added where that worker was not.
+
+        Raises:
+            SkillConflict: one is declared otherwise elsewhere.
+        """
+        for skill in skills:
+            self._check(skill, instead_of)
+
     def remove(self, link: L) -> None:
         """A worker is gone; skills of a process that will be restarted stay promised."""
         process, mine = self._by_link.pop(link, (None, {}))
@@ -180,7 +189,7 @@ class HostedSkills(Generic[L]):
         sources += [(p, skills) for p, skills in self._promised.items() if p not in connected]
         return sources
 
-    def _check(self, skill: SkillDeclaration) -> None:
+    def _check(self, skill: SkillDeclaration, instead_of: WorkerProcess | None = None) -> None:
         key = (skill.name, skill.version)
         spec = skill_spec(skill)
         size = len(encode(spec))
@@ -196,7 +205,8 @@ class HostedSkills(Generic[L]):
                 f"{skill.name[:NAME_LIMIT]}@{skill.version[:NAME_LIMIT]} is too long: the name "
                 f"of a skill has at most {NAME_LIMIT} characters, its version {VERSION_LIMIT}"
             )
-        others = [self._inline, *(skills for _, skills in self._by_link.values())]
+        others = [self._inline]
+        others += [s for p, s in self._by_link.values() if p is None or p is not instead_of]
         for skills in others:
             if key in skills and skill_spec(skills[key]) != spec:
                 raise SkillConflict(

@@ -56,6 +56,11 @@ class InlineHost:
         """Whether this skill runs here."""
         return (skill, version) in self._skills
 
+    @property
+    def hosted(self) -> set[tuple[str, str]]:
+        """The names and versions of the skills that run here."""
+        return set(self._skills)
+
     def start(self, jobs: list[LocalJob]) -> None:
         """Takes jobs; they run in the next turn of the loop, in this order."""
         self._queue.extend(jobs)

@@ -347,6 +347,7 @@ class PeerProcess:
                 "peers": lambda _: self._views.peers(),
                 "skills": lambda _: self._views.skills(),
                 "invite": self._desk.invite,
+                "reload": self._reload,
             },
             lookups={
                 "task": self._views.task,
@@ -356,6 +357,10 @@ class PeerProcess:
             find_peer=self._views.find_peer,
             name_of=self._views.name_of,
         )
+
+    async def _reload(self, arguments: Any) -> list[dict[str, Any]]:
+        file = arguments.get("file", "") if isinstance(arguments, dict) else ""
+        return await self._workers.reload(str(file))
 
     def _status(self) -> dict[str, Any]:
         agents = [

@@ -32,6 +32,8 @@ class WorkerLink:
         self.jobs: dict[int, None] = {}
         self.memory: list[int] = []
         """What its agents may hold, in bytes."""
+        self.is_leaving = False
+        """Another one has its place; it finishes what it runs."""
 
     @property
     def overfull(self) -> str:

@@ -40,6 +40,8 @@ class WorkerProcess:
         pid: of the process, or 0.
         restarts: how many times in a row it was restarted without living long.
         error: what it said when it failed.
+        is_trial: it is not restarted before it was ready once.
+        is_retired: it is not restarted at all.
         memory: how many bytes it may hold; 0 for no limit.
         overfull: the pid of the process that was killed for holding more, and how much it held.
     """
@@ -61,6 +63,9 @@ class WorkerProcess:
         self.pid = 0
         self.restarts = 0
         self.error = ""
+        self.is_trial = False
+        self.is_retired = False
+        self.is_lazy = lazy
         self.memory = self.memory_usual = memory
         self.overfull = (0, 0)
         arguments = ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
@@ -81,6 +86,12 @@ class WorkerProcess:
     def ready(self) -> None:
         """It has registered its skills."""
         self.state = "ready"
+        self.is_trial = False
+
+    def retire(self) -> None:
+        """It is not wanted any more: not started again when it ends."""
+        self.is_retired = True
+        self._wanted.set()
 
     def kill(self) -> None:
         """Kills the process and all that it started in its group."""
@@ -92,14 +103,10 @@ class WorkerProcess:
         """Keeps it running until cancelled, or until it says that it never can."""
         await self._wanted.wait()
         try:
-            while self.state != "failed":
+            while not self.is_retired:
                 began = trio.current_time()
                 status = await self._run_once()
-                if status == EXIT_BAD_AGENT:
-                    self._fail()
-                    return
-                if status == EXIT_NO_PYTHON:
-                    self.state = "failed"
+                if not self._may_go_on(status):
                     return
                 if trio.current_time() - began > STEADY_S:
                     self.restarts = 0
@@ -112,6 +119,14 @@ class WorkerProcess:
                 await trio.sleep(pause)
         finally:
             self.kill()
+
+    def _may_go_on(self, status: int) -> bool:
+        """Whether it is started again after it ended like this."""
+        if status == EXIT_NO_PYTHON:
+            self.state = "failed"
+        elif status == EXIT_BAD_AGENT or self.is_trial:
+            self._fail()
+        return self.state != "failed" and not self.is_retired
 
     async def _run_once(self) -> int:
         self.state = "starting"

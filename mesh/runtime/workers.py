@@ -37,6 +37,7 @@ from mesh.runtime.inline import InlineHost
 from mesh.runtime.inline_port import InlinePort, SendInside, inline_skills
 from mesh.runtime.local_connection import LocalConnection
 from mesh.runtime.local_requests import Driver
+from mesh.runtime.replacing import Replacements
 from mesh.runtime.worker_jobs import (
     JobId,
     WorkerLink,
@@ -92,6 +93,7 @@ class WorkerHost:
         self._inline = InlineHost(self._ended_inline, self._port)
         self._attempts = Attempts(driver, show, self._port.forget)
         self._reports = AgentReports(driver, self._skills, show, self._declare)
+        self._replacements = Replacements(self, self._skills, self._reports, show)
 
     # What there is to run.
 
@@ -116,10 +118,22 @@ class WorkerHost:
             self._add_process(process)
         self._declare()
 
+    async def reload(self, file: str = "") -> list[dict[str, Any]]:
+        """Replaces the workers of agent files by new ones of the same files.
+
+        Args:
+            file: the one whose worker is replaced; "" for all.
+
+        Returns:
+            For each file `{"target", "replaced", "error", "kept"}`; see `replacing`.
+        """
+        wanted = [p for p in self.processes if not p.is_lazy and file in ("", str(p.path))]
+        return [await self._replacements.replace(process) for process in wanted]
+
     @property
     def processes(self) -> tuple[WorkerProcess, ...]:
-        """The worker processes, also those that failed."""
-        return tuple(self._processes)
+        """The worker processes, also those that failed, but none that makes way or tries to."""
+        return tuple(p for p in self._processes if not p.is_retired and not p.is_trial)
 
     @property
     def ailing(self) -> list[tuple[str, str]]:
@@ -143,6 +157,34 @@ class WorkerHost:
             self._declare()
             task_status.started()
 
+    # What a replacement needs.
+
+    def start_trial(self, target: str) -> WorkerProcess:
+        """Starts a worker that shall take another one's place."""
+        process = self._process(target, python=self._python)
+        process.is_trial = True
+        self._add_process(process)
+        return process
+
+    def draining(self, target: str) -> int:
+        """How many workers of a file finish what they run, and have made way for newer ones."""
+        return len([p for p in self._processes if p.is_retired and p.target == target])
+
+    def workers_of(self, process: WorkerProcess) -> list[WorkerLink]:
+        """The connection of a process, if it has one."""
+        return [worker for worker in self._links.values() if worker.process is process]
+
+    @property
+    def inline(self) -> set[tuple[str, str]]:
+        """The skills that the peer itself runs."""
+        return self._inline.hosted
+
+    def skills_changed(self) -> None:
+        """Tells the core, and places what waited; a file that had failed is no failure now."""
+        self._processes = [p for p in self._processes if not p.is_retired or p.state != "failed"]
+        self._declare()
+        self._place_waiting()
+
     def _process(self, target: str, **options: Any) -> WorkerProcess:
         return WorkerProcess(
             target, socket=self._socket, logs=self._logs, memory=self._memory, **options
@@ -155,6 +197,9 @@ class WorkerHost:
 
     async def _run_process(self, process: WorkerProcess) -> None:
         await process.run()
+        self._replacements.ended(process)
+        if process.is_retired or process.is_trial:
+            self._processes.remove(process)
         # It never can: what waits for it ends, and its skills are withdrawn.
         self._skills.withdraw_promise(process)
         self._declare()
@@ -278,7 +323,8 @@ class WorkerHost:
             case Register():
                 self._register(worker, message)
             case Price() | Health():
-                self._reports.heard(worker, message)
+                if not worker.is_leaving:
+                    self._reports.heard(worker, message)
             case Goodbye():
                 self._skills.remove(worker)
                 self._declare()
@@ -297,6 +343,8 @@ class WorkerHost:
         worker.memory.append(message.memory)
         if worker.process is not None:
             worker.process.limit_memory(worker.memory)
+            if self._replacements.registered(worker, worker.process, message):
+                return
         inline = [skill for skill in message.skills if skill.inline]
         process = worker.process
         if inline and process is not None and self._nursery is not None:
