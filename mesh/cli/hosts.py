@@ -82,7 +82,6 @@ def invite(
 ) -> None:
     """Print a token that lets one newcomer join, once, for a short time."""
     from mesh.cli.durations import parse_duration
-    from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from protocols.identity import peer_of_text
     from protocols.invitations.token import SECRET_BYTES, Token, encode_token, invitation_keyring
 
@@ -93,16 +92,7 @@ def invite(
     # Drawn here: the peer learns the public half only.
     secret = os.urandom(SECRET_BYTES)
     wanted = {"key": invitation_keyring(secret, mesh).peer.hex(), "valid_s": valid_s}
-    try:
-        told = ask(Path(entry.socket), "invite", wanted, timeout_s=10.0)
-    except NoAnswer as error:
-        fail(
-            f"the peer that invites must run, and {entry.name} does not answer ({error}): start it "
-            f"by `mesh serve --dir {folder.path}`",
-            NO_PEER,
-        )
-    except QuestionRefused as error:
-        fail(f"{entry.name} does not invite: {error}", FAILED)
+    told = _ask_to_invite(folder, entry, wanted)
     addresses = _addresses([*(doors or []), *told["doors"]])
     door_key = bytes.fromhex(told["door_key"])
     text = encode_token(Token(mesh, door_key, secret, told["not_after"], addresses))
@@ -281,6 +271,22 @@ def _inviting_peer(folder: Any, name: str | None) -> Any:
         f"`mesh serve --dir {folder.path}`, or `mesh up --dir {folder.path}`",
         NO_PEER,
     )
+
+
+def _ask_to_invite(folder: Any, entry: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+
+    try:
+        told: dict[str, Any] = ask(Path(entry.socket), "invite", wanted, timeout_s=10.0)
+    except NoAnswer as error:
+        fail(
+            f"the peer that invites must run, and {entry.name} does not answer ({error}): start it "
+            f"by `mesh serve --dir {folder.path}`",
+            NO_PEER,
+        )
+    except QuestionRefused as error:
+        fail(f"{entry.name} does not invite: {error}", FAILED)
+    return told
 
 
 def _addresses(words: list[str]) -> tuple[str, ...]:
