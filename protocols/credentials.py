@@ -7,6 +7,7 @@ a peer. The mesh's id is the root's public key. Each link is an encoded
     root key --signs--> issuer credential --key signs--> peer credential
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -31,8 +32,9 @@ class CredentialRefused(MeshError):
     """A credential does not admit its bearer.
 
     Attributes:
-        kind: malformed | other-mesh | bad-signature | not-an-issuer | not-a-peer |
-            expired | not-yet-valid | wrong-curve-key | wrong-peer | revoked
+        kind: malformed | other-mesh | unknown-root | bad-signature | not-an-issuer | not-a-peer |
+            expired | not-yet-valid | root-retired | wrong-curve-key | wrong-peer |
+            revoked | issuer-revoked
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -101,8 +103,30 @@ def decode_chain(encoded: bytes) -> tuple[CredentialChain, Credential, Credentia
     return chain, issuer, peer
 
 
-def verify_chain(encoded: bytes, root: bytes, wall_ns: int, keyring: Keyring) -> Credential:
+def decode_credential(body: bytes) -> Credential | None:
+    """What a signed credential says; None where it is none. Nothing is verified."""
+    try:
+        return _credential_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def verify_chain(
+    encoded: bytes,
+    root: bytes,
+    wall_ns: int,
+    keyring: Keyring,
+    roots: Mapping[bytes, int | None] | None = None,
+) -> Credential:
     """The peer credential at the end of a chain, when every link holds at `wall_ns`.
+
+    Args:
+        encoded: the chain.
+        root: the mesh's id.
+        wall_ns: now.
+        keyring: verifies signatures.
+        roots: the keys that may name issuers, each with the wall second at which it
+            retires, or None; by default the mesh's first root alone.
 
     Raises:
         CredentialRefused: with the first reason found.
@@ -111,8 +135,13 @@ def verify_chain(encoded: bytes, root: bytes, wall_ns: int, keyring: Keyring) ->
         chain, issuer, peer = decode_chain(encoded)
     except Malformed as error:
         raise CredentialRefused("malformed", str(error)) from None
-    if issuer.mesh != root or peer.mesh != root or chain.issuer.signer != root:
+    known = {root: None} if roots is None else roots
+    if issuer.mesh != root or peer.mesh != root:
         raise CredentialRefused("other-mesh", "the credential was issued for another mesh")
+    if chain.issuer.signer not in known:
+        raise CredentialRefused(
+            "unknown-root", "it goes back to a key that is no root of this mesh, as far as known"
+        )
     if ROLE_ISSUER not in issuer.roles or chain.peer.signer != issuer.subject:
         raise CredentialRefused("not-an-issuer", "its signer is not an issuer of this mesh")
     if ROLE_PEER not in peer.roles:
@@ -122,6 +151,11 @@ def verify_chain(encoded: bytes, root: bytes, wall_ns: int, keyring: Keyring) ->
             raise CredentialRefused("bad-signature", "a signature of the credential is wrong")
     for part in (issuer, peer):
         _check_time(part, wall_ns)
+    retires_s = known[chain.issuer.signer]
+    if retires_s is not None and wall_ns // 1_000_000_000 > retires_s + CLOCK_TOLERANCE_S:
+        raise CredentialRefused(
+            "root-retired", "the root it goes back to has retired: let an issuer sign a new one"
+        )
     return peer
 
 

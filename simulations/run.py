@@ -28,13 +28,24 @@ from simulations.checkers.membership import (
 from simulations.checkers.nothing_left import CoresHoldTheirInvariants, NothingIsLeft
 from simulations.checkers.promptness import LossesAreSeenAtOnce
 from simulations.checkers.results import ResultsAreRight
+from simulations.checkers.revoked import RevokedStayOut
 from simulations.checkers.slots import OneWinnerPerSlot
 from simulations.faults import Injector
 from simulations.keyrings import MakeKeyring, keyrings_of
 from simulations.load import Clients, skills_of
 from simulations.plan import Plan, draw
 from simulations.scenario import SCENARIOS
-from simulations.schedule import Conditions, Crash, Fault, Leave, Restore, Slow
+from simulations.schedule import (
+    Conditions,
+    Crash,
+    Cut,
+    Fault,
+    Leave,
+    Partition,
+    Pause,
+    Restore,
+    Slow,
+)
 from simulations.trace import Tracer
 from simulations.world import Checker, World
 
@@ -99,7 +110,8 @@ def _can_fail(plan: Plan) -> bool:
 def checkers_of(plan: Plan) -> tuple[Checker, ...]:
     """Every invariant that holds in a run of this plan."""
     liars = plan.scenario.liars
-    crashes = any(isinstance(fault, Crash) for fault in plan.faults)
+    away = Crash | Pause | Cut | Partition | Restore
+    is_somebody_away = any(isinstance(fault, away) for fault in plan.faults)
     return (
         AcceptedTasksEnd(),
         ResultsAreRight(),
@@ -116,7 +128,8 @@ def checkers_of(plan: Plan) -> tuple[Checker, ...]:
         NobodyHonestIsBlamed(),
         LiesAreNoticed(),
         OnlyTheAdmittedAreMembers(),
-        NobodyIsBuriedAlive(_is_peaceful(plan) or bool(liars and not crashes)),
+        RevokedStayOut(),
+        NobodyIsBuriedAlive(_is_peaceful(plan) or bool(liars and not is_somebody_away)),
         CoresHoldTheirInvariants(),
         MembershipConverges(),
         NothingIsLeft(),

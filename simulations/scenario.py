@@ -30,6 +30,7 @@ LIES = {
     "multitude": "that it is many: names, doors and boots beyond number",
     "poisoner": "times, loads and counts at the limits of what a message can hold",
     "understater": "bids that claim far too little, sealed and opened alike",
+    "outcast": "no lie, but it is revoked, and goes on as if it were not",
 }
 """Each kind of liar, and what it says."""
 

@@ -27,10 +27,12 @@ from protocols.credentials import (
     issue,
 )
 from protocols.errors import Refused
+from protocols.gossip.commands import Proclaim
 from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Instant
+from protocols.statements import Revocation
 from protocols.tasks.commands import SubmitTasks, TaskSpec
-from protocols.wire import Message, tag_of
+from protocols.wire import Message, seal, tag_of
 from simulations.adversary import Adversary
 from simulations.agents import MakeExecutor, Workers
 from simulations.clock import EPOCH_WALL_NS, SKEW_MOST_NS
@@ -104,6 +106,8 @@ class World:
         self.settings = settings or CoreSettings()
         self.requests: dict[int, tuple[TaskSpec, ...]] = {}
         """What was submitted under each request number, by clients and by handlers."""
+        self.revoked: dict[bytes, None] = {}
+        """The peers that were revoked."""
         self.bent_lots: dict[str, None] = {}
         """Lots in which an adversary opened another bid than it had sealed."""
         self._heap: list[tuple[Instant, int, Callable[[], None]]] = []
@@ -271,6 +275,15 @@ class World:
                 self.after(adversary.interval_ns, act)
 
         self.after(adversary.interval_ns, act)
+
+    def revoke(self, where: SimulatedPeer, peer: SimulatedPeer) -> bool:
+        """The root revokes a peer, at one of the others; False where that one did not take it."""
+        wall_s = where.clock().wall_ns // SECOND_NS
+        said = Revocation(peer.peer, 0, "it was to be expected", wall_s)
+        if where.submit(Proclaim(seal(self._root, said))) is not None:
+            return False
+        self.revoked[peer.peer] = None
+        return True
 
     def stranger(self, seed: bytes) -> Keyring:
         """The keyring of somebody whom nobody has admitted."""

@@ -12,13 +12,15 @@ import msgspec
 
 from mesh.core.bulk import KINDS as BULK_KINDS
 from protocols.auction.messages import KINDS as AUCTION_KINDS
-from protocols.credentials import CredentialRefused, verify_chain
+from protocols.credentials import CredentialRefused
 from protocols.errors import Malformed
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
 from protocols.gossip.messages import Accusation, MemberRecord
 from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Now
+from protocols.statements import KINDS as STATEMENTS
 from protocols.tasks.messages import KINDS as TASK_KINDS
+from protocols.trust import Trust
 from protocols.wire import BULK_LIMIT, MESSAGE_LIMIT, Codec, Signed, Verified, tag_of
 
 SIGNATURES_PER_SECOND = 2_000
@@ -26,7 +28,17 @@ SIGNATURES_PER_SECOND = 2_000
 LINKS_REMEMBERED_LIMIT = 4096
 CREDENTIALS_REMEMBERED_LIMIT = 4096
 
-SIGNED_KINDS = (MemberRecord, Accusation)
+HONESTLY_SHOWN = (
+    "expired",
+    "not-yet-valid",
+    "unknown-root",
+    "root-retired",
+    "revoked",
+    "issuer-revoked",
+)
+"""Why a record may be no good without a lie of whoever passed it on: clocks, and news, differ."""
+
+SIGNED_KINDS = (MemberRecord, Accusation, *STATEMENTS)
 PLAIN_KINDS = tuple(
     kind
     for kind in (*GOSSIP_KINDS, *AUCTION_KINDS, *TASK_KINDS, *BULK_KINDS)
@@ -47,9 +59,9 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 class Admission:
     """Decodes and verifies what links deliver."""
 
-    def __init__(self, root: bytes, keyring: Keyring) -> None:
-        """Takes the mesh's root public key, and a keyring to verify with."""
-        self._root = root
+    def __init__(self, trust: Trust, keyring: Keyring) -> None:
+        """Takes what is known of the mesh's authorities, and a keyring to verify with."""
+        self._trust = trust
         self._keyring = keyring
         self._codec = Codec(WIRE_KINDS)
         self._signed_codec = Codec(SIGNED_KINDS)
@@ -57,6 +69,11 @@ class Admission:
         self.isolated: dict[bytes, str] = {}
         """To whom this peer listens no more, and why."""
         self._credentials: dict[bytes, tuple[bytes, int]] = {}
+        self._judged_by = trust.changes
+
+    def is_deaf_to(self, link: bytes) -> bool:
+        """Whether nothing that a link brings is looked at: it was isolated, or revoked."""
+        return link in self.isolated or link in self._trust.outcasts
 
     def isolate(self, link: bytes, reason: str) -> None:
         """Stops listening to a link for the rest of this boot."""
@@ -97,12 +114,15 @@ class Admission:
         return Admitted(envelope.author, type(body), Verified(body, envelope))
 
     def _check_credential(self, record: MemberRecord, now: Now) -> None:
+        if self._judged_by != self._trust.changes:
+            self._judged_by = self._trust.changes
+            self._credentials.clear()
         known = self._credentials.get(record.credential)
         if known is None or now.wall_ns // SECOND_NS > known[1]:
             try:
-                credential = verify_chain(record.credential, self._root, now.wall_ns, self._keyring)
+                credential = self._trust.verify(record.credential, now.wall_ns, self._keyring)
             except CredentialRefused as error:
-                if error.kind in ("expired", "not-yet-valid"):
+                if error.kind in HONESTLY_SHOWN:
                     raise _Untimely from None
                 raise Malformed(f"a member record's credential: {error}") from None
             if len(self._credentials) >= CREDENTIALS_REMEMBERED_LIMIT:
@@ -124,7 +144,7 @@ class Admission:
 
 
 class _Untimely(Exception):
-    """A credential is not valid now, by this peer's wall clock, which may be the one that errs."""
+    """A credential is not good now; by this peer's wall clock, or as far as this peer knows."""
 
 
 def described(error: Exception) -> str:

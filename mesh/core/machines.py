@@ -12,6 +12,7 @@ from protocols.identity import Keyring
 from protocols.invitations.invitations import Invitations
 from protocols.machine import Machine
 from protocols.tasks.tasks import Tasks
+from protocols.trust import Trust
 
 
 class Machines(NamedTuple):
@@ -45,7 +46,7 @@ def make_machines(
     """New machines; the arguments are those of `PeerCore`."""
     one, two, three = (random.Random(rng.getrandbits(64)) for _ in range(3))
     return Machines(
-        Gossip(keyring, credential, boot, settings.gossip, one),
+        Gossip(keyring, credential, boot, settings.gossip, one, Trust(root)),
         Auction(keyring.peer, settings.auction, two, entropy, boot),
         Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
         Invitations(root, keyring),

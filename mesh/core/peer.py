@@ -67,6 +67,7 @@ class PeerCore:
 
     Attributes:
         gossip, auction, tasks: the machines, for queries that change nothing.
+        trust: who may vouch for peers, and who is revoked; for queries too.
     """
 
     def __init__(
@@ -99,7 +100,8 @@ class PeerCore:
         )
         self.gossip, self.auction, self.tasks = machines[:3]
         self._machines = machines.by_name()
-        self._admission = Admission(root, keyring)
+        self.trust = self.gossip.trust
+        self._admission = Admission(self.trust, keyring)
         self._gate = Gate()
         self._deadlines = Deadlines(self._machines)
         self._queue: deque[tuple[str, bool, Any]] = deque()
@@ -162,7 +164,7 @@ class PeerCore:
     def receive(self, link: bytes, frame: bytes, now: Now) -> None:
         """Takes a frame from an authenticated peer. Never raises, whatever it holds."""
         self._now = now
-        if link == self.peer or link in self._admission.isolated:
+        if link == self.peer or self._admission.is_deaf_to(link):
             return
         try:
             decoded = decode_frame(frame)

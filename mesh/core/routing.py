@@ -159,6 +159,8 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     gossip_commands.SetLoad: GOSSIP,
     gossip_commands.Leave: GOSSIP,
     gossip_commands.LinkLost: GOSSIP,
+    gossip_commands.Proclaim: GOSSIP,
+    gossip_commands.ShowCredential: GOSSIP,
     invitation_commands.OpenInvitation: INVITATIONS,
     invitation_commands.Redeem: INVITATIONS,
     auction_commands.SetPrice: AUCTION,

@@ -56,7 +56,7 @@ class AntiEntropy:
         if mine is not None:
             state = State.LEFT if mine.leaving else State.ALIVE
             versions.append(MemberVersion(mine.peer, mine.incarnation, int(state)))
-        return Digest(tuple(versions), reply_wanted)
+        return Digest(tuple(versions), reply_wanted, tuple(self._roster.trust.statements))
 
     def introduce(self, peer: bytes) -> None:
         """Sends one's record and digest to a peer that may not know us."""
@@ -146,6 +146,11 @@ class AntiEntropy:
         theirs = {version.peer: version for version in digest.members}
         self._compare_oneself(link, theirs.get(self._roster.me), now)
         budget = DELTA_BYTES_LIMIT
+        for envelope in self._roster.trust.lacking(digest.statements):
+            if budget <= 0:
+                break
+            budget -= len(envelope.body)
+            self._outbox.send(link, envelope)
         members = list(self._roster.members.values())
         start = self._rng.randrange(len(members)) if members else 0
         for member in members[start:] + members[:start]:

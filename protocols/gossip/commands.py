@@ -3,6 +3,7 @@
 import msgspec
 
 from protocols.gossip.messages import SkillAdvert
+from protocols.wire import Signed
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -43,3 +44,15 @@ class LinkLost(msgspec.Struct, frozen=True):
 
     peer: bytes
     refused: bool
+
+
+class Proclaim(msgspec.Struct, frozen=True):
+    """Keep and spread what an authority stated; see `protocols/statements.py`."""
+
+    envelope: Signed
+
+
+class ShowCredential(msgspec.Struct, frozen=True):
+    """From now on this peer shows a newer credential; it was verified."""
+
+    credential: bytes

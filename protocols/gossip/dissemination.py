@@ -17,7 +17,7 @@ from protocols.wire import Signed
 ENVELOPE_OVERHEAD_BYTES = 140
 
 Key = tuple[bytes, bytes]
-"""(subject, accuser), with an empty accuser for the subject's own record."""
+"""(subject, accuser), with an empty accuser for the subject's own record; or a statement's id."""
 
 
 @dataclass(slots=True)
@@ -71,6 +71,15 @@ class Dissemination:
     ) -> None:
         """An accusation of a member's present incarnation."""
         self._add(Rumour((suspect, accuser), envelope, source, self._order), now)
+
+    def add_statement(self, name: bytes, envelope: Signed, source: bytes, now: Instant) -> None:
+        """What an authority stated; its id is no peer's, so nothing displaces it."""
+        self._add(Rumour((name, b""), envelope, source, self._order), now)
+
+    def drop_member(self, subject: bytes) -> None:
+        """Forgets all that is said of somebody who is no member any more."""
+        for key in [key for key in self._rumours if key[0] == subject]:
+            del self._rumours[key]
 
     def drop_accusations(self, suspect: bytes) -> None:
         """Forgets what is obsolete: the suspect answered."""

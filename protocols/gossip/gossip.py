@@ -12,10 +12,18 @@ from collections.abc import Iterable
 import msgspec
 
 from protocols.effects import Effect
-from protocols.errors import StorageCorrupt
+from protocols.gossip import restoring
 from protocols.gossip.anti_entropy import AntiEntropy
 from protocols.gossip.awareness import LocalHealth
-from protocols.gossip.commands import Advertise, Join, Leave, LinkLost, SetLoad
+from protocols.gossip.commands import (
+    Advertise,
+    Join,
+    Leave,
+    LinkLost,
+    Proclaim,
+    SetLoad,
+    ShowCredential,
+)
 from protocols.gossip.detection import Detection
 from protocols.gossip.dissemination import Dissemination
 from protocols.gossip.events import LoadChanged
@@ -36,11 +44,13 @@ from protocols.gossip.outbox import Outbox
 from protocols.gossip.parameters import GossipParameters
 from protocols.gossip.pinger import Pinger
 from protocols.gossip.probing import Prober
-from protocols.gossip.records import AcquaintanceLost, AcquaintanceMade, IncarnationsReserved
+from protocols.gossip.proclaiming import Proclaiming
 from protocols.gossip.roster import Roster
 from protocols.gossip.watching import Watches
 from protocols.identity import Keyring
 from protocols.machine import Instant, Now
+from protocols.statements import IssuerNamed, Revocation, RootSucceeded
+from protocols.trust import Trust
 from protocols.wire import Signed, Verified
 
 _record_decoder = msgspec.msgpack.Decoder(MemberRecord)
@@ -56,13 +66,15 @@ class Gossip:
         boot: int,
         parameters: GossipParameters,
         rng: random.Random,
+        trust: Trust | None = None,
     ) -> None:
-        """Takes the peer's identity and encoded credential chain, and the number of this boot."""
+        """Takes the peer's identity and credential chain, its boot, and whom to trust."""
+        self.trust = trust = Trust(bytes(32)) if trust is None else trust
         self._me = keyring.peer
         self._parameters = parameters
         self._outbox = outbox = Outbox()
         self._health = LocalHealth(parameters.local_health_limit, parameters.local_health)
-        self._roster = roster = Roster(self._me, parameters, outbox)
+        self._roster = roster = Roster(self._me, parameters, outbox, trust)
         self._pinger = Pinger(rng, outbox)
         self._rumours = Dissemination(parameters, rng, outbox, roster.alive)
         self._prober = Prober(parameters, rng, self._health, self._pinger, roster, outbox)
@@ -78,10 +90,13 @@ class Gossip:
             self._rumours,
         )
         self._oneself = Oneself(keyring, credential, boot, parameters, self._health, outbox)
+        self._joining = Joining(parameters, rng)
+        self._proclaiming = Proclaiming(
+            keyring, roster, self._watches, self._rumours, outbox, self._joining.forget
+        )
         self._anti_entropy = AntiEntropy(
             parameters, rng, roster, self._oneself, self._detection, self._pinger, outbox
         )
-        self._joining = Joining(parameters, rng)
         self._intake = Intake(
             roster,
             self._oneself,
@@ -127,6 +142,8 @@ class Gossip:
 
     def contact(self, peer: bytes) -> KnownDoor | None:
         """Where a peer can be met: a member, an acquaintance of before, or a contact."""
+        if peer in self.trust.outcasts:
+            return None
         member = self._roster.members.get(peer)
         if member is not None:
             return door_of(member.record)
@@ -147,16 +164,20 @@ class Gossip:
         """Takes a command of `protocols.gossip.commands`.
 
         Raises:
-            Refused: ``Left`` for a `Join` or `Advertise`, ``TooLarge`` for an `Advertise`.
+            Refused: ``Left`` for a `Join` or `Advertise`, ``TooLarge`` for an `Advertise`,
+                ``NotAuthorised`` for a `Proclaim`.
         """
         if isinstance(command, Join | Advertise):
             self._oneself.refuse_after_leaving()
         if isinstance(command, Advertise):
             self._oneself.refuse_unfit(command)
+        if isinstance(command, Proclaim):
+            self._proclaiming.refuse_unfounded(command.envelope)
         at = self._begin(now)
         match command:
             case Join():
-                self._joining.add(c for c in command.contacts if c.peer != self._me)
+                unwanted = (self._me, *self.trust.outcasts)
+                self._joining.add(c for c in command.contacts if c.peer not in unwanted)
                 self._joining.begin(at)
                 self._attempt_to_join(at)
             case Advertise():
@@ -169,6 +190,10 @@ class Gossip:
             case LinkLost():
                 if not self._oneself.left:
                     self._detection.link_lost(command.peer, command.refused, at)
+            case Proclaim():
+                self._proclaiming.proclaim(command.envelope, at)
+            case ShowCredential():
+                self._oneself.show(command.credential)
             case _:
                 raise AssertionError(f"gossip takes no {type(command).__name__}")
         return self._end(None, at)
@@ -205,6 +230,8 @@ class Gossip:
                 self._take_ping(link, message, at)
             case _ if self._oneself.left:
                 pass
+            case Verified(message=Revocation() | IssuerNamed() | RootSucceeded()):
+                self._proclaiming.take(link, message.message, message.envelope, at)
             case Verified(message=MemberRecord() as record, envelope=envelope):
                 self._intake.record(link, author, record, envelope, at)
             case Verified(message=Accusation() as accusation, envelope=envelope):
@@ -335,11 +362,8 @@ class Gossip:
     # Disk
 
     def snapshot(self) -> Iterable[msgspec.Struct]:
-        """The reserved incarnations, and the members to turn to after a restart."""
-        if self._oneself.incarnations.reserved:
-            yield IncarnationsReserved(self._oneself.incarnations.reserved)
-        for envelope in self._roster.acquaintances.values():
-            yield AcquaintanceMade(envelope)
+        """What is durable: see `restoring`."""
+        return restoring.durable(self._oneself, self._roster, self.trust)
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes back what was on disk.
@@ -347,16 +371,7 @@ class Gossip:
         Raises:
             StorageCorrupt: a record is not one of gossip's.
         """
-        for record in records:
-            match record:
-                case IncarnationsReserved():
-                    self._oneself.incarnations.restore(record.last)
-                case AcquaintanceMade():
-                    self._roster.restore_acquaintance(_stored(record.envelope), record.envelope)
-                case AcquaintanceLost():
-                    self._roster.forget_acquaintance(record.peer, restoring=True)
-                case _:
-                    raise StorageCorrupt(f"gossip wrote no {type(record).__name__}")
+        restoring.restore(records, self._oneself, self._roster, self.trust)
 
     def check(self) -> None:
         """Asserts the invariants of all parts."""
@@ -367,11 +382,5 @@ class Gossip:
         self._rumours.check()
         self._anti_entropy.check()
         self._joining.check()
+        self._proclaiming.check()
         assert self.deadline() == self._soonest(), "deadlines-are-known: gossip"
-
-
-def _stored(envelope: Signed) -> MemberRecord:
-    try:
-        return _record_decoder.decode(envelope.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StorageCorrupt(f"a stored member record does not decode: {error}") from None

@@ -51,6 +51,8 @@ class Intake:
         if record.peer == self._roster.me:
             self._own_record(link, record, envelope, at)
             return
+        if self._roster.is_refused(record):
+            return  # whoever passed it on has not heard of it yet
         before = self._roster.members.get(record.peer)
         was = before.state if before is not None else None
         if self._roster.merge(record, envelope, at) is not Merge.NEWER:

@@ -29,6 +29,10 @@ class Joining:
         for peer in list(self.contacts)[: max(0, len(self.contacts) - CONTACTS_LIMIT)]:
             del self.contacts[peer]
 
+    def forget(self, peer: bytes) -> None:
+        """It is not to be turned to any more."""
+        self.contacts.pop(peer, None)
+
     def begin(self, now: Instant) -> None:
         """Tries at once."""
         self.wanted = True

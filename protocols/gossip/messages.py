@@ -1,4 +1,4 @@
-"""What gossip says on the wire. Rumours (`MemberRecord`, `Accusation`) travel signed.
+"""What gossip says on the wire. Rumours (`MemberRecord`, `Accusation`, statements) travel signed.
 
 Piggybacking needs no fields: the core puts everything for one peer in one step
 into one frame, so rumours are messages sent beside a ping or an ack.
@@ -8,6 +8,8 @@ from typing import Annotated
 
 import msgspec
 
+from protocols.statements import KINDS as STATEMENTS
+from protocols.trust import STATEMENT_ID_BYTES, STATEMENTS_LIMIT
 from protocols.wire import CountField, Message, NameField, PeerIdField
 
 CREDENTIAL_LIMIT = 2048
@@ -15,6 +17,9 @@ SKILLS_PER_PEER_LIMIT = 128
 DIGEST_LIMIT = 8192
 
 DigestField = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+StatementIdField = Annotated[
+    bytes, msgspec.Meta(min_length=STATEMENT_ID_BYTES, max_length=STATEMENT_ID_BYTES)
+]
 
 
 class SkillAdvert(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +99,10 @@ class Digest(Message, frozen=True, array_like=True, tag="gossip.digest"):
 
     members: Annotated[tuple[MemberVersion, ...], msgspec.Meta(max_length=DIGEST_LIMIT)]
     reply_wanted: bool
+    statements: Annotated[
+        tuple[StatementIdField, ...], msgspec.Meta(max_length=STATEMENTS_LIMIT)
+    ] = ()
+    """The ids of the statements that I keep."""
 
 
-KINDS = (MemberRecord, Accusation, Ping, Ack, PingRequest, Nack, Digest)
+KINDS = (MemberRecord, Accusation, Ping, Ack, PingRequest, Nack, Digest, *STATEMENTS)

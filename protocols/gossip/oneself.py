@@ -116,6 +116,13 @@ class Oneself:
             )
         )
 
+    def show(self, credential: bytes) -> None:
+        """Shows a newer credential, in a newer record."""
+        self._credential = credential
+        if self.record is not None and not self.left:
+            self.record = msgspec.structs.replace(self.record, credential=credential)
+            self._renew(0, leaving=False)
+
     def leave(self) -> None:
         """Says goodbye, once."""
         self.left = True

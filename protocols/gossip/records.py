@@ -1,4 +1,4 @@
-"""What gossip keeps on disk: its incarnations, and where other members can be met."""
+"""What gossip keeps on disk: its incarnations, where others can be met, what authorities said."""
 
 import msgspec
 
@@ -27,5 +27,11 @@ class AcquaintanceLost(
     peer: PeerIdField
 
 
-Record = IncarnationsReserved | AcquaintanceMade | AcquaintanceLost
-KINDS = (IncarnationsReserved, AcquaintanceMade, AcquaintanceLost)
+class StatementKept(msgspec.Struct, frozen=True, array_like=True, tag="gossip.statement-kept"):
+    """What an authority stated, as it signed it (`protocols/statements.py`)."""
+
+    envelope: Signed
+
+
+Record = IncarnationsReserved | AcquaintanceMade | AcquaintanceLost | StatementKept
+KINDS = (IncarnationsReserved, AcquaintanceMade, AcquaintanceLost, StatementKept)

@@ -7,7 +7,7 @@ member stays dead at its incarnation until it is forgotten.
 
 import enum
 
-from protocols.gossip.events import MemberDown, MemberSuspected, MemberUp
+from protocols.gossip.events import CredentialRenewed, MemberDown, MemberSuspected, MemberUp
 from protocols.gossip.member import Member, State
 from protocols.gossip.messages import MemberRecord
 from protocols.gossip.observers import observers_of
@@ -21,6 +21,7 @@ from protocols.gossip.parameters import (
 from protocols.gossip.records import AcquaintanceLost, AcquaintanceMade
 from protocols.gossip.suspicion import Suspicion
 from protocols.machine import Instant
+from protocols.trust import REVOKED, Trust
 from protocols.wire import Signed
 
 
@@ -36,13 +37,17 @@ class Merge(enum.Enum):
 class Roster:
     """Members by id, oneself excluded, in the order in which they were met."""
 
-    def __init__(self, me: bytes, parameters: GossipParameters, outbox: Outbox) -> None:
+    def __init__(
+        self, me: bytes, parameters: GossipParameters, outbox: Outbox, trust: Trust
+    ) -> None:
         self.me = me
         self.members: dict[bytes, Member] = {}
         self.acquaintances: dict[bytes, Signed] = {}
         """What is on disk of other members: their records, by id."""
         self._suspects: dict[bytes, Member] = {}
         self._doors: dict[bytes, str] = {}
+        self.trust = trust
+        """Who is revoked, and is no member."""
         self._parameters = parameters
         self._outbox = outbox
         self._alive: tuple[bytes, ...] | None = ()
@@ -87,6 +92,11 @@ class Roster:
     def is_suspect(self, peer: bytes) -> bool:
         """Whether a member is under suspicion."""
         return peer in self._suspects
+
+    def is_refused(self, record: MemberRecord) -> bool:
+        """Whether what a record rests on was revoked."""
+        trust = self.trust
+        return record.peer in trust.outcasts or trust.refusal(record.credential) is not None
 
     # Changes
 
@@ -134,6 +144,8 @@ class Roster:
                 self._outbox.emit(down)
             return
         self._remember(member)
+        if before.credential != record.credential:
+            self._outbox.emit(CredentialRenewed(record.peer, record.credential))
         if was is not State.ALIVE or _described(before) != _described(record):
             self._emit_up(member)
 
@@ -164,6 +176,18 @@ class Roster:
         self._outbox.emit(
             MemberDown(record.peer, record.name, record.incarnation, "dead", confirmations)
         )
+
+    def expel(self, member: Member) -> None:
+        """A member was revoked: it is as if it had never been met."""
+        was_present = member.present
+        del self.members[member.peer]
+        self._suspects.pop(member.peer, None)
+        self._observers.pop(member.peer, None)
+        self._changed()
+        self.forget_acquaintance(member.peer)
+        if was_present:
+            record = member.record
+            self._outbox.emit(MemberDown(record.peer, record.name, record.incarnation, REVOKED))
 
     def forget_old(self, now: Instant) -> None:
         """Drops members that have been dead or gone for long enough."""

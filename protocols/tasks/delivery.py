@@ -56,6 +56,7 @@ class Delivery:
         self._count = 0
         self._bytes = 0
         self._again_at = NEVER
+        self._undeliverable: list[tuple[bytes, Outcome]] = []
         self._recent: OrderedDict[tuple[bytes, str, int], Outcome] = OrderedDict()
 
     @property
@@ -65,6 +66,9 @@ class Delivery:
 
     def send(self, custodian: bytes, outcomes: list[Outcome], now: Now) -> None:
         """Sends how attempts ended, in batches of a size that travels whole."""
+        if custodian in self._outbox.forsaken:
+            self._undeliverable += [(custodian, outcome) for outcome in outcomes]
+            return
         batch: list[Outcome] = []
         size = 0
         for outcome in outcomes:
@@ -96,7 +100,7 @@ class Delivery:
 
     def drop_beyond_limits(self, now: int) -> list[tuple[bytes, Outcome]]:
         """Drops the oldest results beyond count, bytes and age, and names them."""
-        dropped: list[tuple[bytes, Outcome]] = []
+        dropped, self._undeliverable = self._undeliverable, []
         oldest = now - self._parameters.results_age_ns
         while self._batches:
             batch = next(iter(self._batches.values()))
@@ -114,6 +118,13 @@ class Delivery:
         del self._batches[batch.number]
         self._count -= len(batch.outcomes)
         self._bytes -= batch.size
+
+    def forsake(self, custodian: bytes) -> list[Outcome]:
+        """Nobody may be told how these ended; returns what was in them."""
+        batches = [batch for batch in self._batches.values() if batch.custodian == custodian]
+        for batch in batches:
+            self._remove(batch)
+        return [outcome for batch in batches for outcome in batch.outcomes]
 
     def acknowledged(self, custodian: bytes, numbers: tuple[int, ...]) -> list[Outcome]:
         """The custodian has these; returns what was in them, which may be let go."""

@@ -9,10 +9,13 @@ Of short jobs more are handed over than that; the agents begin them in order.
 from collections import deque
 from typing import NamedTuple
 
+import msgspec
+
 from protocols.machine import MILLISECOND_NS
 from protocols.tasks.commands import SlotsLent
 from protocols.tasks.events import RunJob
-from protocols.tasks.messages import Assign, Job, JobKey, Outcome
+from protocols.tasks.messages import INPUT_LIMIT, Assign, Job, JobKey, Outcome
+from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.parameters import (
     CHUNK_LIMIT,
     DIRECT_QUEUE_PER_SLOT,
@@ -284,6 +287,20 @@ def key_of(job: HeldJob) -> JobKey:
 def outcome_without_value(job: HeldJob, status: str, kind: str, message: str) -> Outcome:
     """How an attempt ended that gave no value."""
     return Outcome(job.key[0], job.key[1], status, NIL, 0, kind, message)
+
+
+def fit_to_send(job: HeldJob, outcome: Outcome) -> Outcome:
+    """How an attempt ended, as its custodian may be told."""
+    if len(outcome.value) > INPUT_LIMIT:
+        text = f"a result of {len(outcome.value)} bytes is over {INPUT_LIMIT}"
+        return outcome_without_value(job, "rejected", "TooLarge", text)
+    if is_too_deep(outcome.value):
+        text = f"a result nested deeper than {NESTING_LIMIT}"
+        return outcome_without_value(job, "rejected", "InvalidOutput", text)
+    if not len(outcome.value):
+        # Nothing at all would break the message that it is put into.
+        return msgspec.structs.replace(outcome, value=NIL)
+    return outcome
 
 
 def run_of(held: HeldJob, now: int) -> RunJob:

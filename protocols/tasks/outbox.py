@@ -4,22 +4,40 @@ import msgspec
 
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
 
+FORSAKEN_LIMIT = 4096
+
 
 class Outbox:
-    """The effects of the step being made."""
+    """The effects of the step being made.
 
-    __slots__ = ("_effects",)
+    Attributes:
+        forsaken: peers that were revoked, to which nothing is said any more; bounded, the
+            first makes room.
+    """
+
+    __slots__ = ("_effects", "forsaken")
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
+        self.forsaken: dict[bytes, None] = {}
 
     def send(self, to: bytes, message: msgspec.Struct) -> None:
         """One message to one peer."""
+        if to in self.forsaken:
+            return
         self._effects.append(Send(to, message))
 
     def send_promptly(self, to: bytes, message: msgspec.Struct) -> None:
         """One message that rests on no record."""
+        if to in self.forsaken:
+            return
         self._effects.append(Send(to, message, True))
+
+    def forsake(self, peer: bytes) -> None:
+        """From now on nothing is said to a peer."""
+        self.forsaken[peer] = None
+        if len(self.forsaken) > FORSAKEN_LIMIT:
+            del self.forsaken[next(iter(self.forsaken))]
 
     def broadcast(self, message: msgspec.Struct) -> None:
         """One message to every live member."""

@@ -153,6 +153,7 @@ class Tasks:
         self._custodian.specs_changed(now)
 
     def _on_peer_up(self, command: commands.PeerUp, now: Now) -> None:
+        self._outbox.forsaken.pop(command.peer, None)
         self._catalogue.up(command, now.monotonic_ns)
         self._custodian.attempts.cleared(command.peer)
         self._custodian.peer_up(command, now)
@@ -161,6 +162,10 @@ class Tasks:
     def _on_peer_down(self, command: commands.PeerDown, now: Now) -> None:
         self._catalogue.down(command.peer)
         self._custodian.peer_down(command, now)
+        if command.reason == "revoked":
+            self._outbox.forsake(command.peer)
+            for task in self._worker.forsake(command.peer):
+                self._custodian.cancel_children(task, "its custodian was revoked", now)
 
     def _on_cancel_jobs(self, link: bytes, message: messages.CancelJobs, now: Now) -> None:
         for task in self._worker.cancel(link, message):

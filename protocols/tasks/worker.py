@@ -5,8 +5,6 @@ again by its custodian, which has it on disk. So nothing here waits for a disk.
 Invariants: a job is held once for each custodian, task and attempt.
 """
 
-import msgspec
-
 from protocols.machine import Now
 from protocols.tasks import commands
 from protocols.tasks.delivery import Delivery
@@ -25,6 +23,7 @@ from protocols.tasks.hosting import (
     HeldJob,
     Hosted,
     Occupancy,
+    fit_to_send,
     key_of,
     outcome_without_value,
     reason_against,
@@ -32,7 +31,6 @@ from protocols.tasks.hosting import (
 )
 from protocols.tasks.messages import (
     BATCH_LIMIT,
-    INPUT_LIMIT,
     Assign,
     Beat,
     CancelJobs,
@@ -44,7 +42,6 @@ from protocols.tasks.messages import (
     Rejected,
     ResultsAck,
 )
-from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.observing import Observing
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import (
@@ -55,7 +52,6 @@ from protocols.tasks.parameters import (
     TaskParameters,
 )
 from protocols.tasks.spending import Spending
-from protocols.tasks.task import NIL
 
 TEXT_LIMIT = 4096
 Jobs = dict[tuple[str, int], HeldJob]
@@ -236,14 +232,20 @@ class Worker:
 
     def acknowledged(self, link: bytes, message: ResultsAck) -> None:
         """The custodian has these results."""
-        outcomes = self._delivery.acknowledged(link, message.batches)
-        jobs = self._jobs.get(link)
-        if jobs is None:
-            return
+        self._let_go(link, self._delivery.acknowledged(link, message.batches))
+
+    def forsake(self, custodian: bytes) -> list[str]:
+        """A custodian was revoked: its work stops; returns the tasks that really ran here."""
+        self._let_go(custodian, self._delivery.forsake(custodian))
+        held = self._jobs.get(custodian, {}).values()
+        return self.cancel(custodian, CancelJobs(tuple(map(key_of, held))))
+
+    def _let_go(self, custodian: bytes, outcomes: list[Outcome]) -> None:
+        jobs = self._jobs.get(custodian, {})
         for outcome in outcomes:
             jobs.pop((outcome.task, outcome.attempt), None)
         if not jobs:
-            del self._jobs[link]
+            self._jobs.pop(custodian, None)
 
     def custodian_up(self, peer: bytes, now: Now) -> None:
         """A custodian is back: it gets at once what it has not acknowledged."""
@@ -258,15 +260,7 @@ class Worker:
             job = self._jobs.get(custodian, {}).get((outcome.task, outcome.attempt))
             if job is None or job.state == ENDED:
                 continue
-            if len(outcome.value) > INPUT_LIMIT:
-                text = f"a result of {len(outcome.value)} bytes is over {INPUT_LIMIT}"
-                outcome = outcome_without_value(job, "rejected", "TooLarge", text)
-            elif is_too_deep(outcome.value):
-                text = f"a result nested deeper than {NESTING_LIMIT}"
-                outcome = outcome_without_value(job, "rejected", "InvalidOutput", text)
-            elif not len(outcome.value):
-                # Nothing at all would break the message that it is put into.
-                outcome = msgspec.structs.replace(outcome, value=NIL)
+            outcome = fit_to_send(job, outcome)
             entry = sums.setdefault(job.hosted, [0, 0])
             entry[0] += 1
             entry[1] += outcome.elapsed_us
@@ -320,7 +314,7 @@ class Worker:
                 self._delivery.send(custodian, outcomes, now)
             self._answers.clear()
             for custodian, outcome in self._delivery.drop_beyond_limits(mono):
-                self._jobs.get(custodian, {}).pop((outcome.task, outcome.attempt), None)
+                self._let_go(custodian, [outcome])
         for hosted in self._touched:
             self._observing.look(hosted, mono)
         self._touched.clear()

@@ -8,6 +8,7 @@ from simulations.adversaries.impersonator import Impersonator
 from simulations.adversaries.latecomer import Latecomer
 from simulations.adversaries.meddler import Meddler
 from simulations.adversaries.multitude import Multitude
+from simulations.adversaries.outcast import Outcast
 from simulations.adversaries.poisoner import Poisoner
 from simulations.adversaries.replayer import Replayer
 from simulations.adversaries.slanderer import Inflater, Slanderer
@@ -30,4 +31,5 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "multitude": Multitude,
     "poisoner": Poisoner,
     "understater": Understater,
+    "outcast": Outcast,
 }
