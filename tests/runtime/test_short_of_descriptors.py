@@ -15,12 +15,9 @@ from tests.runtime.transport_rig import Authority, Neighbour, eventually, pack
 
 
 async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
-    missing = tmp_path / "no" / "python"
     file = tmp_path / "agent.py"
     file.touch()
-    worker = WorkerProcess(
-        str(file), socket=tmp_path / "s.sock", logs=tmp_path, python=str(missing)
-    )
+    worker = WorkerProcess(str(file), socket=tmp_path / "s.sock", logs=tmp_path / "no folder")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run)
         await eventually(lambda: worker.restarts >= 2)
