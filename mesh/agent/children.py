@@ -19,7 +19,8 @@ from mesh.local.messages import (
     Submit,
 )
 from mesh.local.messages import Refused as RefusedMessage
-from mesh.local.values import decode_value
+from mesh.local.options import ReadValue
+from mesh.local.values import value_of_done
 
 SUBMIT_CHUNK = 256
 """Inputs in one submission of a handler's `map`."""
@@ -37,13 +38,14 @@ class Event(Protocol):
 
 
 class Child:
-    """One task that a handler submitted."""
+    """One task that a handler submitted. `read`, where set, makes its value typed."""
 
-    __slots__ = ("_ended", "_outcome", "id", "skill")
+    __slots__ = ("_ended", "_outcome", "id", "read", "skill")
 
     def __init__(self, task: str, skill: str, ended: Event) -> None:
         self.id = task
         self.skill = skill
+        self.read: ReadValue | None = None
         self._ended = ended
         self._outcome: SettledTask | None = None
 
@@ -71,7 +73,7 @@ class Child:
         outcome = self._outcome
         assert outcome is not None, "the child has not ended"
         if outcome.state == "done":
-            return decode_value(outcome.value)
+            return value_of_done(outcome, self.read)
         raise TaskFailed(
             outcome.task,
             outcome.state,

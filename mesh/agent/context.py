@@ -20,6 +20,7 @@ from mesh.local.options import (
     Options,
     SkillLike,
     milliseconds,
+    reader_of,
     remaining_ms,
 )
 from mesh.local.values import encode_inputs, encode_plain
@@ -292,7 +293,11 @@ class Context:
         if options.weight:
             weight_us = milliseconds(options.weight) * 1000
             template = msgspec.structs.replace(template, weights_us=[weight_us] * len(inputs))
-        return await self._port.children.submit(template, [encode_inputs(i) for i in inputs])
+        raw = [encode_inputs(each) for each in inputs]
+        children = await self._port.children.submit(template, raw)
+        for child in children:
+            child.read = reader_of(skill)
+        return children
 
     async def wait_for(self, children: list["Child"]) -> list[Any]:
         """The ends of children, values or exceptions, the slot given back meanwhile."""

@@ -19,6 +19,7 @@ from mesh.local.messages import INPUT_LIMIT
 
 ReadInput = Callable[[msgspec.Raw], dict[str, Any]]
 WriteOutput = Callable[[Any], msgspec.Raw]
+ReadOutput = Callable[[Any], Any]
 
 _decode = msgspec.msgpack.Decoder().decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,6 +42,8 @@ class Signature(NamedTuple):
     output_schema: str
     read_input: ReadInput
     write_output: WriteOutput
+    read_output: ReadOutput
+    """From a plain value to what the annotation says, for callers that have the function."""
 
 
 def compile_signature(function: Callable[..., Any], context: type) -> Signature:
@@ -60,10 +63,12 @@ def compile_signature(function: Callable[..., Any], context: type) -> Signature:
         del parameters[0]
     try:
         input_schema, read_input = _compile_input(function.__name__, parameters, hints)
-        output_schema, write_output = _compile_output(hints.get("return", Any))
+        output_schema, write_output, read_output = _compile_output(hints.get("return", Any))
     except (TypeError, ValueError) as error:
         raise TypeError(f"skill {function.__name__}: {error}") from error
-    return Signature(takes_context, input_schema, output_schema, read_input, write_output)
+    return Signature(
+        takes_context, input_schema, output_schema, read_input, write_output, read_output
+    )
 
 
 def _type_hints(function: Callable[..., Any], context: type) -> dict[str, Any]:
@@ -186,26 +191,33 @@ def _input_reader(struct: type[msgspec.Struct], names: frozenset[str], extra: An
     return read if extra is None else read_with_extra
 
 
-def _compile_output(hint: Any) -> tuple[str, WriteOutput]:
+def _compile_output(hint: Any) -> tuple[str, WriteOutput, ReadOutput]:
     if typing.get_origin(hint) is Result:
         hint = typing.get_args(hint)[0]
     elif hint is Result:
         hint = Any
     hint = _any_for_object(hint)
     if hint is Any:
-        return "{}", _write_anything
+        return "{}", _write_anything, _read_anything
     schema = json.dumps(msgspec.json.schema(hint), separators=(",", ":"))
     convert = msgspec.convert
+
+    def read(plain: Any) -> Any:
+        return convert(plain, hint, str_keys=True)
 
     def write(value: Any) -> msgspec.Raw:
         plain = _plain(value)
         try:
-            convert(plain, hint, str_keys=True)
+            read(plain)
         except msgspec.ValidationError as error:
             raise InvalidOutput(str(error)) from None
         return _encoded(plain)
 
-    return schema, write
+    return schema, write, read
+
+
+def _read_anything(plain: Any) -> Any:
+    return plain
 
 
 def _write_anything(value: Any) -> msgspec.Raw:

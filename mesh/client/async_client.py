@@ -1,28 +1,41 @@
 """The client of a mesh for coroutines, under asyncio or trio."""
 
 import copy
+import itertools
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 import anyio.abc
 
 from mesh.client.async_transport import AsyncTransport
+from mesh.client.async_typed_calls import TypedAsyncCalls
 from mesh.client.client import PathLike, addresses_of
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
-from mesh.client.mapping import WINDOW, located
+from mesh.client.mapping import located
 from mesh.client.outcome import Outcome, outcome_of, value_of
+from mesh.client.typed_calls import WINDOW
 from mesh.local.codec import encode_value
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
 from mesh.local.options import Options, SkillLike
 from mesh.local.values import decode_value, encode_inputs
 
+T = TypeVar("T")
 
-class AsyncHandle:
+
+class AsyncHandle(Generic[T]):
     """One submitted task: await it, or its `result()`."""
 
     def __init__(self, client: "AsyncClient", entry: Entry) -> None:
@@ -34,29 +47,30 @@ class AsyncHandle:
         """The task's id."""
         return self._entry.id
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, Any, T]:
         return self.result().__await__()
 
-    async def result(self) -> Any:
+    async def result(self) -> T:
         """Waits for the value.
 
         Raises:
             TaskFailed: the task ended without one.
         """
-        return (await self.outcome()).result()
+        value: T = (await self.outcome()).result()
+        return value
 
     async def outcome(self) -> Outcome:
         """Waits for the end, whatever it is."""
         await self._client.wait_for(self._entry)
         assert self._entry.outcome is not None, "waited for"
-        return outcome_of(self._entry.outcome)
+        return outcome_of(self._entry.outcome, self._entry.order.read)
 
     async def cancel(self, reason: str = "cancelled by the caller") -> str:
         """Stops the task wherever it runs; returns its state."""
         return await self._client.cancel(self.id, reason)
 
 
-class AsyncClient:
+class AsyncClient(TypedAsyncCalls):
     """Calls skills of a mesh; use it as ``async with AsyncClient() as client``.
 
     Args:
@@ -103,68 +117,31 @@ class AsyncClient:
         vars(view)["_options"] = self._options.changed(changes)
         return view
 
-    async def call(self, skill: SkillLike, /, **inputs: Any) -> Any:
-        """Runs a skill anywhere in the mesh and returns its value.
-
-        Raises:
-            TaskFailed: the task ended without a value.
-            Refused: it was not accepted.
-        """
-        entry = self._submit(skill, inputs)
-        await self.wait_for(entry)
-        assert entry.outcome is not None, "waited for"
-        value = value_of(entry.outcome)
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    async def submit(self, skill: SkillLike, /, **inputs: Any) -> AsyncHandle:
-        """Has a skill run; returns when a peer has accepted the task.
-
-        Raises:
-            Refused: it was not accepted.
-        """
-        entry = self._submit(skill, inputs)
-        await self._wait_entry(entry, lambda: bool(entry.id) or entry.outcome is not None)
-        if isinstance(entry.outcome, Refused):
-            raise entry.outcome
-        return AsyncHandle(self, entry)
-
-    async def map(
+    async def map_unordered(
         self,
         skill: SkillLike,
         inputs: Iterable[Mapping[str, Any]],
         *,
-        return_exceptions: bool = False,
         window: int = WINDOW,
-    ) -> AsyncIterator[Any]:
-        """Runs a skill once per object of inputs; yields values in order, as `Client.map`."""
-        name, version = self._options.meant(skill)
-        order = self._core.order(name, version, self._options, collect=False)
-        waiting: deque[Entry] = deque()
+    ) -> AsyncIterator[tuple[int, Outcome]]:
+        """Runs a skill once per object of inputs; yields (index, outcome) as they end."""
+        order = self._order(skill, window, collect=True)
+        outstanding: dict[int, Entry] = {}
         source = self._entries(order, inputs)
-        chunk = min(CHUNK, window)
         try:
             while True:
-                while len(waiting) <= window - chunk:
-                    entries = [entry for _, entry in zip(range(chunk), source, strict=False)]
-                    if not entries:
-                        break
-                    waiting.extend(entries)
-                    self._core.submit(entries)
-                    self._transport.flush()
-                if not waiting:
+                for entry in self._fill(source, window, len(outstanding)):
+                    outstanding[entry.index] = entry
+                if not outstanding:
                     return
-                head = waiting[0]
-                await self.wait_for(head)
-                assert head.outcome is not None, "waited for"
-                waiting.popleft()
-                value = value_of(located(head))
-                if isinstance(value, Exception) and not return_exceptions:
-                    raise value
-                yield value
+                if not order.done:
+                    await self._wait_any(order)
+                entry = order.done.popleft()
+                del outstanding[entry.index]
+                assert entry.outcome is not None, "it is done"
+                yield entry.index, outcome_of(located(entry), order.read)
         finally:
-            self._core.forget(waiting)
+            self._core.forget(outstanding.values())
 
     async def cancel(self, task: str, reason: str = "cancelled by the caller") -> str:
         """Stops a task wherever it runs; returns its state, "" where nobody knows it."""
@@ -174,6 +151,10 @@ class AsyncClient:
     async def task(self, task: str) -> dict[str, Any]:
         """What is known of a task, by its id."""
         return dict(await self.ask("task", {"task": task}))
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that the home peer keeps."""
+        return list(await self.ask("tasks"))
 
     async def why(self, task: str) -> dict[str, Any]:
         """A task's story."""
@@ -191,6 +172,59 @@ class AsyncClient:
         """
         return await self._request(Ask(request=0, verb=verb, arguments=encode_value(arguments)))
 
+    # Inside.
+
+    async def _call(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Any:
+        entry = self._submit(skill, inputs)
+        await self.wait_for(entry)
+        assert entry.outcome is not None, "waited for"
+        value = value_of(entry.outcome, entry.order.read)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    async def _submitted(self, skill: SkillLike, inputs: Mapping[str, Any]) -> AsyncHandle[Any]:
+        entry = self._submit(skill, inputs)
+        await self._wait_entry(entry, lambda: bool(entry.id) or entry.outcome is not None)
+        if isinstance(entry.outcome, Refused):
+            raise entry.outcome
+        return AsyncHandle(self, entry)
+
+    async def _mapped(
+        self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], failures: bool, window: int
+    ) -> AsyncIterator[Any]:
+        order = self._order(skill, window, collect=False)
+        waiting: deque[Entry] = deque()
+        source = self._entries(order, inputs)
+        try:
+            while True:
+                waiting.extend(self._fill(source, window, len(waiting)))
+                if not waiting:
+                    return
+                head = waiting[0]
+                await self.wait_for(head)
+                assert head.outcome is not None, "waited for"
+                waiting.popleft()
+                value = value_of(located(head), order.read)
+                if isinstance(value, Exception) and not failures:
+                    raise value
+                yield value
+        finally:
+            self._core.forget(waiting)
+
+    def _fill(self, source: Iterator[Entry], window: int, outstanding: int) -> list[Entry]:
+        """Submits chunks while the window has room for a whole one; what was submitted."""
+        submitted: list[Entry] = []
+        chunk = min(CHUNK, window)
+        while outstanding + len(submitted) <= window - chunk:
+            entries = list(itertools.islice(source, chunk))
+            if not entries:
+                break
+            submitted += entries
+            self._core.submit(entries)
+            self._transport.flush()
+        return submitted
+
     async def wait_for(self, entry: Entry) -> None:
         """Waits until a task has ended; for `AsyncHandle`."""
         await self._wait_entry(entry, lambda: entry.outcome is not None)
@@ -202,9 +236,22 @@ class AsyncClient:
 
         await self._transport.wait(watch)
 
+    async def _wait_any(self, order: Order) -> None:
+        """Waits until one of its tasks has ended."""
+
+        def watch(changed: Callable[[], None]) -> bool:
+            order.changed = changed
+            return bool(order.done)
+
+        await self._transport.wait(watch)
+
+    def _order(self, skill: SkillLike, window: int, *, collect: bool) -> Order:
+        if window < 1:
+            raise ValueError("a window holds at least one input")
+        return self._core.order(skill, self._options, collect=collect)
+
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
-        name, version = self._options.meant(skill)
-        order = self._core.order(name, version, self._options, collect=False)
+        order = self._core.order(skill, self._options, collect=False)
         entry = self._core.entry(order, 0, encode_inputs(inputs), self._options.key)
         self._core.submit([entry])
         self._transport.flush()

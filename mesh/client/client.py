@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from mesh.client.core import ClientCore, Entry, Question
-from mesh.client.mapping import WINDOW, MapRun
+from mesh.client.mapping import MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Carrier, Transport
+from mesh.client.typed_calls import WINDOW, TypedCalls
 from mesh.local.codec import encode_value
 from mesh.local.discovery import find_folder, sockets
 from mesh.local.errors import Refused
@@ -21,9 +22,10 @@ from mesh.local.values import decode_value, encode_inputs
 ASK_S = 30.0
 """How long an answer to a question may take."""
 PathLike = str | os.PathLike[str]
+T = TypeVar("T")
 
 
-class Handle:
+class Handle(Generic[T]):
     """One submitted task."""
 
     def __init__(self, client: "Client", entry: Entry) -> None:
@@ -39,9 +41,11 @@ class Handle:
     def state(self) -> str:
         """``accepted``, or how it ended, as far as this client has heard."""
         outcome = self._entry.outcome
-        return "accepted" if outcome is None else outcome_of(outcome).state
+        if outcome is None:
+            return "accepted"
+        return "refused" if isinstance(outcome, Refused) else outcome.state
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T:
         """Waits for the value.
 
         Raises:
@@ -49,7 +53,8 @@ class Handle:
             Refused: it was not accepted.
             TimeoutError: not within `timeout` seconds; the task goes on.
         """
-        return self.outcome(timeout).result()
+        value: T = self.outcome(timeout).result()
+        return value
 
     def outcome(self, timeout: float | None = None) -> Outcome:
         """Waits for the end, whatever it is.
@@ -59,14 +64,14 @@ class Handle:
         """
         self._client.wait_for(self._entry, timeout)
         assert self._entry.outcome is not None, "waited for"
-        return outcome_of(self._entry.outcome)
+        return outcome_of(self._entry.outcome, self._entry.order.read)
 
     def cancel(self, reason: str = "cancelled by the caller") -> str:
         """Stops the task wherever it runs; returns its state."""
         return self._client.cancel(self.id, reason)
 
 
-class Client:
+class Client(TypedCalls):
     """Calls skills of a mesh from a script. Threads may share one.
 
     Args:
@@ -143,53 +148,6 @@ class Client:
 
     # Work.
 
-    def call(self, skill: SkillLike, /, **inputs: Any) -> Any:
-        """Runs a skill anywhere in the mesh and returns its value.
-
-        Raises:
-            TaskFailed: the task ended without a value.
-            Refused: it was not accepted: no such skill, or the inputs do not fit it.
-        """
-        entry = self._submit(skill, inputs)
-        self.wait_for(entry, None)
-        assert entry.outcome is not None, "waited for"
-        value = value_of(entry.outcome)
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def submit(self, skill: SkillLike, /, **inputs: Any) -> Handle:
-        """Has a skill run; returns when a peer has accepted the task.
-
-        Raises:
-            Refused: it was not accepted.
-        """
-        entry = self._submit(skill, inputs)
-        self._transport.wait(lambda: entry.id or entry.outcome is not None)
-        if isinstance(entry.outcome, Refused):
-            raise entry.outcome
-        return Handle(self, entry)
-
-    def map(
-        self,
-        skill: SkillLike,
-        inputs: Iterable[Mapping[str, Any]],
-        *,
-        return_exceptions: bool = False,
-        window: int = WINDOW,
-    ) -> Iterator[Any]:
-        """Runs a skill once per object of keyword inputs; yields values in order.
-
-        Inputs are taken as they are needed: at most `window` wait for their results
-        to be taken. Leaving the loop early leaves the submitted tasks running.
-
-        Raises:
-            TaskFailed, Refused: one of them ended without a value, in its place; with
-                `return_exceptions` they are yielded instead.
-        """
-        run = self._map_run(skill, inputs, window, collect=False)
-        return run.ordered(return_exceptions=return_exceptions)
-
     def map_unordered(
         self,
         skill: SkillLike,
@@ -234,14 +192,35 @@ class Client:
 
     # Inside.
 
+    def _call(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Any:
+        entry = self._submit(skill, inputs)
+        self.wait_for(entry, None)
+        assert entry.outcome is not None, "waited for"
+        value = value_of(entry.outcome, entry.order.read)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def _submitted(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Handle[Any]:
+        entry = self._submit(skill, inputs)
+        self._transport.wait(lambda: entry.id or entry.outcome is not None)
+        if isinstance(entry.outcome, Refused):
+            raise entry.outcome
+        return Handle(self, entry)
+
+    def _mapped(
+        self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], failures: bool, window: int
+    ) -> Iterator[Any]:
+        run = self._map_run(skill, inputs, window, collect=False)
+        return run.ordered(return_exceptions=failures)
+
     def wait_for(self, entry: Entry, timeout: float | None) -> None:
         """Waits until a task has ended; for `Handle`."""
         if not self._transport.wait(lambda: entry.outcome is not None, timeout):
             raise TimeoutError(f"task {entry.id} has not ended within {timeout} s")
 
     def _submit(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Entry:
-        name, version = self._options.meant(skill)
-        order = self._core.order(name, version, self._options, collect=False)
+        order = self._core.order(skill, self._options, collect=False)
         raw = encode_inputs(inputs)
         entry = self._core.entry(order, 0, raw, self._options.key)
         self._transport.do(lambda: self._core.submit([entry]))
@@ -252,8 +231,7 @@ class Client:
     ) -> MapRun:
         if window < 1:
             raise ValueError("a window holds at least one input")
-        name, version = self._options.meant(skill)
-        order = self._core.order(name, version, self._options, collect=collect)
+        order = self._core.order(skill, self._options, collect=collect)
         return MapRun(self._core, self._transport, order, inputs, window)
 
     def _request(self, message: LocalMessage) -> Any:

@@ -26,7 +26,7 @@ from mesh.local.messages import (
     Submit,
 )
 from mesh.local.messages import Refused as RefusedMessage
-from mesh.local.options import Options, remaining_ms
+from mesh.local.options import Options, SkillLike, reader_of, remaining_ms
 
 CHUNK = 256
 """Tasks in one submission."""
@@ -41,19 +41,20 @@ class Order:
 
     Attributes:
         done: tasks that ended, in the order in which they did, where `collect`.
+        read: makes typed values of plain ones, or None.
+        changed: where set, is called when one more has ended and is in `done`.
     """
 
-    __slots__ = ("collect", "deadline", "done", "options", "skill", "version")
+    __slots__ = ("changed", "collect", "deadline", "done", "options", "read", "skill", "version")
 
-    def __init__(
-        self, skill: str, version: str, options: Options, *, collect: bool, now: float
-    ) -> None:
-        self.skill = skill
-        self.version = version
+    def __init__(self, skill: SkillLike, options: Options, *, collect: bool, now: float) -> None:
+        self.skill, self.version = options.meant(skill)
+        self.read = reader_of(skill)
         self.options = options
         self.deadline = now + options.deadline if options.deadline else None
         self.collect = collect
         self.done: deque[Entry] = deque()
+        self.changed: Callable[[], object] | None = None
 
 
 class Entry:
@@ -130,9 +131,14 @@ class ClientCore:
 
     # What is wanted.
 
-    def order(self, skill: str, version: str, options: Options, *, collect: bool) -> Order:
-        """What the tasks of a call or map have in common; its deadline begins now."""
-        return Order(skill, version, options, collect=collect, now=self.clock())
+    def order(self, skill: SkillLike, options: Options, *, collect: bool) -> Order:
+        """What the tasks of a call or map have in common; its deadline begins now.
+
+        Raises:
+            TypeError: neither a name nor a decorated function.
+            ValueError: two versions are named.
+        """
+        return Order(skill, options, collect=collect, now=self.clock())
 
     def entry(self, order: Order, index: int, input: msgspec.Raw, key: str = "") -> Entry:
         """A new task, not yet submitted."""
@@ -272,6 +278,8 @@ class ClientCore:
         del self._live[entry.number]
         if entry.order.collect:
             entry.order.done.append(entry)
+            if entry.order.changed is not None:
+                entry.order.changed()
 
     # Messages.
 

@@ -12,8 +12,6 @@ from mesh.local.errors import Refused
 from mesh.local.messages import SettledTask
 from mesh.local.values import encode_inputs
 
-WINDOW = 4096
-"""Inputs submitted whose results have not been taken."""
 SLOW_INPUTS_S = 0.002
 """Inputs that take longer than this to come are submitted without waiting for more."""
 
@@ -62,7 +60,7 @@ class MapRun:
                     entry = waiting.popleft()
                     del self._outstanding[entry.index]
                     assert entry.outcome is not None, "checked just before"
-                    value = value_of(located(entry))
+                    value = value_of(located(entry), entry.order.read)
                     if isinstance(value, Exception) and not return_exceptions:
                         raise value
                     yield value
@@ -84,7 +82,7 @@ class MapRun:
                 entry = done.popleft()
                 del self._outstanding[entry.index]
                 assert entry.outcome is not None, "it is done"
-                yield entry.index, outcome_of(located(entry))
+                yield entry.index, outcome_of(located(entry), entry.order.read)
         finally:
             self._transport.note(lambda: self._core.forget(self._outstanding.values()))
 

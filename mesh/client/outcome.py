@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from mesh.local.errors import Refused, TaskFailed
+from mesh.local.errors import MeshError, Refused, TaskFailed
 from mesh.local.messages import SettledTask
-from mesh.local.values import decode_value
+from mesh.local.options import ReadValue
+from mesh.local.values import value_of_done
 
 MILLION = 1_000_000
 
@@ -48,16 +49,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.value
 
 
-def outcome_of(end: SettledTask | Refused) -> Outcome:
-    """The outcome of a task that ended or was refused."""
+def outcome_of(end: SettledTask | Refused, read: ReadValue | None = None) -> Outcome:
+    """The outcome of a task that ended or was refused; `read` makes its value typed."""
     if isinstance(end, Refused):
         return Outcome(task="", state="refused", error=end)
-    done = end.state == "done"
+    value = value_of(end, read)
+    failed = isinstance(value, MeshError)
     return Outcome(
         task=end.task,
         state=end.state,
-        value=decode_value(end.value) if done else None,
-        error=None if done else error_of(end),
+        value=None if failed else value,
+        error=value if failed else None,
         attempts=end.attempts,
         incomplete=end.incomplete,
         producer=end.producer,
@@ -66,11 +68,16 @@ def outcome_of(end: SettledTask | Refused) -> Outcome:
     )
 
 
-def value_of(end: SettledTask | Refused) -> Any:
-    """The value of a task that ended, or the error, as an object."""
+def value_of(end: SettledTask | Refused, read: ReadValue | None = None) -> Any:
+    """The value of a task that ended, typed by `read`, or the error, as an object."""
     if isinstance(end, Refused):
         return end
-    return decode_value(end.value) if end.state == "done" else error_of(end)
+    if end.state != "done":
+        return error_of(end)
+    try:
+        return value_of_done(end, read)
+    except TaskFailed as error:
+        return error
 
 
 def error_of(end: SettledTask) -> TaskFailed:

@@ -86,6 +86,9 @@ def remaining_ms(deadline: float | None, clock: Callable[[], float] = time.monot
     return max(1, milliseconds(deadline - clock()))
 
 
+ReadValue = Callable[[Any], Any]
+"""From a plain value to what a handler's return annotation says."""
+
 SkillLike = str | Callable[..., Any]
 """A skill's name, perhaps as ``name@version``, or the decorated function itself."""
 
@@ -103,3 +106,14 @@ def skill_named(skill: SkillLike) -> tuple[str, str]:
     if declared is None:
         raise TypeError(f"{skill!r} is not a skill: give its name, or a function with @agent.skill")
     return declared.name, declared.version
+
+
+def reader_of(skill: SkillLike) -> ReadValue | None:
+    """What makes of a plain value what the function returns; None for a skill's name.
+
+    It raises `msgspec.ValidationError` where the value does not fit.
+    """
+    if isinstance(skill, str):
+        return None
+    declared = getattr(skill, "__mesh_skill__", None)
+    return None if declared is None else lambda plain: declared.signature.read_output(plain)

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from mesh.local.errors import Refused
-from mesh.local.messages import INPUT_LIMIT
+from mesh.local.errors import Refused, TaskFailed
+from mesh.local.messages import INPUT_LIMIT, SettledTask
+from mesh.local.options import ReadValue
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -42,3 +43,25 @@ def encode_inputs(inputs: Mapping[str, Any]) -> msgspec.Raw:
 def decode_value(raw: msgspec.Raw) -> Any:
     """The plain value behind encoded bytes."""
     return _decode(raw)
+
+
+def value_of_done(end: SettledTask, read: ReadValue | None) -> Any:
+    """The value of a task that is done, as `read` makes it where there is one.
+
+    Raises:
+        TaskFailed: InvalidOutput: `read` does not take it.
+    """
+    value = decode_value(end.value)
+    if read is None:
+        return value
+    try:
+        return read(value)
+    except msgspec.ValidationError as error:
+        raise TaskFailed(
+            end.task,
+            end.state,
+            "InvalidOutput",
+            f"the result is not what the function here returns: {error}. "
+            "Do the peers run another version of it?",
+            end.attempts,
+        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from mesh.client import Client, Handle
 from mesh.client.core import ClientCore
@@ -161,7 +161,7 @@ class LocalMesh(Faults):
         """What handlers wrote with `ctx.log`, in order."""
         return tuple(self._troupe.logs)
 
-    def running(self, task: Handle | str | None = None) -> list[str]:
+    def running(self, task: Handle[Any] | str | None = None) -> list[str]:
         """The peers at which an attempt at a task runs now, or any attempt at all."""
         wanted = task.id if isinstance(task, Handle) else task
         return [
@@ -177,7 +177,9 @@ class LocalMesh(Faults):
         """Lets so much virtual time pass."""
         self._advance(lambda: False, seconds)
 
-    def run_until(self, what: Handle | Callable[[], object], timeout: float | None = None) -> None:
+    def run_until(
+        self, what: Handle[Any] | Callable[[], object], timeout: float | None = None
+    ) -> None:
         """Lets time pass until a task has ended, or something holds.
 
         Raises:

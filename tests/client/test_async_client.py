@@ -9,6 +9,7 @@ import pytest
 
 from mesh.client import AsyncClient, NoPeer, Refused, TaskFailed
 from mesh.client import transport as transport_module
+from tests.client import stations
 from tests.local.fake_peer import FakePeer, running_peer
 
 
@@ -39,6 +40,37 @@ def test_it_calls_submits_maps_and_asks(peer: FakePeer, backend: str) -> None:
             assert (await slow.outcome()).state == "cancelled"
 
     anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_map_unordered_yields_what_ends_first(peer: FakePeer, backend: str) -> None:
+    async def main() -> None:
+        async with AsyncClient(address=peer.socket) as client:
+            waits = [{"seconds": s} for s in (0.2, 0.0, 0.1)]
+            ends = [(i, o.value) async for i, o in client.map_unordered("sleep", waits)]
+            assert ends == [(1, 0.0), (2, 0.1), (0, 0.2)]
+            many = client.map_unordered("echo", ({"n": i} for i in range(600)), window=7)
+            assert sorted([(i, o.value["n"]) async for i, o in many]) == [
+                (i, i) for i in range(600)
+            ]
+            refused = [(i, o.state) async for i, o in client.map_unordered("levitate", [{}])]
+            assert refused == [(0, "refused")]
+            assert await client.tasks() == []  # this peer keeps none
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_function_gives_values_of_its_own_type(tmp_path: Path) -> None:
+    async def main(peer: FakePeer) -> None:
+        async with AsyncClient(address=peer.socket) as client:
+            assert await client.call(stations.tide, place="Brest") == stations.Tide("Brest", 4.5)
+            handle = await client.submit(stations.tide, place="Brest")
+            assert (await handle).metres == 4.5
+            values = [v async for v in client.map(stations.tide, [{"place": "Brest"}])]
+            assert values == [stations.Tide("Brest", 4.5)]
+
+    with running_peer(tmp_path, agents=[stations.agent]) as peer:
+        anyio.run(main, peer)
 
 
 def test_calls_run_beside_each_other(peer: FakePeer) -> None:

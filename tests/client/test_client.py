@@ -12,6 +12,7 @@ import pytest
 from mesh.client import Client, NoPeer, Refused, TaskFailed
 from mesh.client import transport as transport_module
 from mesh.runtime.probe import echo
+from tests.client import stations
 from tests.local.fake_peer import FakePeer, running_peer
 
 
@@ -25,6 +26,10 @@ def peer(tmp_path: Path) -> Iterator[FakePeer]:
 def client(peer: FakePeer) -> Iterator[Client]:
     with Client(address=peer.socket) as connected:
         yield connected
+
+
+def undecorated(a: int) -> int:
+    return a
 
 
 def numbers(count: int) -> Iterator[dict[str, Any]]:
@@ -42,7 +47,37 @@ def test_call_returns_the_value(client: Client) -> None:
 def test_a_decorated_function_names_its_skill(client: Client) -> None:
     assert client.call(echo, a=1) == {"a": 1}
     with pytest.raises(TypeError, match="not a skill"):
-        client.call(print, a=1)
+        client.call(undecorated, a=1)
+
+
+def test_a_function_gives_values_of_its_own_type(tmp_path: Path) -> None:
+    brest = stations.Tide("Brest", 4.5)
+    with (
+        running_peer(tmp_path, agents=[stations.agent]) as peer,
+        Client(address=peer.socket) as client,
+    ):
+        assert client.call(stations.tide, place="Brest") == brest
+        assert client.submit(stations.tide, place="Brest").outcome().value == brest
+        assert list(client.map(stations.tide, [{"place": "Brest"}] * 2)) == [brest] * 2
+        ends = client.map_unordered(stations.tide, [{"place": "Brest"}])
+        assert [(index, end.value) for index, end in ends] == [(0, brest)]
+        plain = {"place": "Brest", "metres": 4.5, "at": None}
+        assert client.call("tide", place="Brest") == plain, "a name knows no types"
+
+
+def test_a_value_that_is_not_what_the_function_returns_is_an_error(tmp_path: Path) -> None:
+    with (
+        running_peer(tmp_path, agents=[stations.agent]) as peer,
+        Client(address=peer.socket) as client,
+    ):
+        with pytest.raises(TaskFailed, match="another version") as caught:
+            client.call(stations.older_tide, place="Brest")
+        assert (caught.value.kind, caught.value.state) == ("InvalidOutput", "done")
+        outcome = client.submit(stations.older_tide, place="Brest").outcome()
+        assert (outcome.state, outcome.value) == ("done", None)
+        assert isinstance(outcome.error, TaskFailed)
+        with pytest.raises(TypeError, match="by name"):
+            client.call(stations.tide, "Brest")
 
 
 def test_a_failure_says_what_happened(client: Client) -> None:

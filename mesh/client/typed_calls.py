@@ -1,0 +1,275 @@
+"""What `Client` takes as a skill, and the types that a decorated function keeps.
+
+A function that was decorated with ``@agent.skill`` says by its hints what its inputs
+are and what comes back, and type checkers hold calls to it. Only the overloads are
+here; what they do is in `client.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from typing import Concatenate, Literal
+
+    from mesh.agent.context import Context
+    from mesh.agent.outcome import Result
+    from mesh.client.client import Handle
+    from mesh.local.options import SkillLike
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WINDOW = 4096
+"""Inputs submitted whose results have not been taken."""
+
+
+class TypedCalls:
+    """The calls of a `Client`."""
+
+    @overload
+    def call(
+        self,
+        skill: Callable[Concatenate[Context, P], Coroutine[Any, Any, Result[T]]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(
+        self,
+        skill: Callable[Concatenate[Context, P], Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(
+        self,
+        skill: Callable[Concatenate[Context, P], Result[T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(
+        self,
+        skill: Callable[Concatenate[Context, P], T],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(
+        self,
+        skill: Callable[P, Coroutine[Any, Any, Result[T]]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(
+        self,
+        skill: Callable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> T: ...
+
+    @overload
+    def call(self, skill: Callable[P, Result[T]], /, *args: P.args, **inputs: P.kwargs) -> T: ...
+
+    @overload
+    def call(self, skill: Callable[P, T], /, *args: P.args, **inputs: P.kwargs) -> T: ...
+
+    @overload
+    def call(self, skill: str, /, **inputs: Any) -> Any: ...
+
+    def call(self, skill: SkillLike, /, *args: Any, **inputs: Any) -> Any:
+        """Runs a skill anywhere in the mesh and returns its value.
+
+        Given the decorated function, the value is what its return annotation says.
+
+        Raises:
+            TaskFailed: the task ended without a value.
+            Refused: it was not accepted: no such skill, or the inputs do not fit it.
+            NoPeer: no peer of the mesh can be reached any more.
+        """
+        by_name(args)
+        return self._call(skill, inputs)
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[Concatenate[Context, P], Coroutine[Any, Any, Result[T]]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[Concatenate[Context, P], Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[Concatenate[Context, P], Result[T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[Concatenate[Context, P], T],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[P, Coroutine[Any, Any, Result[T]]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(
+        self,
+        skill: Callable[P, Result[T]],
+        /,
+        *args: P.args,
+        **inputs: P.kwargs,
+    ) -> Handle[T]: ...
+
+    @overload
+    def submit(self, skill: Callable[P, T], /, *args: P.args, **inputs: P.kwargs) -> Handle[T]: ...
+
+    @overload
+    def submit(self, skill: str, /, **inputs: Any) -> Handle[Any]: ...
+
+    def submit(self, skill: SkillLike, /, *args: Any, **inputs: Any) -> Handle[Any]:
+        """Has a skill run; returns when a peer has accepted the task.
+
+        Raises:
+            Refused: it was not accepted.
+        """
+        by_name(args)
+        return self._submitted(skill, inputs)
+
+    @overload
+    def map(
+        self,
+        skill: Callable[..., Coroutine[Any, Any, Result[T]]],
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: Literal[False] = False,
+        window: int = WINDOW,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        skill: Callable[..., Coroutine[Any, Any, T]],
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: Literal[False] = False,
+        window: int = WINDOW,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        skill: Callable[..., Result[T]],
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: Literal[False] = False,
+        window: int = WINDOW,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        skill: Callable[..., T],
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: Literal[False] = False,
+        window: int = WINDOW,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+        window: int = WINDOW,
+    ) -> Iterator[Any]: ...
+
+    def map(
+        self,
+        skill: SkillLike,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        return_exceptions: bool = False,
+        window: int = WINDOW,
+    ) -> Iterator[Any]:
+        """Runs a skill once per object of keyword inputs; yields values in order.
+
+        Inputs are taken as they are needed: at most `window` wait for their results
+        to be taken. Leaving the loop early leaves the submitted tasks running.
+
+        Raises:
+            TaskFailed, Refused: one of them ended without a value, in its place; with
+                `return_exceptions` they are yielded instead.
+        """
+        return self._mapped(skill, inputs, return_exceptions, window)
+
+    # What they do.
+
+    def _call(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def _submitted(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Handle[Any]:
+        raise NotImplementedError
+
+    def _mapped(
+        self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], failures: bool, window: int
+    ) -> Iterator[Any]:
+        raise NotImplementedError
+
+
+def by_name(args: tuple[Any, ...]) -> None:
+    """Refuses inputs without a name, which type checkers let through.
+
+    Raises:
+        TypeError: there are some.
+    """
+    if args:
+        raise TypeError(f"inputs are given by name: {args[0]!r} has none")
