@@ -1,7 +1,5 @@
 """`mesh --version`."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 import typer
 
 DISTRIBUTION = "stigmesh"
@@ -11,6 +9,8 @@ def print_version(wanted: bool) -> None:
     """Says which release this is, and ends."""
     if not wanted:
         return
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         print(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
     except PackageNotFoundError:
