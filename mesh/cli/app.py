@@ -14,6 +14,7 @@ from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
+from mesh.cli.top import top
 from mesh.cli.trace import trace
 from mesh.cli.version import print_version
 from mesh.cli.work import call, map_inputs, submit
@@ -63,6 +64,7 @@ app.command("tasks", rich_help_panel=WORK)(tasks)
 app.command("task", rich_help_panel=WORK)(task)
 app.command("cancel", rich_help_panel=WORK)(cancel)
 app.command("why", rich_help_panel=WORK)(why)
+app.command("top", rich_help_panel=SEEING)(top)
 app.command("logs", rich_help_panel=SEEING)(logs)
 app.command("trace", rich_help_panel=SEEING)(trace)
 app.command("doctor", rich_help_panel=SEEING)(doctor)

@@ -23,9 +23,8 @@ Needles = tuple[bytes, ...]
 
 WARNINGS = frozenset(
     {
-        "auction.lot-failed", "auction.slots-lost", "core.blamed", "core.command-refused",
-        "gossip.member-down", "gossip.member-suspected", "log.lost", "recording.stopped",
-        "tasks.attempts-failed",
+        "core.blamed", "core.command-refused", "gossip.member-down", "gossip.member-suspected",
+        "log.lost", "recording.stopped", "tasks.attempts-failed",
     }
 )  # fmt: skip
 DETAILS = frozenset(
