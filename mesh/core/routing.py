@@ -108,6 +108,11 @@ def _completion_observed(event: task_events.CompletionObserved) -> list[Routed]:
     return [(AUCTION, observed)]
 
 
+def _peer_barred(event: task_events.PeerBarred) -> list[Routed]:
+    bar = auction_commands.BarCandidate(event.skill, event.version, event.peer, event.is_barred)
+    return [(AUCTION, bar)]
+
+
 def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
     return [(AUCTION, auction_commands.SetCapacity(event.skill, event.version, event.slots))]
 
@@ -124,6 +129,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.SlotsWanted: _slots_wanted,
     task_events.SlotsReturned: _slots_returned,
     task_events.WorkObserved: _work_observed,
+    task_events.PeerBarred: _peer_barred,
     task_events.CapacityChanged: _capacity_changed,
     task_events.CompletionObserved: _completion_observed,
 }
@@ -135,6 +141,7 @@ INTERNAL = frozenset(
         task_events.SlotsWanted,
         task_events.SlotsReturned,
         task_events.WorkObserved,
+        task_events.PeerBarred,
         task_events.CapacityChanged,
         task_events.CompletionObserved,
     )

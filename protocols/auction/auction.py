@@ -92,6 +92,8 @@ class Auction:
                 self._bidder.supply.price(command)
             case commands.ObserveCompletion():
                 self._issuer.standings.observe(command.peer, command.claimed_us, command.actual_us)
+            case commands.BarCandidate():
+                self._bar(command, now)
             case commands.CandidateUp():
                 self._candidate_up(command, now)
             case commands.CandidateDown():
@@ -199,6 +201,12 @@ class Auction:
         self._bidder.set_capacity(command, now)
         if command.slots:
             self._issuer.retry(now, ((command.skill, command.version),))
+
+    def _bar(self, command: commands.BarCandidate, now: Now) -> None:
+        key = (command.skill, command.version)
+        self._candidates.bar(key, command.peer, command.is_barred)
+        if not command.is_barred:
+            self._issuer.retry(now, (key,))
 
     def _candidate_up(self, command: commands.CandidateUp, now: Now) -> None:
         peer = command.peer

@@ -2,7 +2,7 @@
 
 import random
 
-from protocols.auction.parameters import CANDIDATES_LIMIT
+from protocols.auction.parameters import BARRED_LIMIT, CANDIDATES_LIMIT
 from protocols.auction.standing import Standings
 from protocols.machine import Instant
 
@@ -25,6 +25,7 @@ class Candidates:
         self._rng = rng
         self._members: dict[bytes, Member] = {}
         self._hosts: dict[tuple[str, str], dict[bytes, None]] = {}
+        self._barred: dict[tuple[str, str], dict[bytes, None]] = {}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -76,6 +77,19 @@ class Candidates:
         """Whether the peer is known to host the skill."""
         return peer in self._hosts.get(key, ())
 
+    def bar(self, key: tuple[str, str], peer: bytes, is_barred: bool) -> None:
+        """A peer, perhaps the issuer itself, may not be chosen for a skill, or may again."""
+        barred = self._barred.setdefault(key, {})
+        barred.pop(peer, None)
+        if is_barred and sum(map(len, self._barred.values())) < BARRED_LIMIT:
+            barred[peer] = None
+        if not barred:
+            del self._barred[key]
+
+    def is_barred(self, key: tuple[str, str], peer: bytes) -> bool:
+        """Whether a peer may not be chosen for a skill."""
+        return peer in self._barred.get(key, ())
+
     def choose(
         self,
         key: tuple[str, str],
@@ -88,9 +102,11 @@ class Candidates:
 
         All of them if they are few; else the less loaded of two at random, again and
         again (power of two choices). Shunned peers only where nobody else is left;
-        those to `avoid` not at all.
+        those to `avoid`, and those that are barred, not at all.
         """
-        known = [peer for peer in self._hosts.get(key, ()) if peer not in avoid]
+        barred = self._barred.get(key, {})
+        hosts = self._hosts.get(key, ())
+        known = [peer for peer in hosts if peer not in avoid and peer not in barred]
         pool = [peer for peer in known if not standings.of(peer).shunned(now)]
         if not pool:
             pool = known
@@ -112,3 +128,5 @@ class Candidates:
     def check(self) -> None:
         """Asserts the limit."""
         assert len(self._members) <= CANDIDATES_LIMIT, "bounded-auction-tables: candidates"
+        barred = sum(map(len, self._barred.values()))
+        assert barred <= BARRED_LIMIT, "bounded-auction-tables: barred candidates"

@@ -89,6 +89,15 @@ class SetPrice(msgspec.Struct, frozen=True):
     """How likely a task is to succeed here, millionths."""
 
 
+class BarCandidate(msgspec.Struct, frozen=True):
+    """Issuer: a peer is not to be invited for a skill until this is taken back."""
+
+    skill: str
+    version: str
+    peer: bytes
+    is_barred: bool
+
+
 class ObserveCompletion(msgspec.Struct, frozen=True):
     """Issuer: a task took `actual_us` in a slot whose bid had claimed `claimed_us`."""
 

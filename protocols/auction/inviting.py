@@ -90,7 +90,9 @@ class Inviting:
 
     def _invited(self, demand: Demand, most: int, now: Instant) -> list[bytes]:
         for avoid in self._avoided(demand, now):
-            mine = [self._me] if self._hosts(*demand.key) and self._me not in avoid else []
+            is_mine = self._hosts(*demand.key) and self._me not in avoid
+            is_mine = is_mine and not self._candidates.is_barred(demand.key, self._me)
+            mine = [self._me] if is_mine else []
             room = most - len(mine)
             others = self._candidates.choose(demand.key, room, self._standings, now, avoid)
             if mine or others:

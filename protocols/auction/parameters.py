@@ -33,6 +33,8 @@ DEMANDS_LIMIT = 1024
 LOTS_LIMIT = 1024
 """Lots open, or awarded and not settled."""
 CANDIDATES_LIMIT = 4096
+BARRED_LIMIT = 4096
+"""Peers that may not be invited for some skill; beyond, they are invited."""
 PRICES_LIMIT = 1024
 """Skills whose agents ask a price of their own."""
 HISTORY_LIMIT = 1024

@@ -206,6 +206,7 @@ class Attempts:
     def _learn(self, slots: Slots, count: int, elapsed_us: int, now: Now) -> None:
         pace = slots.pace
         pace.observe(count, elapsed_us)
+        self._failing.breakers.succeeded(slots.breaker, count, now.monotonic_ns)
         since_us = (now.monotonic_ns - slots.answered_at) / MICROSECOND_NS
         if slots.answered_at and count > 1:
             pace.observe_interval(since_us * slots.count / count)

@@ -13,11 +13,14 @@ from protocols.errors import Refused
 from protocols.machine import MILLISECOND_NS, Now
 from protocols.tasks import commands
 from protocols.tasks.attempts import Attempts
+from protocols.tasks.breakers import OPEN
 from protocols.tasks.catalogue import Catalogue
 from protocols.tasks.desks import Desks
 from protocols.tasks.dispatch import Desk
 from protocols.tasks.events import (
+    BreakerChanged,
     CancelAnswered,
+    PeerBarred,
     SubmissionRefused,
     TasksAccepted,
 )
@@ -85,7 +88,8 @@ class Custodian:
         self.attempts = Attempts(
             parameters, self.ledger, self.settling, self.failing, catalogue, outbox
         )
-        self.desks = Desks(parameters, outbox)
+        self.breakers = self.failing.breakers
+        self.desks = Desks(parameters, outbox, self.breakers)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
         self.questions = Questions(me, self.ledger, self.settling, catalogue, self.lookups, outbox)
@@ -299,6 +303,7 @@ class Custodian:
             del self._patience[desk]
             if not self._catalogue.is_here(desk.to):
                 self._give_up_direct(desk, now)
+        self.breakers.wake(mono)
         self.desks.wake(mono, self.attempts)
         self.lookups.wake(mono)
         if any(due <= mono for _, due in self._parked.values()):
@@ -314,6 +319,8 @@ class Custodian:
         attempts = self.attempts
         self.settling.flush()
         self.failing.flush()
+        if self.breakers.changed:
+            self._tell_breakers(mono)
         while attempts.dirty:
             dirty = tuple(attempts.dirty)
             attempts.dirty.clear()
@@ -329,6 +336,27 @@ class Custodian:
         if self._sweep_at == NEVER:
             self._sweep_at = attempts.sweep_at(mono)
 
+    def _tell_breakers(self, now: int) -> None:
+        changed = tuple(self.breakers.changed)
+        self.breakers.changed.clear()
+        for breaker in changed:
+            skill, version, peer = breaker.key
+            state, is_barred = breaker.told
+            breaker.told = (breaker.state, breaker.is_barred)
+            if breaker.is_barred != is_barred:
+                self._outbox.emit(PeerBarred(skill, version, peer, breaker.is_barred))
+            if breaker.state != state:
+                self._outbox.emit(
+                    BreakerChanged(
+                        peer, skill, version, breaker.state,
+                        *self.breakers.faults(breaker, now), max(0, breaker.until - now)
+                        if breaker.state == OPEN else 0,
+                    )
+                )  # fmt: skip
+            if breaker.state == OPEN:
+                for desk in self.desks.shut(breaker.key):
+                    self.touch(desk)
+
     def _tend_direct(self, desk: Desk, now: int) -> None:
         """Direct tasks wait a while for a peer that is gone."""
         if self._catalogue.is_here(desk.to):
@@ -339,8 +367,9 @@ class Custodian:
     def deadline(self) -> int:
         """When `wake` is wanted."""
         least = min(
-            self.timetable.next(), self._sweep_at, self.desks.deadline(), self.lookups.deadline()
-        )
+            self.timetable.next(), self._sweep_at, self.desks.deadline(), self.lookups.deadline(),
+            self.breakers.deadline(),
+        )  # fmt: skip
         if self._parked:
             least = min(least, *(due for _, due in self._parked.values()))
         if self._patience:
@@ -350,4 +379,5 @@ class Custodian:
     def check(self) -> None:
         """Asserts what the ledger and the desks promise."""
         self.ledger.check()
+        self.breakers.check()
         self.desks.check(self.ledger.tasks.values())

@@ -8,6 +8,8 @@ nobody.
 from collections.abc import Iterable
 
 from protocols.tasks.attempts import Attempts
+from protocols.tasks.breakers import HALF_OPEN, OPEN, Breakers
+from protocols.tasks.breakers import Key as BreakerKey
 from protocols.tasks.commands import SlotsGone, SlotsHeld, SlotsRecalled
 from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
 from protocols.tasks.events import SlotsReturned, SlotsWanted
@@ -23,9 +25,10 @@ DESKS_LIMIT = 1024
 class Desks:
     """Desks by skill, version and peer."""
 
-    def __init__(self, parameters: TaskParameters, outbox: Outbox) -> None:
+    def __init__(self, parameters: TaskParameters, outbox: Outbox, breakers: Breakers) -> None:
         self._parameters = parameters
         self._outbox = outbox
+        self._breakers = breakers
         self._desks: dict[Key, Desk] = {}
         self._timed: dict[Desk, None] = {}
         """Desks that want to be looked at again."""
@@ -37,7 +40,7 @@ class Desks:
         if desk is None:
             if len(self._desks) >= DESKS_LIMIT:
                 self._forget_empty()
-            desk = self._desks[key] = Desk(key, self._parameters.target_us)
+            desk = self._desks[key] = Desk(key, self._parameters.target_us, self._breakers)
         return desk
 
     def _forget_empty(self) -> None:
@@ -51,12 +54,31 @@ class Desks:
 
     # Slots come and go.
 
-    def held(self, command: SlotsHeld) -> Desk:
-        """The auction won slots."""
+    def held(self, command: SlotsHeld, now: int) -> Desk:
+        """The auction won slots. Of a peer that has to prove itself, one is enough."""
         desk = self.get(command.skill, command.version, b"")
         if command.slots > 0:
-            desk.hold(command.lot, command.peer, command.slots, command.completion_us)
+            slots = desk.hold(command.lot, command.peer, command.slots, command.completion_us)
+            breaker = slots.breaker
+            if breaker.state == HALF_OPEN:
+                others = (each for each in desk.slots.values() if each is not slots)
+                is_first = all(each.peer != command.peer for each in others)
+                is_probe = is_first and not breaker.is_barred
+                self._breakers.probing(breaker, now)
+                if slots.count > is_probe:
+                    self._give_back(desk, slots, slots.count - is_probe)
+            elif breaker.state == OPEN:
+                self._give_back(desk, slots, slots.count)
         return desk
+
+    def shut(self, key: BreakerKey) -> list[Desk]:
+        """A breaker opened: its slots go back, and what runs there is run to its end."""
+        skill, version, peer = key
+        found = [desk for desk in self._desks.values() if desk.key[:3] == (skill, version, b"")]
+        for desk in found:
+            for slots in [each for each in desk.slots.values() if each.peer == peer]:
+                self._give_back(desk, slots, slots.count)
+        return found
 
     def gone(self, command: SlotsGone) -> None:
         """Slots are lost; what runs there goes on unless its peer is gone."""

@@ -9,6 +9,7 @@ Invariants: a slot's attempts are counted where they run (`slots-add-up`).
 from collections.abc import Iterator
 
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS
+from protocols.tasks.breakers import CLOSED, HALF_OPEN, Breaker, Breakers
 from protocols.tasks.catalogue import KnownSkill
 from protocols.tasks.line import Line
 from protocols.tasks.messages import BATCH_LIMIT
@@ -37,12 +38,13 @@ class Slots:
     """
 
     __slots__ = (
-        "answered_at", "claimed_us", "count", "desk", "lot", "owed", "pace", "peak", "peer",
-        "running", "window",
+        "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "owed", "pace", "peak",
+        "peer", "running", "window",
     )  # fmt: skip
 
     def __init__(self, desk: "Desk", lot: str, peer: bytes, claimed_us: int, pace: Pace) -> None:
         self.desk = desk
+        self.breaker = desk.breaker_of(peer)
         self.lot = lot
         self.peer = peer
         self.count = 0
@@ -71,7 +73,7 @@ class Slots:
 class Desk:
     """One skill's line, slots and demand."""
 
-    def __init__(self, key: Key, target_us: int) -> None:
+    def __init__(self, key: Key, target_us: int, breakers: Breakers) -> None:
         self.key = key
         self.skill, self.version, self.to = key
         self.line = Line()
@@ -96,8 +98,14 @@ class Desk:
         self.again_at = NEVER
         """When to try again to bind what was held back."""
         self._target_us = target_us
+        self._breakers = breakers
 
     # Slots.
+
+    def breaker_of(self, peer: bytes) -> Breaker:
+        """The breaker of a peer; who names a peer (``direct``) is not kept from it."""
+        key = (self.skill, self.version, peer)
+        return Breaker(key) if self.to else self._breakers.of(key)
 
     def hold(self, lot: str, peer: bytes, count: int, claimed_us: int) -> Slots:
         """More slots are held."""
@@ -196,6 +204,9 @@ class Desk:
         return len(self.line) > PLENTY_PER_SLOT * self.total
 
     def _room(self, slots: Slots) -> int:
+        if slots.breaker.state != CLOSED:
+            # A probe goes alone; what is open gives its slots back.
+            return 1 - len(slots.running) if slots.breaker.state == HALF_OPEN else 0
         window = slots.window
         if window <= 2 and not self.to:
             window = min(window, slots.pace.window(self._target_us, self._is_plenty()))

@@ -193,6 +193,43 @@ class CompletionObserved(msgspec.Struct, frozen=True, tag="tasks.completion-obse
     actual_us: int
 
 
+class BreakerChanged(msgspec.Struct, frozen=True, tag="tasks.breaker-changed"):
+    """A skill's circuit breaker for a peer: ``closed``, ``open`` or ``half-open`` now.
+
+    `faults` of the `outcomes` in the window are the peer's; `pause_ns` until it is half open.
+    """
+
+    peer: bytes
+    skill: str
+    version: str
+    state: str
+    faults: int
+    outcomes: int
+    pause_ns: int = 0
+
+
+class PeerBarred(msgspec.Struct, frozen=True, tag="tasks.peer-barred"):
+    """To the auction: a peer is not to be invited for a skill, or may be again."""
+
+    skill: str
+    version: str
+    peer: bytes
+    is_barred: bool
+
+
+class BreakerView(msgspec.Struct, frozen=True):
+    """A breaker as `mesh peers` and `mesh why` show it. `retry_ns` until it is half open."""
+
+    peer: bytes
+    skill: str
+    version: str
+    state: str
+    faults: int
+    outcomes: int
+    budget_left: int
+    retry_ns: int
+
+
 class SlotsWanted(msgspec.Struct, frozen=True, tag="tasks.slots-wanted"):
     """To the auction: slots wanted in all for a skill (see auction's `Seek`)."""
 

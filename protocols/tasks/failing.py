@@ -8,6 +8,7 @@ nothing until it is the third. A task that ends its hosts is stopped (`suspicion
 import random
 
 from protocols.machine import Now
+from protocols.tasks.breakers import Breakers
 from protocols.tasks.catalogue import Catalogue
 from protocols.tasks.events import AttemptsFailed
 from protocols.tasks.ledger import Ledger
@@ -61,6 +62,7 @@ class Failing:
         self._endings: list[Ending] = []
         self._told: dict[bytes, list[tuple[str, int, str, str, bool]]] = {}
         self._wall = 0
+        self.breakers = Breakers()
         self._suspicions = Suspicions(parameters)
         self._crashed: dict[Task, tuple[str, str]] = {}
 
@@ -97,6 +99,9 @@ class Failing:
         """A task that is poison is tried at no other peer."""
         attempt = self._ended(task, status, message, now)
         self._tell(task, attempt, False)
+        for peer in task.suspicions:
+            if peer != attempt.peer:
+                self.breakers.excused(task.desk.breaker_of(peer), now.monotonic_ns)
         where = " and ".join(map(self._catalogue.name_of, task.suspicions))
         text = f"whoever ran it ended: at {where}; the last: {message}"
         self._settling.end(task, DEAD, POISON, text, now, attempt)
@@ -108,6 +113,8 @@ class Failing:
             # Nobody here asked for it, so its worker let go of it.
             self._lose(task, attempt, message or "its worker stopped it", now)
             return
+        breaker = task.desk.breaker_of(attempt.peer)
+        self.breakers.failed(breaker, status == CRASHED, now.monotonic_ns)
         if status in RETRIED_STATUSES:
             task.failures += 1
             if task.failures <= task.envelope.retries:

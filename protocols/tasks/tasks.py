@@ -16,13 +16,13 @@ from protocols.machine import Instant, Now
 from protocols.tasks import commands, messages
 from protocols.tasks.catalogue import Catalogue, Compile
 from protocols.tasks.custodian import Custodian
-from protocols.tasks.events import Drained, TaskView
+from protocols.tasks.events import BreakerView, Drained, TaskView
 from protocols.tasks.hosting import Occupancy
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
 from protocols.tasks.records import SpecRecorded
 from protocols.tasks.restoring import Restoring, kept_records
-from protocols.tasks.views import view_of
+from protocols.tasks.views import view_of, views_of
 from protocols.tasks.worker import Worker
 
 STOPPED = ("cancelled", "timeout")
@@ -124,6 +124,10 @@ class Tasks:
         found = self._custodian.ledger.tasks.get(task)
         return view_of(found, self._me, self._custodian.ledger) if found is not None else None
 
+    def breakers(self, skill: str, now: int) -> list[BreakerView]:
+        """The breakers of a skill (of all where "") that had anything to count lately."""
+        return views_of(self._custodian.breakers, skill, now)
+
     @property
     def undecided(self) -> int:
         """How many tasks of this custodian have not ended."""
@@ -137,7 +141,7 @@ class Tasks:
     # Commands and messages that concern several parts.
 
     def _on_slots_held(self, command: commands.SlotsHeld, now: Now) -> None:
-        self._custodian.touch(self._custodian.desks.held(command))
+        self._custodian.touch(self._custodian.desks.held(command, now.monotonic_ns))
 
     def _on_slots_gone(self, command: commands.SlotsGone, now: Now) -> None:
         self._custodian.desks.gone(command)

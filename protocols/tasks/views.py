@@ -1,6 +1,7 @@
 """A task as it is shown: to whoever looks it up, here or at another peer."""
 
-from protocols.tasks.events import AttemptView, TaskView
+from protocols.tasks.breakers import CLOSED, FAULTS_LEAST, OPEN, Breakers
+from protocols.tasks.events import AttemptView, BreakerView, TaskView
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.parameters import CHILDREN_LIMIT, HISTORY_LIMIT
 from protocols.tasks.task import NIL, Attempt, Task
@@ -48,3 +49,22 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         status,
         attempt.message,
     )
+
+
+def views_of(breakers: Breakers, skill: str, now: int) -> list[BreakerView]:
+    """The breakers of a skill (of all where ""), those with nothing to show left out."""
+    views = []
+    for breaker in breakers:
+        name, version, peer = breaker.key
+        if skill and name != skill:
+            continue
+        faults, outcomes = breakers.faults(breaker, now)
+        if breaker.state == CLOSED and not outcomes:
+            continue
+        budget = max(FAULTS_LEAST - 1, (outcomes - 1) // 2)
+        left = max(0, budget - faults) if breaker.state == CLOSED else 0
+        retry_ns = max(0, breaker.until - now) if breaker.state == OPEN else 0
+        views.append(
+            BreakerView(peer, name, version, breaker.state, faults, outcomes, left, retry_ns)
+        )
+    return views

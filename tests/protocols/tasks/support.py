@@ -187,6 +187,7 @@ class Town:
         self.lots: dict[tuple[str, bytes], tuple[bytes, str, int]] = {}
         self.wanted: dict[tuple[bytes, str], int] = {}
         self.avoided: dict[tuple[bytes, str], tuple[bytes, ...]] = {}
+        self.barred: set[tuple[bytes, str, bytes]] = set()
         self.auction_is_open = True
         self.lot_counter = 0
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -393,6 +394,10 @@ class Town:
                 self.wanted[(peer.id, name)] = units
                 self.avoided[(peer.id, name)] = event.avoid
                 self._clear()
+            case events.PeerBarred(name, _, worker, is_barred):
+                change = self.barred.add if is_barred else self.barred.discard
+                change((peer.id, name, worker))
+                self._clear()
             case events.SlotsReturned(lot, worker, slots):
                 held = self.lots.get((lot, peer.id))
                 if held is None:
@@ -429,6 +434,8 @@ class Town:
             for (worker, hosted), free in list(self.free.items()):
                 count = min(units - held, free)
                 if hosted != name or count <= 0 or worker in self.avoided[(issuer, name)]:
+                    continue
+                if (issuer, name, worker) in self.barred:
                     continue
                 held += count
                 self._grant(issuer, worker, name, count)

@@ -5,6 +5,7 @@ import pytest
 from protocols.effects import Send
 from protocols.machine import SECOND_NS
 from protocols.tasks import commands
+from protocols.tasks.breakers import Breakers
 from protocols.tasks.dispatch import Desk
 from protocols.tasks.messages import BATCH_LIMIT, Beat, CancelJobs, JobKey
 from protocols.tasks.task import NIL, Task
@@ -84,7 +85,7 @@ def test_a_peer_with_nothing_to_do_may_be_suspected() -> None:
 
 
 def test_a_task_does_not_wait_for_a_fast_slot_that_it_avoids() -> None:
-    desk = Desk(("work", "1", b""), 4_000)
+    desk = Desk(("work", "1", b""), 4_000, Breakers())
     fast = desk.hold("fast", b"f", 1, 0)
     slow = desk.hold("slow", b"s", 1, 0)
     fast.pace.observe(8, 8 * 100_000)
