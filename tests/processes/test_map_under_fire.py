@@ -1,11 +1,15 @@
-"""Thousands of tasks by the command line, one peer killed and one stopped half-way."""
+"""Thousands of tasks, peers killed and stopped half-way, the client's own home too."""
 
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
+import anyio
+import msgspec
 import pytest
 
+from mesh.client import AsyncClient, Outcome
 from tests.processes.rig import CREW, TRIO_CREW, LocalMesh, finish, local_mesh, until
 
 INPUTS = 3000
@@ -44,6 +48,63 @@ def test_the_same_inline(tmp_path: Path) -> None:
             mesh.signal("peer-4", signal.SIGSTOP)
             assert first + list(results) == list(range(INPUTS))
         _back(mesh)
+
+
+class Blow(msgspec.Struct, frozen=True):
+    """What becomes of a client's home in the middle of a map, and how it goes on after it."""
+
+    number: signal.Signals
+    after: signal.Signals | None = None
+
+
+BLOWS = {"killed": Blow(signal.SIGKILL), "paused": Blow(signal.SIGSTOP, signal.SIGCONT)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", BLOWS.values(), ids=BLOWS)
+def test_a_map_of_5000_outlives_the_home_of_its_client(tmp_path: Path, blow: Blow) -> None:
+    with local_mesh(tmp_path, 4, [CREW]) as mesh:
+        with mesh.client() as client:
+            assert client.home == "peer-1"
+            results = client.map("mark_index", _marks(5000))
+            taken = [next(results) for _ in range(1500)]
+            mesh.signal("peer-1", blow.number)
+            assert taken + list(results) == list(range(5000))
+            assert client.home == "peer-2"
+            assert client.call("add", a=1) == 2, "it goes on"
+        _recovered(mesh, blow)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", BLOWS.values(), ids=BLOWS)
+def test_so_do_those_of_coroutines(tmp_path: Path, blow: Blow) -> None:
+    async def main(mesh: LocalMesh) -> None:
+        async with AsyncClient(dir=mesh.path) as client:
+            ends: dict[int, Outcome] = {}
+            async for index, outcome in client.map_unordered("mark_index", _marks(5000)):
+                assert index not in ends
+                ends[index] = outcome
+                if len(ends) == 1500:
+                    assert client.home == "peer-1"
+                    mesh.signal("peer-1", blow.number)
+            assert sorted(ends) == list(range(5000))
+            assert all(ends[index].result() == index for index in ends)
+            assert client.home == "peer-2"
+
+    with local_mesh(tmp_path, 4, [CREW]) as mesh:
+        anyio.run(main, mesh)
+        _recovered(mesh, blow)
+
+
+def _marks(count: int) -> list[dict[str, Any]]:
+    return [{"path": "", "index": index, "seconds": 0.004} for index in range(count)]
+
+
+def _recovered(mesh: LocalMesh, blow: Blow) -> None:
+    if blow.after is not None:
+        mesh.signal("peer-1", blow.after)
+    mesh.up()
+    mesh.converge()
 
 
 def _back(mesh: LocalMesh) -> None:
