@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import psutil
@@ -201,16 +201,22 @@ class LocalMesh:
 
 
 def start_cli(
-    *words: str, pipe_in: bool = False, cwd: Path = ROOT, environ: dict[str, str] | None = None
+    *words: str,
+    pipe_in: bool = False,
+    cwd: Path = ROOT,
+    environ: dict[str, str] | None = None,
+    inside: str = "",
+    stderr: IO[str] | None = None,
 ) -> "subprocess.Popen[str]":
-    """Starts ``mesh WORDS``."""
+    """Starts ``mesh WORDS``, perhaps inside a network namespace that has a name."""
+    apart = ["nsenter", f"--net=/run/netns/{inside}"] if inside else []
     return subprocess.Popen(
-        [sys.executable, "-m", "mesh.cli", *words],
+        [*apart, sys.executable, "-m", "mesh.cli", *words],
         cwd=cwd,
         env={**os.environ, **(environ or {})},
         stdin=subprocess.PIPE if pipe_in else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr or subprocess.PIPE,
         text=True,
     )
 
