@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
+from mesh.agent.adapting import description_of, handler_of, name_of
 from mesh.agent.context import Context
 from mesh.agent.pricing import EVERY_S, HEALTH_TIMEOUT_S, TIMEOUT_S, Handler, asked
 from mesh.agent.signature import Signature, compile_signature
@@ -181,6 +182,46 @@ class Agent:
             return handler
 
         return declare if function is None else declare(function)
+
+    def add(
+        self,
+        thing: Any,
+        /,
+        name: str = "",
+        *,
+        method: str = "",
+        argument: str = "",
+        description: str | None = None,
+        **limits: Any,
+    ) -> Any:
+        """Makes a skill of what another framework built, or of any callable.
+
+        A graph or chain with ``invoke``, a crew with ``kickoff``, a pipeline with ``run``: see
+        `adapting`. Its results become plain values.
+
+        Args:
+            thing: a function, a callable object, or one with such a method.
+            name: of the skill; what the thing is called by itself, otherwise.
+            method: the method to call, where it is another.
+            argument: the name of the skill's one input, which is handed over itself: for
+                objects that take a text and not a dict.
+            description: what the thing says of itself, otherwise.
+            **limits: as for `skill`: ``version``, ``timeout``, ``retries``, ``slots`` and so on.
+
+        Returns:
+            The handler, by which callers may name the skill.
+
+        Raises:
+            TypeError: it cannot be called, has no name, or takes what no input can be.
+            ValueError: as for `skill`.
+        """
+        called = name or name_of(thing)
+        if not called:
+            raise TypeError(f"say what the skill of {thing!r} is called: name=")
+        handler = handler_of(thing, called, loop=self.loop, method=method, argument=argument)
+        if description is None:
+            description = description_of(thing)
+        return self.skill(name=called, description=description, **limits)(handler)
 
     @overload
     def bid(self, function: F, /) -> F: ...
