@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from mesh.core.admission import Admission, Admitted, described
-from mesh.core.adverts import advertised
+from mesh.core.adverts import advertised, candidate
 from mesh.core.bulk import Chunk, Credit
 from mesh.core.bulk_traffic import BulkTraffic
 from mesh.core.commands import Announce, LinkClosed, LinkOpened
@@ -45,7 +45,6 @@ from mesh.core.routing import (
     Routed,
 )
 from mesh.core.settings import CoreSettings
-from protocols.auction.commands import CandidateUp
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
 from protocols.errors import Malformed, Refused
 from protocols.gossip.commands import Advertise, Contact
@@ -108,6 +107,7 @@ class PeerCore:
         self._name = ""
         self._door = ""
         self._skills: tuple[SkillAdvert, ...] = ()
+        self._labels: tuple[str, ...] = ()
         self._orders: dict[bytes, FrameOrder] = {}
         self._bulk = BulkTraffic(boot)
         self._reachability = Reachability()
@@ -381,14 +381,15 @@ class PeerCore:
     # What this peer says of itself.
 
     def _host(self, command: HostSkills) -> None:
-        self._skills = advertised(command)
-        hosted = tuple((spec.name, spec.version) for spec, _ in command.skills)
-        self._enqueue([(TASKS, command), (AUCTION, CandidateUp(self.peer, self.boot, hosted))])
+        self._skills, self._labels = advertised(command), command.labels
+        up = candidate(self.peer, self.boot, command)
+        self._enqueue([(TASKS, command), (AUCTION, up)])
         self._advertise()
 
     def _advertise(self) -> None:
         if self._door:
-            self._enqueue([(GOSSIP, Advertise(self._name, self._door, self._skills))])
+            said = Advertise(self._name, self._door, self._skills, self._labels)
+            self._enqueue([(GOSSIP, said)])
 
     def _observe(self, event: msgspec.Struct) -> None:
         """Both events are routed, so that only routed ones are shown here."""

@@ -48,8 +48,13 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
     sick = tuple((skill.name, skill.version) for skill in event.skills if skill.sick)
     advertised = tuple((skill.name, skill.version, skill.digest) for skill in event.skills)
     return [
-        (TASKS, task_commands.PeerUp(event.peer, event.name, event.boot, advertised, sick)),
-        (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills)),
+        (
+            TASKS,
+            task_commands.PeerUp(
+                event.peer, event.name, event.boot, advertised, sick, event.labels
+            ),
+        ),
+        (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills, event.labels)),
     ]
 
 
@@ -67,7 +72,13 @@ def _load_changed(event: gossip_events.LoadChanged) -> list[Routed]:
 
 def _slots_won(event: auction_events.SlotsWon) -> list[Routed]:
     held = task_commands.SlotsHeld(
-        event.lot, event.skill, event.version, event.bidder, event.slots, event.completion_us
+        event.lot,
+        event.skill,
+        event.version,
+        event.bidder,
+        event.slots,
+        event.completion_us,
+        event.requires,
     )
     return [(TASKS, held)]
 
@@ -87,7 +98,13 @@ def _slots_granted(event: auction_events.SlotsGranted) -> list[Routed]:
 
 def _slots_wanted(event: task_events.SlotsWanted) -> list[Routed]:
     seek = auction_commands.Seek(
-        event.skill, event.version, event.units, event.estimate_us, event.trace, event.avoid
+        event.skill,
+        event.version,
+        event.units,
+        event.estimate_us,
+        event.trace,
+        event.avoid,
+        event.requires,
     )
     return [(AUCTION, seek)]
 

@@ -59,7 +59,7 @@ class Auction:
         """
         self._me = me
         self._effects: list[Effect] = []
-        self._candidates = Candidates(rng)
+        self._candidates = Candidates(me, rng)
         self._bidder = Bidder(me, entropy, self._effects)
         self._issuer = Issuer(
             me,
@@ -186,9 +186,9 @@ class Auction:
         """What this peer, as bidder, remembers of an issuer."""
         return self._bidder.standings.of(peer)
 
-    def held(self, skill: str, version: str) -> int:
+    def held(self, skill: str, version: str, requires: tuple[str, ...] = ()) -> int:
         """How many slots are held for a demand."""
-        return self._issuer.awards.holdings.sum((skill, version))
+        return self._issuer.awards.holdings.sum((skill, version, requires))
 
     def granted(self, skill: str, version: str) -> int:
         """How many slots of a skill hosted here are granted."""
@@ -211,11 +211,17 @@ class Auction:
     def _candidate_up(self, command: commands.CandidateUp, now: Now) -> None:
         peer = command.peer
         if peer == self._me:
+            gained = frozenset(command.labels) - self._candidates.own_labels
+            self._candidates.own_labels = frozenset(command.labels)
+            if gained:
+                self._issuer.retry(now, command.skills)
             return
         boot = self._candidates.boot(peer)
         if boot is not None and command.boot < boot:
             return
         known = self._candidates.skills(peer)
+        if not self._candidates.labels(peer).issuperset(command.labels):
+            known = ()  # it may be fit now for what it was not fit for before
         if boot is not None and command.boot > boot:
             self._candidates.remove(peer)
             self._issuer.standings.renew(peer)
@@ -225,7 +231,7 @@ class Auction:
         if boot != command.boot:
             # What an earlier boot had opened is void, also where this peer never heard of it.
             self._bidder.gone(peer, command.boot, now)
-        if self._candidates.put(peer, command.boot, command.skills):
+        if self._candidates.put(peer, command.boot, command.skills, command.labels):
             new = tuple(skill for skill in command.skills if skill not in known)
             self._issuer.retry(now, new)
 

@@ -15,7 +15,7 @@ from protocols.auction.commands import ReleaseSlots
 from protocols.auction.history import History
 from protocols.auction.holdings import Holding, Holdings
 from protocols.auction.lot_ids import lot_boot
-from protocols.auction.lots import Lot, Phase
+from protocols.auction.lots import Key, Lot, Phase
 from protocols.auction.parameters import LOTS_LIMIT, AuctionParameters
 from protocols.auction.records import LotRecord
 from protocols.auction.standing import Standings
@@ -23,7 +23,6 @@ from protocols.effects import Effect, Emit, Persist, Send
 from protocols.machine import Now
 from protocols.wire import Message
 
-Key = tuple[str, str]
 Due = tuple[Literal["lot", "award"], str] | tuple[Literal["demand"], Key] | tuple[Literal["renew"]]
 RENEW: tuple[Literal["renew"]] = ("renew",)
 ALL = messages.UNITS_PER_BID_LIMIT
@@ -109,7 +108,9 @@ class Awards:
         if RENEW not in self._agenda:
             self._agenda.put(RENEW, now.monotonic_ns + self._parameters.lease_ns // 3)
         claimed = lot.opened[bidder].schedule[0].completion_us
-        self._effects.append(Emit(events.SlotsWon(lot.id, *lot.key, bidder, slots, claimed)))
+        skill, version, requires = lot.key
+        won = events.SlotsWon(lot.id, skill, version, bidder, slots, claimed, requires)
+        self._effects.append(Emit(won))
 
     def on_accept(self, link: bytes, message: messages.Accept) -> None:
         """A winner agrees. If its slots were given up meanwhile, it is told so."""
@@ -157,7 +158,8 @@ class Awards:
         """Slots are gone; who bid next for them gets them, if the lot is unsettled."""
         bidder, key = holding.bidder, holding.key
         self._take(holding, slots)
-        self._effects.append(Emit(events.SlotsLost(holding.lot, *key, bidder, slots, reason)))
+        lost = events.SlotsLost(holding.lot, *key[:2], bidder, slots, reason)
+        self._effects.append(Emit(lost))
         lot = self.unsettled.get(holding.lot)
         if lot is None or holding.is_accepted:
             self._touched.setdefault(key, False)

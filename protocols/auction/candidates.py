@@ -8,20 +8,25 @@ from protocols.machine import Instant
 
 
 class Member:
-    """One candidate: its boot, its skills, and a hint of its load in milliseconds."""
+    """One candidate: its boot, skills and labels, and a hint of its load in milliseconds."""
 
-    __slots__ = ("boot", "load", "skills")
+    __slots__ = ("boot", "labels", "load", "skills")
 
-    def __init__(self, boot: int, skills: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self, boot: int, skills: tuple[tuple[str, str], ...], labels: tuple[str, ...]
+    ) -> None:
         self.boot = boot
         self.skills = skills
+        self.labels = frozenset(labels)
         self.load = 0
 
 
 class Candidates:
     """The members that host skills, found by (skill, version) and by (skill, "")."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, me: bytes, rng: random.Random) -> None:
+        self.me = me
+        self.own_labels: frozenset[str] = frozenset()
         self._rng = rng
         self._members: dict[bytes, Member] = {}
         self._hosts: dict[tuple[str, str], dict[bytes, None]] = {}
@@ -40,14 +45,31 @@ class Candidates:
         member = self._members.get(peer)
         return () if member is None else member.skills
 
-    def put(self, peer: bytes, boot: int, skills: tuple[tuple[str, str], ...]) -> bool:
+    def labels(self, peer: bytes) -> frozenset[str]:
+        """What work the peer is known to be fit for, beside its skills."""
+        if peer == self.me:
+            return self.own_labels
+        member = self._members.get(peer)
+        return frozenset() if member is None else member.labels
+
+    def has(self, peer: bytes, requires: tuple[str, ...]) -> bool:
+        """Whether a peer, perhaps the issuer itself, has all of these labels."""
+        return not requires or self.labels(peer).issuperset(requires)
+
+    def put(
+        self,
+        peer: bytes,
+        boot: int,
+        skills: tuple[tuple[str, str], ...],
+        labels: tuple[str, ...] = (),
+    ) -> bool:
         """Adds or replaces a member; False if the table is full."""
         known = self._members.get(peer)
         if known is None and len(self._members) >= CANDIDATES_LIMIT:
             return False
         load = 0 if known is None else known.load
         self.remove(peer)
-        member = self._members[peer] = Member(boot, skills)
+        member = self._members[peer] = Member(boot, skills, labels)
         member.load = load
         for skill, version in skills:
             self._hosts.setdefault((skill, version), {})[peer] = None
@@ -97,8 +119,9 @@ class Candidates:
         standings: Standings,
         now: Instant,
         avoid: tuple[bytes, ...] = (),
+        requires: tuple[str, ...] = (),
     ) -> list[bytes]:
-        """At most `count` hosts of the skill, the less loaded ones more likely.
+        """At most `count` hosts of the skill that have the labels, the less loaded more likely.
 
         All of them if they are few; else the less loaded of two at random, again and
         again (power of two choices). Shunned peers only where nobody else is left;
@@ -107,6 +130,8 @@ class Candidates:
         barred = self._barred.get(key, {})
         hosts = self._hosts.get(key, ())
         known = [peer for peer in hosts if peer not in avoid and peer not in barred]
+        if requires:
+            known = [peer for peer in known if self.has(peer, requires)]
         pool = [peer for peer in known if not standings.of(peer).shunned(now)]
         if not pool:
             pool = known

@@ -9,6 +9,7 @@ class CandidateUp(msgspec.Struct, frozen=True):
     peer: bytes
     boot: int
     skills: tuple[tuple[str, str], ...]
+    labels: tuple[str, ...] = ()
 
 
 class CandidateDown(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class Seek(msgspec.Struct, frozen=True):
     """The trace id of the task that caused it, for events."""
     avoid: tuple[bytes, ...] = ()
     """Peers not to be invited for the next second, as long as others host the skill."""
+    requires: tuple[str, ...] = ()
+    """Labels without which no peer is invited. Each set of them is a demand of its own."""
 
 
 class ReleaseSlots(msgspec.Struct, frozen=True):

@@ -30,6 +30,8 @@ class SlotsWon(msgspec.Struct, frozen=True, tag="auction.slots-won"):
     slots: int
     completion_us: int
     """The bidder's claimed completion of one task, microseconds."""
+    requires: tuple[str, ...] = ()
+    """The labels that were asked for."""
 
 
 class SlotsLost(msgspec.Struct, frozen=True, tag="auction.slots-lost"):

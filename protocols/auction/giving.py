@@ -9,11 +9,10 @@ for the same. Tasks that run are run to their end: the slots are owed until then
 from protocols.auction import messages
 from protocols.auction.events import SlotsRecalled
 from protocols.auction.holdings import Holdings
+from protocols.auction.lots import Key
 from protocols.auction.parameters import CLAIM_NS, TENURE_NS
 from protocols.effects import Effect, Emit
 from protocols.machine import Instant
-
-Key = tuple[str, str]
 
 
 class Giving:
@@ -43,7 +42,7 @@ class Giving:
             return
         holding.owed += slots
         self._given[key] = (given + slots, now)
-        self._effects.append(Emit(SlotsRecalled(message.lot, *key, link, slots)))
+        self._effects.append(Emit(SlotsRecalled(message.lot, *key[:2], link, slots)))
 
     def releases(self, lot: str, bidder: bytes, now: Instant) -> None:
         """Slots are about to go back; where they were owed, they are not sought again at once."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from protocols.auction.lots import Key
+
 
 class Holding:
     """Slots of one lot at one bidder.
@@ -13,7 +15,7 @@ class Holding:
 
     __slots__ = ("bidder", "is_accepted", "key", "lot", "owed", "slots")
 
-    def __init__(self, lot: str, bidder: bytes, key: tuple[str, str]) -> None:
+    def __init__(self, lot: str, bidder: bytes, key: Key) -> None:
         self.lot = lot
         self.bidder = bidder
         self.key = key
@@ -27,7 +29,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, bytes], Holding] = {}
-        self._sums: dict[tuple[str, str], int] = {}
+        self._sums: dict[Key, int] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -43,15 +45,15 @@ class Holdings:
         """All that is held at a bidder."""
         return [holding for holding in self._held.values() if holding.bidder == bidder]
 
-    def sum(self, key: tuple[str, str]) -> int:
+    def sum(self, key: Key) -> int:
         """How many slots are held for a demand."""
         return self._sums.get(key, 0)
 
-    def owed(self, key: tuple[str, str]) -> int:
+    def owed(self, key: Key) -> int:
         """How many of those held for a demand are to be given back."""
         return sum(holding.owed for holding in self._held.values() if holding.key == key)
 
-    def add(self, lot: str, bidder: bytes, key: tuple[str, str], slots: int) -> Holding:
+    def add(self, lot: str, bidder: bytes, key: Key, slots: int) -> Holding:
         """Slots were won; their bidder has to confirm them."""
         assert slots > 0, "only slots that were won are held"
         holding = self._held.get((lot, bidder))
@@ -75,7 +77,7 @@ class Holdings:
 
     def check(self) -> None:
         """Asserts that the sums are sums."""
-        sums: dict[tuple[str, str], int] = {}
+        sums: dict[Key, int] = {}
         for (lot, bidder), holding in self._held.items():
             assert holding.slots > 0, "held-slots-add-up: an empty holding is kept"
             assert 0 <= holding.owed <= holding.slots, "held-slots-add-up: more is owed than held"

@@ -78,7 +78,7 @@ class Inviting:
         """
         room = self._parameters.candidates - 1
         for avoid in self._avoided(demand, now):
-            others = self._candidates.choose(demand.key, room, self._standings, now, avoid)
+            others = self._choose(demand, room, now, avoid)
             if others:
                 invited = tuple(map(self._candidate, (self._me, *others)))
                 lot.put(self._me, msgspec.structs.replace(lot.invite, candidates=invited))
@@ -88,13 +88,21 @@ class Inviting:
         delay_us = 0 if peer == self._me else self._parameters.link_us
         return messages.Candidate(peer, self._standings.of(peer).multiplier, delay_us)
 
+    def _choose(
+        self, demand: Demand, room: int, now: Instant, avoid: tuple[bytes, ...]
+    ) -> list[bytes]:
+        return self._candidates.choose(
+            demand.skill, room, self._standings, now, avoid, demand.requires
+        )
+
     def _invited(self, demand: Demand, most: int, now: Instant) -> list[bytes]:
         for avoid in self._avoided(demand, now):
-            is_mine = self._hosts(*demand.key) and self._me not in avoid
-            is_mine = is_mine and not self._candidates.is_barred(demand.key, self._me)
+            is_mine = self._hosts(*demand.skill) and self._me not in avoid
+            is_mine = is_mine and not self._candidates.is_barred(demand.skill, self._me)
+            is_mine = is_mine and self._candidates.has(self._me, demand.requires)
             mine = [self._me] if is_mine else []
             room = most - len(mine)
-            others = self._candidates.choose(demand.key, room, self._standings, now, avoid)
+            others = self._choose(demand, room, now, avoid)
             if mine or others:
                 return mine + others
         return []

@@ -11,12 +11,12 @@ import msgspec
 
 from protocols.auction import commands, events, messages
 from protocols.auction.agenda import Agenda
-from protocols.auction.awards import ALL, Awards, Due, Key
+from protocols.auction.awards import ALL, Awards, Due
 from protocols.auction.candidates import Candidates
 from protocols.auction.giving import Giving
 from protocols.auction.inviting import Inviting
 from protocols.auction.lot_ids import lot_boot
-from protocols.auction.lots import Demand, Lot, Phase
+from protocols.auction.lots import Demand, Key, Lot, Phase
 from protocols.auction.parameters import AVOID_NS, DEMANDS_LIMIT, LOTS_LIMIT, AuctionParameters
 from protocols.auction.sealing import opens
 from protocols.auction.standing import Standings
@@ -72,7 +72,7 @@ class Issuer:
         """
         if command.units < 0 or command.estimate_us < 0:
             raise Refused("BadDemand", "units and estimate_us must not be negative")
-        key = (command.skill, command.version)
+        key = (command.skill, command.version, command.requires)
         demand = self._demands.get(key)
         if demand is None:
             if not command.units:
@@ -87,14 +87,17 @@ class Issuer:
         demand.avoid_until = now.monotonic_ns + AVOID_NS
         self._pursue(demand, now)
 
-    def retry(self, now: Now, skills: tuple[Key, ...]) -> None:
+    def retry(self, now: Now, skills: tuple[tuple[str, str], ...]) -> None:
         """Somebody hosts these skills now: demands that wait for them wait no longer."""
         for skill, version in skills:
-            for key in dict.fromkeys(((skill, version), (skill, ""))):
-                demand = self._demands.get(key)
-                if demand is not None:
+            for wanted in dict.fromkeys((version, "")):
+                for demand in self._of((skill, wanted)):
                     demand.retry_at = None
                     self._pursue(demand, now)
+
+    def _of(self, skill: tuple[str, str]) -> list[Demand]:
+        """The demands for a skill, whatever labels they ask for."""
+        return [demand for demand in self._demands.values() if demand.skill == skill]
 
     def _short(self, demand: Demand) -> int:
         return demand.units - self.awards.holdings.sum(demand.key)
@@ -163,7 +166,7 @@ class Issuer:
     def _failed(self, demand: Demand, lot: str, reason: str, now: Now) -> None:
         assert demand.retry_at is not None, "a lot that failed is tried again"
         retry_ns = demand.retry_at - now.monotonic_ns
-        self._effects.append(Emit(events.LotFailed(lot, *demand.key, reason, retry_ns)))
+        self._effects.append(Emit(events.LotFailed(lot, *demand.skill, reason, retry_ns)))
 
     # Committing.
 
@@ -206,17 +209,18 @@ class Issuer:
 
     def on_vacancy(self, link: bytes, message: messages.Vacancy, now: Now) -> None:
         """A bidder that was full has room: no need to wait for the whole pause."""
-        demand = self._demands.get((message.skill, message.version))
-        if demand is None:
+        skill = (message.skill, message.version)
+        if link != self._me and not self._candidates.hosts(skill, link):
             return
-        if link != self._me and not self._candidates.hosts(demand.key, link):
-            return
-        if demand.lot is not None:
-            demand.has_vacancy = True
-        elif demand.retry_at is not None:
-            soonest = demand.last_attempt + self._parameters.vacancy_pause_ns
-            demand.retry_at = min(demand.retry_at, max(soonest, now.monotonic_ns))
-            self._pursue(demand, now)
+        for demand in self._of(skill):
+            if not self._candidates.has(link, demand.requires):
+                continue
+            if demand.lot is not None:
+                demand.has_vacancy = True
+            elif demand.retry_at is not None:
+                soonest = demand.last_attempt + self._parameters.vacancy_pause_ns
+                demand.retry_at = min(demand.retry_at, max(soonest, now.monotonic_ns))
+                self._pursue(demand, now)
 
     def _close_window(self, lot: Lot, now: Now) -> None:
         """The window is closed: the book goes out, or the lot ends here."""
@@ -365,8 +369,8 @@ class Issuer:
                         self._close_window(lot, now)
                     else:
                         self._clear(lot, now)
-                case ("demand", (skill, version)):
-                    self._pursue(self._demands[(skill, version)], now)
+                case ("demand", (skill, version, requires)):
+                    self._pursue(self._demands[(skill, version, requires)], now)
                 case ("award", str(name)):
                     self.awards.repeat(name, now)
                     self._follow(now)

@@ -9,6 +9,10 @@ from protocols.machine import Now
 WON, LOST, SILENT, UNREVEALED, DECLINED = "won", "lost", "silent", "unrevealed", "declined: "
 
 
+Key = tuple[str, str, tuple[str, ...]]
+"""A demand: skill, version, required labels."""
+
+
 class Phase(enum.Enum):
     """Where a lot stands; see the picture in docs/protocols/auction.md."""
 
@@ -21,7 +25,7 @@ class Demand:
     """How many slots of one skill are wanted, and the lot that is open for them.
 
     Attributes:
-        key: (skill, version); version "" for any.
+        key: (skill, version, required labels); version "" for any.
         failures: lots in a row that fell short.
         retry_at: no lot is opened before this instant; None if one may be.
         last_attempt: when the last lot ended.
@@ -43,7 +47,7 @@ class Demand:
         "units",
     )
 
-    def __init__(self, key: tuple[str, str]) -> None:
+    def __init__(self, key: Key) -> None:
         self.key = key
         self.units = 0
         self.estimate_us = 0
@@ -55,6 +59,16 @@ class Demand:
         self.has_vacancy = False
         self.avoid: tuple[bytes, ...] = ()
         self.avoid_until = 0
+
+    @property
+    def skill(self) -> tuple[str, str]:
+        """What is sought: (skill, version)."""
+        return self.key[:2]
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The labels that a bidder must have."""
+        return self.key[2]
 
 
 class Lot:
@@ -91,9 +105,7 @@ class Lot:
         "winners",
     )
 
-    def __init__(
-        self, me: bytes, invite: Invite, key: tuple[str, str], trace: str, now: Now
-    ) -> None:
+    def __init__(self, me: bytes, invite: Invite, key: Key, trace: str, now: Now) -> None:
         self.unasked: tuple[bytes, ...] = ()
         self.put(me, invite)
         self.key = key

@@ -27,6 +27,7 @@ class Advertise(msgspec.Struct, frozen=True):
     name: str
     door: str
     skills: tuple[SkillAdvert, ...]
+    labels: tuple[str, ...] = ()
 
 
 class SetLoad(msgspec.Struct, frozen=True):

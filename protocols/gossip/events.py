@@ -14,6 +14,7 @@ class MemberUp(msgspec.Struct, frozen=True, tag="gossip.member-up"):
     incarnation: int
     boot: int
     skills: tuple[SkillAdvert, ...]
+    labels: tuple[str, ...] = ()
 
 
 class MemberSuspected(msgspec.Struct, frozen=True, tag="gossip.member-suspected"):

@@ -37,6 +37,7 @@ class MemberView(msgspec.Struct, frozen=True):
     skills: tuple[SkillAdvert, ...]
     load: int
     credential: bytes
+    labels: tuple[str, ...] = ()
 
 
 class KnownDoor(msgspec.Struct, frozen=True):
@@ -100,6 +101,7 @@ def view_of(record: MemberRecord, state: State, load: int) -> MemberView:
         skills=record.skills,
         load=load,
         credential=record.credential,
+        labels=record.labels,
     )
 
 

@@ -15,6 +15,8 @@ from protocols.wire import CountField, Message, NameField, PeerIdField
 CREDENTIAL_LIMIT = 2048
 SKILLS_PER_PEER_LIMIT = 128
 DIGEST_LIMIT = 8192
+LABELS_PER_PEER_LIMIT = 64
+LABEL_LIMIT = 64
 
 DigestField = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 StatementIdField = Annotated[
@@ -47,6 +49,11 @@ class MemberRecord(Message, frozen=True, array_like=True, tag="gossip.member"):
     boot: CountField
     skills: Annotated[tuple[SkillAdvert, ...], msgspec.Meta(max_length=SKILLS_PER_PEER_LIMIT)]
     credential: Annotated[bytes, msgspec.Meta(max_length=CREDENTIAL_LIMIT)]
+    labels: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=LABEL_LIMIT)], ...],
+        msgspec.Meta(max_length=LABELS_PER_PEER_LIMIT),
+    ] = ()
+    """What work may ask for: ``gpu``, ``region:eu``."""
 
 
 class Accusation(Message, frozen=True, array_like=True, tag="gossip.accusation"):

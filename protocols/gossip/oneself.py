@@ -6,7 +6,11 @@ from protocols.errors import Refused
 from protocols.gossip.awareness import LocalHealth
 from protocols.gossip.commands import Advertise
 from protocols.gossip.incarnations import Incarnations
-from protocols.gossip.messages import SKILLS_PER_PEER_LIMIT, MemberRecord
+from protocols.gossip.messages import (
+    LABELS_PER_PEER_LIMIT,
+    SKILLS_PER_PEER_LIMIT,
+    MemberRecord,
+)
 from protocols.gossip.outbox import Outbox
 from protocols.gossip.parameters import GossipParameters
 from protocols.identity import Keyring
@@ -70,15 +74,16 @@ class Oneself:
             raise Refused(
                 "TooLarge",
                 f"what a peer says of itself must fit {SIGNED_BODY_LIMIT} bytes,"
-                f" {SKILLS_PER_PEER_LIMIT} skills, and the lengths of names and versions ({why});"
-                " host fewer skills here, or shorten their names and versions",
+                f" {SKILLS_PER_PEER_LIMIT} skills, {LABELS_PER_PEER_LIMIT} labels, and the lengths"
+                f" of names and versions ({why}); host fewer skills here, or shorten what they"
+                " are called",
             )
 
     def advertise(self, command: Advertise) -> bool:
         """Announces a description that fits; False when nothing changed."""
         old = self.record
-        said = (command.name, command.door, command.skills)
-        if old is not None and (old.name, old.door, old.skills) == said:
+        said = (command.name, command.door, command.skills, command.labels)
+        if old is not None and (old.name, old.door, old.skills, old.labels) == said:
             return False
         self._announce(self._draft(command, self.incarnations.raise_above(0, self._outbox)))
         return True
@@ -93,6 +98,7 @@ class Oneself:
             boot=self._boot,
             skills=command.skills,
             credential=self._credential,
+            labels=command.labels,
         )
 
     def _announce(self, record: MemberRecord) -> None:
@@ -113,6 +119,7 @@ class Oneself:
                 boot=old.boot,
                 skills=old.skills,
                 credential=old.credential,
+                labels=old.labels,
             )
         )
 

@@ -222,6 +222,7 @@ class Roster:
                 record.incarnation,
                 record.boot,
                 record.skills,
+                record.labels,
             )
         )
 
@@ -268,4 +269,4 @@ class Roster:
 
 
 def _described(record: MemberRecord) -> tuple[object, ...]:
-    return (record.name, record.door, record.boot, record.skills)
+    return (record.name, record.door, record.boot, record.skills, record.labels)

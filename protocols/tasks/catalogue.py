@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from protocols.identity import text_id
-from protocols.tasks.commands import PeerUp
+from protocols.tasks.commands import HostSkills, PeerUp
 from protocols.tasks.messages import DescribeSkill, SkillDescribed
 from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.outbox import Outbox
@@ -85,6 +85,7 @@ class Catalogue:
         """Also of peers that are gone; the oldest make room."""
         self._hosts: dict[tuple[str, str], dict[bytes, bytes]] = {}
         self._own: dict[tuple[str, str], SkillSpec] = {}
+        self._labels: frozenset[str] = frozenset()
         self._sick: dict[tuple[str, str], dict[bytes, None]] = {}
         self._specs: dict[bytes, SkillSpec] = {}
         self._fetched: dict[bytes, None] = {}
@@ -113,8 +114,10 @@ class Catalogue:
         if member is not None:
             self._unhost(peer, tuple((name, version) for name, version, _ in member.skills))
 
-    def host(self, specs: tuple[SkillSpec, ...], sick: tuple[tuple[str, str], ...] = ()) -> None:
-        """What this peer hosts itself, in all, and what of it cannot work now."""
+    def host(self, command: HostSkills) -> None:
+        """What this peer hosts itself, in all."""
+        specs = [spec for spec, _ in command.skills]
+        self._labels = frozenset(command.labels)
         self._unhost(self._me, tuple(self._own))
         self._own = {(spec.name, spec.version): spec for spec in specs}
         for key, spec in self._own.items():
@@ -122,7 +125,7 @@ class Catalogue:
             self._specs[digest] = spec
             self._wanted.pop(digest, None)
             self._hosts.setdefault(key, {})[self._me] = digest
-        self._ail(self._me, sick)
+        self._ail(self._me, command.sick)
 
     def _ail(self, peer: bytes, sick: tuple[tuple[str, str], ...]) -> None:
         for key in sick:
@@ -146,22 +149,34 @@ class Catalogue:
         """A peer's name for people."""
         return self._names.get(peer, "this peer" if peer == self._me else text_id(peer))
 
-    def hosts(self, skill: str, version: str) -> list[bytes]:
-        """The live peers that host a skill."""
-        return list(self._hosts.get((skill, version), ()))
+    def hosts(self, skill: str, version: str, requires: tuple[str, ...] = ()) -> list[bytes]:
+        """The live peers that host a skill and have these labels."""
+        hosts = self._hosts.get((skill, version), ())
+        return [peer for peer in hosts if not self.lacks(peer, requires)]
+
+    def lacks(self, peer: bytes, requires: tuple[str, ...]) -> list[str]:
+        """The labels of these that a peer does not have."""
+        if not requires:
+            return []
+        member = self.members.get(peer)
+        labels = self._labels if peer == self._me else member.labels if member is not None else ()
+        return [label for label in requires if label not in labels]
 
     # Skills.
 
-    def newest(self, skill: str, peer: bytes = b"") -> str | None:
-        """The highest version that anyone (or `peer`) hosts, or None.
+    def newest(self, skill: str, peer: bytes = b"", requires: tuple[str, ...] = ()) -> str | None:
+        """The highest version that anyone (or `peer`) with these labels hosts, or None.
 
         Those that can work somewhere now come before those that can nowhere.
         """
         found: list[tuple[bool, Order, str]] = []
         for (name, version), hosts in self._hosts.items():
-            if name == skill and (not peer or peer in hosts):
+            if name != skill:
+                continue
+            fit = [p for p in hosts if peer in (b"", p) and not self.lacks(p, requires)]
+            if fit:
                 sick = self._sick.get((name, version), {})
-                is_well = any(each not in sick for each in ((peer,) if peer else hosts))
+                is_well = any(each not in sick for each in fit)
                 found.append((is_well, version_order(version), version))
         return max(found)[2] if found else None
 

@@ -33,6 +33,8 @@ class TaskSpec(msgspec.Struct, frozen=True):
     depth: int = 0
     space: str = "default"
     principal: str = ""
+    requires: tuple[str, ...] = ()
+    """Labels that the peer that runs it must have, beside those that the skill asks for."""
 
 
 class SubmitTasks(msgspec.Struct, frozen=True):
@@ -82,6 +84,8 @@ class HostSkills(msgspec.Struct, frozen=True):
     skills: tuple[tuple[SkillSpec, int], ...]
     sick: tuple[tuple[str, str], ...] = ()
     """(name, version) of those whose agents cannot work now: what runs goes on, nothing begins."""
+    labels: tuple[str, ...] = ()
+    """What this peer is fit for, beside its skills."""
 
 
 class JobsEnded(msgspec.Struct, frozen=True):
@@ -118,6 +122,8 @@ class SlotsHeld(msgspec.Struct, frozen=True):
     peer: bytes
     slots: int
     completion_us: int
+    requires: tuple[str, ...] = ()
+    """The labels that were asked for (see `SlotsWanted`)."""
 
 
 class SlotsGone(msgspec.Struct, frozen=True):
@@ -156,6 +162,7 @@ class PeerUp(msgspec.Struct, frozen=True):
     skills: tuple[tuple[str, str, bytes], ...]
     sick: tuple[tuple[str, str], ...] = ()
     """(name, version) of those that cannot work there now."""
+    labels: tuple[str, ...] = ()
 
 
 class PeerSuspected(msgspec.Struct, frozen=True):

@@ -120,7 +120,7 @@ class Custodian:
         ledger = self.ledger
         for group in groups:
             envelope = group.envelope
-            desk = self.desks.get(envelope.skill, envelope.version, envelope.to)
+            desk = self.desks.of(envelope)
             desk.known = group.known
             entries: list[Accepted] = []
             line = desk.line

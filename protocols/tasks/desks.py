@@ -16,7 +16,7 @@ from protocols.tasks.events import SlotsReturned, SlotsWanted
 from protocols.tasks.lifecycle import SETTLED, WAITING
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
-from protocols.tasks.task import Task
+from protocols.tasks.task import Envelope, Task
 
 DESKS_LIMIT = 1024
 """Desks beyond which empty ones are forgotten, with what is known of their peers' pace."""
@@ -33,9 +33,13 @@ class Desks:
         self._timed: dict[Desk, None] = {}
         """Desks that want to be looked at again."""
 
-    def get(self, skill: str, version: str, to: bytes) -> Desk:
-        """The desk for a skill, or for a skill at one peer."""
-        key = (skill, version, to)
+    def of(self, envelope: Envelope) -> Desk:
+        """The desk for tasks with this envelope."""
+        return self.get(envelope.skill, envelope.version, envelope.to, envelope.requires)
+
+    def get(self, skill: str, version: str, to: bytes, requires: tuple[str, ...] = ()) -> Desk:
+        """The desk for a skill, perhaps at one peer, or at peers with certain labels."""
+        key = (skill, version, to, requires)
         desk = self._desks.get(key)
         if desk is None:
             if len(self._desks) >= DESKS_LIMIT:
@@ -56,7 +60,7 @@ class Desks:
 
     def held(self, command: SlotsHeld, now: int) -> Desk:
         """The auction won slots. Of a peer that has to prove itself, one is enough."""
-        desk = self.get(command.skill, command.version, b"")
+        desk = self.get(command.skill, command.version, b"", command.requires)
         if command.slots > 0:
             slots = desk.hold(command.lot, command.peer, command.slots, command.completion_us)
             breaker = slots.breaker
@@ -151,9 +155,10 @@ class Desks:
         if units and len(desk.line):
             first = desk.line.first()
             trace = first.envelope.traceparent if first is not None else ""
-        self._outbox.emit(
-            SlotsWanted(desk.skill, desk.version, units, desk.estimate_us(), trace[3:35], avoid)
+        wanted = SlotsWanted(
+            desk.skill, desk.version, units, desk.estimate_us(), trace[3:35], avoid, desk.requires
         )
+        self._outbox.emit(wanted)
 
     def _give_back(self, desk: Desk, slots: Slots, count: int) -> None:
         desk.drop(slots, count)

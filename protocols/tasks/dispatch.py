@@ -17,8 +17,8 @@ from protocols.tasks.pace import Pace
 from protocols.tasks.parameters import NEVER, PARKED_PER_SLOT, PARKED_SPARE
 from protocols.tasks.task import Task
 
-Key = tuple[str, str, bytes]
-"""Skill, version, and the one peer for ``direct`` (else empty)."""
+Key = tuple[str, str, bytes, tuple[str, ...]]
+"""Skill, version, the one peer for ``direct`` (else empty), and the labels asked for."""
 
 TAIL_PER_SLOT = 4
 """The tail begins when so many tasks a slot are left."""
@@ -75,7 +75,7 @@ class Desk:
 
     def __init__(self, key: Key, target_us: int, breakers: Breakers) -> None:
         self.key = key
-        self.skill, self.version, self.to = key
+        self.skill, self.version, self.to, self.requires = key
         self.line = Line()
         self.slots: dict[tuple[str, bytes], Slots] = {}
         self.paces: dict[bytes, Pace] = {}

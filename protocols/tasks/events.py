@@ -240,6 +240,8 @@ class SlotsWanted(msgspec.Struct, frozen=True, tag="tasks.slots-wanted"):
     trace: str = ""
     avoid: tuple[bytes, ...] = ()
     """Peers at which no task that waits may run now: slots there would be of no use."""
+    requires: tuple[str, ...] = ()
+    """Labels that a peer must have. Each set of them is a demand of its own."""
 
 
 class SlotsReturned(msgspec.Struct, frozen=True, tag="tasks.slots-returned"):

@@ -199,7 +199,8 @@ class Failing:
     def _avoid(self, task: Task, peer: bytes, due: int) -> None:
         """Another peer next time, if there is one."""
         avoid = (*(each for each in task.avoid if each != peer), peer)[-AVOID_MOST:]
-        hosts = self._catalogue.hosts(task.envelope.skill, task.envelope.version)
+        envelope = task.envelope
+        hosts = self._catalogue.hosts(envelope.skill, envelope.version, envelope.requires)
         if task.envelope.to or all(host in avoid for host in hosts):
             avoid = (peer,) if len(hosts) > 1 and not task.envelope.to else ()
         task.avoid = avoid

@@ -60,7 +60,7 @@ class Restoring:
                     self._restore_kept(kept)
 
     def _add(self, envelope: Envelope, entry: Accepted, wall: int, print_: bytes) -> Task:
-        desk = self._custodian.desks.get(envelope.skill, envelope.version, envelope.to)
+        desk = self._custodian.desks.of(envelope)
         # The input points into the whole record, which must not stay for one task's sake.
         task_input = msgspec.Raw(entry.input).copy()
         task = Task(

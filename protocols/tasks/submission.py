@@ -15,6 +15,7 @@ from protocols.tasks.commands import SubmitTasks, TaskSpec
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.messages import INPUT_LIMIT
 from protocols.tasks.parameters import TaskParameters
+from protocols.tasks.skills import LABEL_LIMIT, REQUIRES_LIMIT
 from protocols.tasks.task import Envelope, fingerprint, keyed_id
 
 STRATEGIES = ("auction", "direct")
@@ -54,7 +55,7 @@ def _likeness(spec: TaskSpec) -> tuple[object, ...]:
     return (
         spec.skill, spec.version, spec.strategy, spec.to, spec.timeout_ms, spec.deadline_ms,
         spec.retries, spec.priority, spec.budget, spec.traceparent, spec.parent, spec.depth,
-        spec.space, spec.principal,
+        spec.space, spec.principal, spec.requires,
     )  # fmt: skip
 
 
@@ -162,7 +163,8 @@ class Submissions:
                 else "strategy direct needs `to`, the id of a live peer",
             )
         to = spec.to if is_direct else b""
-        version = spec.version or self._catalogue.newest(spec.skill, to)
+        newest = self._catalogue.newest
+        version = spec.version or newest(spec.skill, to, spec.requires) or newest(spec.skill, to)
         digest = self._catalogue.digest_of(spec.skill, version, to) if version else None
         if version is None or digest is None:
             raise self._unknown_skill(index, spec, to)
@@ -171,7 +173,29 @@ class Submissions:
             return digest
         if isinstance(known, str):
             raise _refused(index, "UnknownSkill", known)
-        return Group(self._envelope(spec, version, to, known, now), known, [])
+        requires = tuple(sorted({*spec.requires, *known.spec.requires}))
+        if requires:
+            self._check_labels(index, f"{spec.skill}@{version}", requires, version, to)
+        return Group(self._envelope(spec, version, to, known, requires, now), known, [])
+
+    def _check_labels(
+        self, index: int, name: str, requires: tuple[str, ...], version: str, to: bytes
+    ) -> None:
+        """Refuses what no live host of a skill is fit for."""
+        hosts = [to] if to else self._catalogue.hosts(name.removesuffix(f"@{version}"), version)
+        lacking = [self._catalogue.lacks(peer, requires) for peer in hosts]
+        if not all(lacking):
+            return
+        nowhere = [label for label in requires if all(label in lacks for lacks in lacking)]
+        who = "that peer" if to else f"no live peer that hosts {name}"
+        if nowhere:
+            has = "lacks" if to else "has"
+            what = f"{who} {has} the label {' or '.join(map(repr, nowhere))}"
+        else:
+            _, lacks = min((len(lacks), lacks) for lacks in lacking)
+            nearest = " and ".join(map(repr, lacks))
+            what = f"{who} has all the labels asked for: the one with most of them lacks {nearest}"
+        raise _refused(index, "MissingLabel", f"{what}; `mesh peers` shows who has which")
 
     def _check_fields(self, index: int, spec: TaskSpec) -> None:
         texts = (spec.space, spec.principal, spec.parent, spec.traceparent)
@@ -181,6 +205,13 @@ class Submissions:
             raise _refused(index, "TooLarge", "a name or trace id is too long")
         if any(not 0 <= number <= NUMBER_LIMIT for number in numbers):
             raise _refused(index, "InvalidInput", "a duration or number is out of range")
+        if len(spec.requires) > REQUIRES_LIMIT or any(
+            not 0 < len(label) <= LABEL_LIMIT for label in spec.requires
+        ):
+            raise _refused(
+                index, "TooLarge",
+                f"at most {REQUIRES_LIMIT} labels are asked for, of 1 to {LABEL_LIMIT} characters",
+            )  # fmt: skip
 
     def _unknown_skill(self, index: int, spec: TaskSpec, to: bytes) -> Refused:
         where = "that peer hosts" if to else "no live peer hosts"
@@ -197,7 +228,13 @@ class Submissions:
         return _refused(index, "UnknownSkill", text)
 
     def _envelope(
-        self, spec: TaskSpec, version: str, to: bytes, known: KnownSkill, now: Now
+        self,
+        spec: TaskSpec,
+        version: str,
+        to: bytes,
+        known: KnownSkill,
+        requires: tuple[str, ...],
+        now: Now,
     ) -> Envelope:
         deadline = now.wall_ns + spec.deadline_ms * MILLISECOND_NS if spec.deadline_ms else 0
         return Envelope(
@@ -215,6 +252,7 @@ class Submissions:
             spec.depth,
             spec.space,
             spec.principal,
+            requires,
         )
 
 

@@ -39,6 +39,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     depth: int
     space: str
     principal: str
+    requires: tuple[str, ...] = ()
+    """Labels that a peer must have to run it: what the call asks for, and the skill."""
 
 
 class Attempt:

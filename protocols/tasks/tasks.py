@@ -152,7 +152,7 @@ class Tasks:
             self._custodian.touch(desk)
 
     def _on_host_skills(self, command: commands.HostSkills, now: Now) -> None:
-        self._catalogue.host(tuple(spec for spec, _ in command.skills), command.sick)
+        self._catalogue.host(command)
         self._worker.host(command, now)
         self._custodian.specs_changed(now)
 

@@ -10,7 +10,7 @@ KEY = ("echo", "1")
 
 
 def candidates(*names: bytes) -> Candidates:
-    made = Candidates(random.Random(1))
+    made = Candidates(b"m" * 32, random.Random(1))
     for name in names:
         made.put(name, 1, (KEY, ("other", "1")))
     return made

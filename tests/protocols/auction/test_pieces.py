@@ -141,7 +141,7 @@ def test_standings_are_bounded() -> None:
 
 
 def test_candidates_are_bounded() -> None:
-    candidates = Candidates(random.Random(1))
+    candidates = Candidates(peer_id("me"), random.Random(1))
     for number in range(CANDIDATES_LIMIT + 5):
         candidates.put(number.to_bytes(32, "big"), 1, (SKILL,))
     assert len(candidates) == CANDIDATES_LIMIT
@@ -149,7 +149,7 @@ def test_candidates_are_bounded() -> None:
 
 
 def test_shunned_candidates_are_asked_where_nobody_else_is_left() -> None:
-    candidates, standings = Candidates(random.Random(1)), Standings()
+    candidates, standings = Candidates(peer_id("me"), random.Random(1)), Standings()
     candidates.put(peer_id("a"), 1, (SKILL,))
     candidates.put(peer_id("b"), 1, (SKILL,))
     standings.lapse(peer_id("a"), 0)
@@ -210,7 +210,7 @@ def test_unsettled_lots_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_holdings_that_do_not_add_up_are_noticed() -> None:
     holdings = Holdings()
-    holding = holdings.add("x", peer_id("a"), SKILL, 2)
+    holding = holdings.add("x", peer_id("a"), (*SKILL, ()), 2)
     holdings.check()
     holding.slots = 3
     with pytest.raises(AssertionError, match="held-slots-add-up"):
