@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ ANY_HOSTS = ("*", "0.0.0.0", "::")  # noqa: S104  compared with, never bound to
 FILE_LIMIT = 1024 * 1024
 DRAIN_S = 5.0
 """How long running work may take to end when the peer is asked to stop."""
+
+_NO_HOST = re.compile(r"[\s/;@\[\]]")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
@@ -140,6 +143,12 @@ def with_hosts(found: ServeFile, host: str, advertised: str) -> ServeFile:
     """
     listen = msgspec.structs.replace(found.listen, host=host or found.listen.host)
     advertise = msgspec.structs.replace(found.advertise, host=advertised or found.advertise.host)
+    for told in (listen.host, advertise.host):
+        if told not in ANY_HOSTS and (told.count(":") == 1 or _NO_HOST.search(told)):
+            raise ConfigurationError(
+                f"{told!r} is no host: a name or an address, without a scheme; ports are keys of "
+                "their own"
+            )
     if listen.host in ANY_HOSTS and not advertise.host:
         raise ConfigurationError(
             f"{listen.host} is every address of this machine, and others must know which one to "

@@ -108,6 +108,11 @@ def enrol(
     Raises:
         ConfigurationError: the name is taken or not allowed, or the folder cannot be used.
     """
+    if not folder.issuer_key.exists():
+        raise ConfigurationError(
+            f"{folder.path} has no issuer.key, so no peer can be made here: get a token by `mesh "
+            f"invite` where the mesh was founded, then `mesh join TOKEN --dir {folder.path}`"
+        )
     if any(entry.name == peer_name for entry in folder.peers()):
         raise ConfigurationError(f"{folder.path} has a peer {peer_name!r} already")
     make_peer_keys(folder, peer_name)

@@ -113,6 +113,16 @@ def test_who_listens_everywhere_must_say_what_others_dial(tmp_path: Path) -> Non
     assert with_hosts(found, "10.0.0.5", "").serving().host == "10.0.0.5"
 
 
+@pytest.mark.parametrize("host", ["tcp://here", "here:7400", "[::1]", "two words"])
+def test_what_is_no_host_is_told(tmp_path: Path, host: str) -> None:
+    found = read_serve_file(write(tmp_path, 'dir = "."'))
+    with pytest.raises(ConfigurationError, match="is no host"):
+        with_hosts(found, host, "")
+    with pytest.raises(ConfigurationError, match="is no host"):
+        with_hosts(found, "", host)
+    assert with_hosts(found, "::1", "").serving().host == "::1"
+
+
 def test_a_process_is_told_all_of_it(tmp_path: Path) -> None:
     serving = read_serve_file(write(tmp_path, WHOLE.format(**SEED))).serving()
     words = command(tmp_path, "berlin", serving)
