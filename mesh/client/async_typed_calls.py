@@ -5,6 +5,7 @@ As `typed_calls.py`, for coroutines; what the overloads do is in `async_client.p
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from mesh.client.typed_calls import WINDOW, by_name
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class TypedAsyncCalls:
+class TypedAsyncCalls(ABC):
     """The calls of an `AsyncClient`."""
 
     @overload
@@ -262,13 +263,16 @@ class TypedAsyncCalls:
 
     # What they do.
 
+    @abstractmethod
     async def _call(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """Has it run, and waits for its value."""
 
+    @abstractmethod
     async def _submitted(self, skill: SkillLike, inputs: Mapping[str, Any]) -> AsyncHandle[Any]:
-        raise NotImplementedError
+        """Has it run, and waits until it is accepted."""
 
+    @abstractmethod
     def _mapped(
         self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], failures: bool, window: int
     ) -> AsyncIterator[Any]:
-        raise NotImplementedError
+        """Has it run for each, and yields the values in order."""

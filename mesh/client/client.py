@@ -127,6 +127,7 @@ class Client(TypedCalls):
         weight: float | None = None,
         priority: int | None = None,
         version: str | None = None,
+        requires: str | Iterable[str] | None = None,
     ) -> "Client":
         """A view of this client, over the same connection, with options for its calls.
 
@@ -140,6 +141,7 @@ class Client(TypedCalls):
             weight: an estimate in seconds, so that long tasks start first.
             priority: higher goes first.
             version: of the skill; else what the call names, or the highest that is hosted.
+            requires: labels that the peer that runs it must have, such as ``"gpu"``.
         """
         changes = {name: value for name, value in locals().items() if name != "self"}
         view = copy.copy(self)

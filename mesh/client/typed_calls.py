@@ -7,6 +7,7 @@ here; what they do is in `client.py`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WINDOW = 4096
 """Inputs submitted whose results have not been taken."""
 
 
-class TypedCalls:
+class TypedCalls(ABC):
     """The calls of a `Client`."""
 
     @overload
@@ -253,16 +254,19 @@ class TypedCalls:
 
     # What they do.
 
+    @abstractmethod
     def _call(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """Has it run, and waits for its value."""
 
+    @abstractmethod
     def _submitted(self, skill: SkillLike, inputs: Mapping[str, Any]) -> Handle[Any]:
-        raise NotImplementedError
+        """Has it run, and waits until it is accepted."""
 
+    @abstractmethod
     def _mapped(
         self, skill: SkillLike, inputs: Iterable[Mapping[str, Any]], failures: bool, window: int
     ) -> Iterator[Any]:
-        raise NotImplementedError
+        """Has it run for each, and yields the values in order."""
 
 
 def by_name(args: tuple[Any, ...]) -> None:
