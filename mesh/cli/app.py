@@ -9,6 +9,7 @@ from mesh.cli.doctor import doctor
 from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
+from mesh.cli.redrive import redrive
 from mesh.cli.reload import reload
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
@@ -63,6 +64,7 @@ app.command("map", rich_help_panel=WORK)(map_inputs)
 app.command("tasks", rich_help_panel=WORK)(tasks)
 app.command("task", rich_help_panel=WORK)(task)
 app.command("cancel", rich_help_panel=WORK)(cancel)
+app.command("redrive", rich_help_panel=WORK)(redrive)
 app.command("why", rich_help_panel=WORK)(why)
 app.command("top", rich_help_panel=SEEING)(top)
 app.command("logs", rich_help_panel=SEEING)(logs)

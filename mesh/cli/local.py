@@ -201,6 +201,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
             "skills": [],
             "sick": [],
             "ailing": [],
+            "breakers": [],
         }
         if pid is not None:
             try:
@@ -209,7 +210,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
                 row["state"] = "paused" if pid and launcher.is_paused(pid) else "silent"
             else:
                 answered = True
-                row.update((key, status[key]) for key in row)
+                row.update((key, status[key]) for key in row if key in status)
                 others.update((member["id"], member) for member in status["members"])
         rows.append(row)
     local = {row["id"] for row in rows}

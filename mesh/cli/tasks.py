@@ -47,7 +47,12 @@ def tasks(
         return
     for row in rows:
         row["age"] = _age(row.get("accepted"))
-    print_table(rows, ["task", "state", "skill", "attempts", "producer", "age"])
+    columns = ["task", "state", "skill", "attempts", "producer", "age"]
+    if any(row.get("reason") for row in rows):
+        columns.insert(2, "reason")
+        for row in rows:
+            row["reason"] = row.get("reason") or ""
+    print_table(rows, columns)
 
 
 def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,6 +167,12 @@ def tell(story: dict[str, Any]) -> list[str]:
         lines.append(f"  {_since(begin, story['settled'])}  {story['state']}{_ending(story)}")
     else:
         lines.append(f"  so far: {story['state']}{_progress(story)}")
+    for breaker in story.get("breakers", ()):
+        if breaker["state"] != "closed":
+            lines.append(
+                f"  {breaker['peer']} is not asked for {breaker['skill']} now: its circuit breaker "
+                f"is {breaker['state']}, {breaker['faults']} of {breaker['outcomes']} were faults"
+            )
     if story["children"]:
         lines.append(f"  children: {', '.join(story['children'])}")
     elsewhere = sorted({each["peer"] for each in story["history"]} - {story["custodian"]})

@@ -160,6 +160,10 @@ class AsyncClient(TypedAsyncCalls):
         """A task's story."""
         return dict(await self.ask("why", {"task": task}))
 
+    async def redrive(self, *tasks: str, skill: str = "", all: bool = False) -> dict[str, Any]:
+        """Runs dead letters that the home peer keeps again: see `Client.redrive`."""
+        return dict(await self.ask("redrive", {"tasks": tasks, "skill": skill, "all": all}))
+
     async def peers(self) -> list[dict[str, Any]]:
         """The peers of the mesh, as the home peer sees them."""
         return list(await self.ask("peers"))

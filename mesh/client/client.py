@@ -179,6 +179,17 @@ class Client(TypedCalls):
         """A task's story: its attempts, and the auctions that they were won in."""
         return dict(self.ask("why", {"task": task}))
 
+    def redrive(self, *tasks: str, skill: str = "", all: bool = False) -> dict[str, Any]:
+        """Runs dead letters that the home peer keeps again: these, all of a skill, or all.
+
+        Returns:
+            ``redriven``, the ids of those that go on, and ``refused``, why others do not.
+
+        Raises:
+            Refused: not exactly one of the three was given.
+        """
+        return dict(self.ask("redrive", {"tasks": tasks, "skill": skill, "all": all}))
+
     def peers(self) -> list[dict[str, Any]]:
         """The peers of the mesh, as the home peer sees them."""
         return list(self.ask("peers"))

@@ -141,7 +141,8 @@ class Cancel(LocalMessage, frozen=True, tag="cancel"):
 class Ask(LocalMessage, frozen=True, tag="ask"):
     """A question, answered by `Answer`.
 
-    `verb`: ``status``, ``peers``, ``task``, ``tasks``, ``why``, ``skills``, ``drain``, ``stop``.
+    `verb`: ``status``, ``peers``, ``task``, ``tasks``, ``why``, ``redrive``, ``skills``,
+    ``drain``, ``stop``.
     """
 
     request: int

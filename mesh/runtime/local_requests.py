@@ -37,6 +37,7 @@ from protocols.tasks.commands import (
     CancelTasks,
     ListTasks,
     LookUpTask,
+    RedriveTasks,
     SubmitTasks,
     TaskSpec,
 )
@@ -152,6 +153,17 @@ class TaskDesk:
         number = self._question(answered)
         self._command(connection, request, number, ListTasks(number, states, limit))
 
+    def redrive(self, connection: Link, request: int, tasks: tuple[str, ...], skill: str) -> None:
+        """Runs dead letters of this peer again; answers with which, and why others are not."""
+
+        def answered(event: events.TasksRedriven) -> None:
+            refused = [{"task": task, "reason": reason} for task, reason in event.refused]
+            value = {"redriven": list(event.tasks), "refused": refused}
+            connection.send(Answer(request=request, value=encode_value(value)))
+
+        number = self._question(answered)
+        self._command(connection, request, number, RedriveTasks(number, tasks, skill))
+
     def attach(self, connection: Link, message: Attach) -> None:
         """Has the connection told the ends of tasks that it did not submit."""
 
@@ -195,6 +207,7 @@ class TaskDesk:
                 | events.CancelAnswered()
                 | events.TasksListed()
                 | events.TasksAttached()
+                | events.TasksRedriven()
             ):
                 answered = self._questions.pop(event.request, None)
                 if answered is not None:

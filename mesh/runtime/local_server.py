@@ -74,6 +74,14 @@ class _TasksWanted(msgspec.Struct):
     limit: Annotated[int, msgspec.Meta(ge=1, le=TASKS_LISTED_LIMIT)] = 100
 
 
+class _Redrive(msgspec.Struct):
+    """The arguments of the verb ``redrive``: all dead letters, of a skill or these."""
+
+    tasks: tuple[str, ...] = ()
+    skill: str = ""
+    all: bool = False
+
+
 class LocalServer:
     """Serves one local socket.
 
@@ -260,6 +268,8 @@ class LocalServer:
         answer = self._answers.get(ask.verb)
         if ask.verb == "tasks" and lookup is not None:
             self._list_tasks(connection, ask.request, arguments, lookup)
+        elif ask.verb == "redrive":
+            self._redrive(connection, ask.request, arguments)
         elif lookup is not None:
             task = arguments.get("task") if isinstance(arguments, dict) else arguments
             self._desk.look_up(connection, ask.request, str(task), lookup)
@@ -283,6 +293,17 @@ class LocalServer:
             connection.send(refusal)
             return
         self._desk.list_tasks(connection, request, wanted.states, wanted.limit, show)
+
+    def _redrive(self, connection: LocalConnection, request: int, arguments: Any) -> None:
+        try:
+            wanted = msgspec.convert(arguments or {}, _Redrive)
+            if bool(wanted.tasks) + bool(wanted.skill) + wanted.all != 1:
+                raise msgspec.ValidationError("give tasks, or a skill, or all")
+        except msgspec.ValidationError as error:
+            refusal = Refused(request=request, kind="InvalidInput", message=str(error))
+            connection.send(refusal)
+            return
+        self._desk.redrive(connection, request, wanted.tasks, wanted.skill)
 
     async def _answer(
         self, connection: LocalConnection, request: int, answer: Answerer, arguments: Any

@@ -71,6 +71,7 @@ class Views:
             "skills": mine,
             "sick": self._core.sick_skills(),
             "boot": self._core.boot,
+            "breakers": self.breakers(),
             "members": members,
             "work": self._work(),
             "time": time.time(),
@@ -149,7 +150,24 @@ class Views:
             "confidence": view.confidence / 1_000_000 if view.confidence >= 0 else None,
             "accepted": seconds(view.accepted_wall_ns),
             "settled": seconds(view.settled_wall_ns),
+            "redriven": seconds(view.redriven_wall_ns),
+            "reason": _reason(view) if view.state == "dead" else None,
         }
+
+    def breakers(self, skill: str = "") -> list[dict[str, Any]]:
+        """This peer's circuit breakers for others, of a skill or of all that were in use lately."""
+        return [
+            {
+                "peer": self.name_of(view.peer),
+                "skill": f"{view.skill}@{view.version}",
+                "state": view.state,
+                "faults": view.faults,
+                "outcomes": view.outcomes,
+                "budget_left": view.budget_left,
+                "retry_s": round(view.retry_ns / SECOND_NS, 3),
+            }
+            for view in self._core.tasks.breakers(skill)
+        ]
 
     def listed(self, view: TaskView) -> dict[str, Any]:
         """A task as `mesh tasks` lists it: its result is for `mesh task` to show."""
@@ -169,6 +187,7 @@ class Views:
             "history": [self._attempt(attempt) for attempt in view.history],
             "lots": list(lots.values()),
             "children": list(view.children),
+            "breakers": self.breakers(view.skill),
         }
 
     def _attempt(self, attempt: AttemptView) -> dict[str, Any]:
@@ -204,3 +223,8 @@ class Views:
                 for bid in story.bids
             ],
         }
+
+
+def _reason(view: TaskView) -> str:
+    """Why a dead letter is one, in a word."""
+    return {"PoisonTask": "poison", "PeerGone": "peer-gone"}.get(view.error_kind, "retries")

@@ -147,7 +147,7 @@ class Catalogue:
 
     def name_of(self, peer: bytes) -> str:
         """A peer's name for people."""
-        return self._names.get(peer, "this peer" if peer == self._me else text_id(peer))
+        return self._names.get(peer, "its custodian" if peer == self._me else text_id(peer))
 
     def hosts(self, skill: str, version: str, requires: tuple[str, ...] = ()) -> list[bytes]:
         """The live peers that host a skill and have these labels."""

@@ -71,6 +71,17 @@ class ListTasks(msgspec.Struct, frozen=True):
     limit: int = 100
 
 
+class RedriveTasks(msgspec.Struct, frozen=True):
+    """Run dead letters again: these, or all of a skill, or all where both are empty.
+
+    Answered by `TasksRedriven`.
+    """
+
+    request: int
+    tasks: tuple[str, ...] = ()
+    skill: str = ""
+
+
 class AttachTasks(msgspec.Struct, frozen=True):
     """Tell (again) how these tasks ended; answered by `TasksAttached`, then `TasksSettled`."""
 

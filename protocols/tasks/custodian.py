@@ -46,6 +46,7 @@ from protocols.tasks.parameters import (
 )
 from protocols.tasks.questions import Questions
 from protocols.tasks.records import Accepted, TasksRecorded
+from protocols.tasks.redriving import Redriving
 from protocols.tasks.settling import Settling
 from protocols.tasks.submission import Group, InputRefused, Submissions
 from protocols.tasks.task import Envelope, Ids, Task
@@ -92,6 +93,7 @@ class Custodian:
         self.desks = Desks(parameters, outbox, self.breakers)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
+        self._redriving = Redriving(parameters, self.ledger, self.desks, catalogue, outbox)
         self.questions = Questions(me, self.ledger, self.settling, catalogue, self.lookups, outbox)
 
     # Accepting.
@@ -158,12 +160,21 @@ class Custodian:
             TasksAccepted(command.request, tuple(ids), skill, trace[3:35], parent, trace[36:52])
         )
 
+    def redrive(self, command: commands.RedriveTasks, now: Now) -> None:
+        """Runs dead letters again.
+
+        Raises:
+            Refused: nothing has changed.
+        """
+        for task in self._redriving.redrive(command, now):
+            self.resume(task, now)
+
     def _set_deadline(self, task: Task, now: Now) -> None:
         remaining = task.envelope.deadline_wall_ns - now.wall_ns
         self.timetable.deadline(now.monotonic_ns + max(remaining, 0), task)
 
     def resume(self, task: Task, now: Now) -> None:
-        """A task that was restored goes on."""
+        """A task that was restored, or redriven, goes on."""
         if task.envelope.deadline_wall_ns:
             self._set_deadline(task, now)
         self.touch(task.desk)

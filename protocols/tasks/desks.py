@@ -47,6 +47,10 @@ class Desks:
             desk = self._desks[key] = Desk(key, self._parameters.target_us, self._breakers)
         return desk
 
+    def like(self, task: Task) -> Desk:
+        """The desk for a task whose own may have been forgotten."""
+        return self.get(*task.desk.key)
+
     def _forget_empty(self) -> None:
         for key, desk in tuple(self._desks.items()):
             if desk.is_empty and desk not in self._timed and not desk.asked:

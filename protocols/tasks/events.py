@@ -145,6 +145,7 @@ class TaskView(msgspec.Struct, frozen=True):
     children: tuple[str, ...] = ()
     progress: str = ""
     confidence: int = -1
+    redriven_wall_ns: int = 0
 
 
 class TaskLookedUp(msgspec.Struct, frozen=True, tag="tasks.looked-up"):
@@ -166,6 +167,14 @@ class TasksAttached(msgspec.Struct, frozen=True, tag="tasks.attached"):
 
     request: int
     unknown: tuple[str, ...]
+
+
+class TasksRedriven(msgspec.Struct, frozen=True, tag="tasks.redriven"):
+    """The answer to `RedriveTasks`: what goes on, and (task, why not) of what does not."""
+
+    request: int
+    tasks: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
 
 
 class CancelAnswered(msgspec.Struct, frozen=True, tag="tasks.cancel-answered"):

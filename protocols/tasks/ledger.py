@@ -9,7 +9,7 @@ Invariants:
 from collections import deque
 
 from protocols.tasks.dispatch import Desk
-from protocols.tasks.lifecycle import ACCEPTED, RUNNING, SETTLED, UNDECIDED
+from protocols.tasks.lifecycle import ACCEPTED, DEAD, RUNNING, SETTLED, UNDECIDED
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.task import Task
 
@@ -23,6 +23,10 @@ class Ledger:
         self.open_tasks = 0
         self.open_bytes = 0
         self.settled_bytes = 0
+        """Of all settled tasks, dead letters included."""
+        self.dead_bytes = 0
+        self._dead: dict[str, int] = {}
+        """Dead letters, and when they died; they keep their inputs, and longer."""
         self.flights: dict[bytes, dict[Task, None]] = {}
         """Tasks with an attempt out, by peer."""
         self.children: dict[str, dict[str, None]] = {}
@@ -40,18 +44,24 @@ class Ledger:
             self.children.setdefault(parent, {})[task.id] = None
 
     def settle(self, task: Task, monotonic_ns: int) -> None:
-        """A task has just been settled: its input goes, its end is kept for a while.
+        """A task has just been settled: its end is kept for a while, and a dead letter's input.
 
         One that a restart brings back is kept as if it had ended at the restart.
         """
         self.open_tasks -= 1
         self.open_bytes -= task.size
-        task.size = len(task.value) + len(task.error_message)
+        task.size = len(task.value) + len(task.error_message) + len(task.input)
         self.settled_bytes += task.size
+        if task.state == DEAD:
+            self.dead_bytes += task.size
+            self._dead[task.id] = monotonic_ns
+            while self._is_crowded_by_dead():
+                self._forget_dead()
+            return
         self._settled.append((task.id, monotonic_ns))
         if (
             len(self._settled) > self._parameters.settled_tasks
-            or self.settled_bytes > self._parameters.settled_bytes
+            or self.settled_bytes - self.dead_bytes > self._parameters.settled_bytes
         ):
             self._forget_oldest()
 
@@ -60,9 +70,42 @@ class Ledger:
         oldest = monotonic_ns - self._parameters.settled_age_ns
         while self._settled and self._settled[0][1] < oldest:
             self._forget_oldest()
+        oldest = monotonic_ns - self._parameters.dead_age_ns
+        while self._dead and next(iter(self._dead.values())) < oldest:
+            self._forget_dead()
+
+    def dead_letters(self, skill: str) -> list[str]:
+        """The dead letters of a skill, or all, the oldest first."""
+        return [
+            each for each in self._dead if not skill or self.tasks[each].envelope.skill == skill
+        ]
+
+    def reopen(self, task: Task) -> None:
+        """A dead letter is accepted once more."""
+        del self._dead[task.id]
+        self.dead_bytes -= task.size
+        self.settled_bytes -= task.size
+        task.size = len(task.input)
+        self.open_tasks += 1
+        self.open_bytes += task.size
+
+    def _is_crowded_by_dead(self) -> bool:
+        return (
+            len(self._dead) > self._parameters.dead_tasks
+            or self.dead_bytes > self._parameters.dead_bytes
+        )
+
+    def _forget_dead(self) -> None:
+        oldest = next(iter(self._dead))
+        del self._dead[oldest]
+        self.dead_bytes -= self.tasks[oldest].size
+        self._forget(oldest)
 
     def _forget_oldest(self) -> None:
-        task = self.tasks.pop(self._settled.popleft()[0])
+        self._forget(self._settled.popleft()[0])
+
+    def _forget(self, task_id: str) -> None:
+        task = self.tasks.pop(task_id)
         self.settled_bytes -= task.size
         parent = task.envelope.parent
         if parent:
@@ -99,7 +142,11 @@ class Ledger:
         settled = [task for task in self.tasks.values() if task.state in SETTLED]
         assert self.open_tasks == len(undecided), "tasks-add-up: undecided tasks"
         assert self.open_bytes == sum([t.size for t in undecided]), "tasks-add-up: open bytes"
-        assert len(self._settled) == len(settled), "tasks-add-up: settled tasks"
+        dead = [task for task in settled if task.state == DEAD]
+        ids = sorted(task.id for task in dead)
+        assert sorted(self._dead) == ids, "tasks-add-up: dead letters"
+        assert self.dead_bytes == sum([t.size for t in dead]), "tasks-add-up: dead bytes"
+        assert len(self._settled) + len(dead) == len(settled), "tasks-add-up: settled tasks"
         assert self.settled_bytes == sum([t.size for t in settled]), "tasks-add-up: settled bytes"
         for task in settled:
             assert task.current is None, f"one-place: {task.state} with an attempt out"

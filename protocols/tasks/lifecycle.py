@@ -1,7 +1,7 @@
 """The states of a task, and the only ways from one to the next.
 
 States: accepted, running, waiting; then settled: done, failed, dead, cancelled, expired.
-Invariants: a settled task never changes (`settled-stays`).
+Invariants: a settled task never changes (`settled-stays`); but a dead letter may be redriven.
 """
 
 ACCEPTED = "accepted"
@@ -20,6 +20,7 @@ WHY = {
     (ACCEPTED, RUNNING): "a slot took it",
     (ACCEPTED, DONE): "the result of an attempt given up before came after all",
     (ACCEPTED, DEAD): "its peer is gone for good",
+    (DEAD, ACCEPTED): "somebody had the dead letter redriven",
     (RUNNING, DONE): "a valid result",
     (RUNNING, FAILED): "the handler failed, and no retry is allowed or can help",
     (RUNNING, DEAD): "retries or losses are used up",

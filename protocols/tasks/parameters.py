@@ -70,6 +70,9 @@ class TaskParameters(msgspec.Struct, frozen=True, kw_only=True):
     settled_tasks: int = 20_000
     settled_bytes: int = 256 * 1024 * 1024
     settled_age_ns: int = 3600 * SECOND_NS
+    dead_tasks: int = 10_000
+    dead_bytes: int = 64 * 1024 * 1024
+    dead_age_ns: int = 7 * 24 * 3600 * SECOND_NS
     observe_ns: int = 50 * MILLISECOND_NS
 
     def __post_init__(self) -> None:

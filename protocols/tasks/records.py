@@ -75,6 +75,20 @@ class EndsRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.sett
     ends: tuple[End, ...]
 
 
+class Redriven(msgspec.Struct, frozen=True, array_like=True):
+    """One dead letter that goes on, and its new deadline."""
+
+    task: str
+    deadline_wall_ns: int
+
+
+class TasksRedrivenRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.redriven"):
+    """Dead letters were accepted once more."""
+
+    wall_ns: int
+    tasks: tuple[Redriven, ...]
+
+
 class SpecRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.spec"):
     """A skill's spec, fetched from a peer that hosts it."""
 
@@ -107,6 +121,8 @@ class KeptTask(msgspec.Struct, frozen=True, array_like=True):
     settled_wall_ns: int
     end: End | None
     suspicions: tuple[bytes, ...] = ()
+    attempts_before: int = 0
+    redriven_wall_ns: int = 0
 
 
 class TasksKept(msgspec.Struct, frozen=True, array_like=True, tag="tasks.kept"):
@@ -117,4 +133,5 @@ class TasksKept(msgspec.Struct, frozen=True, array_like=True, tag="tasks.kept"):
 
 RECORDS = (
     TasksRecorded, AttemptsRecorded, AttemptsEnded, EndsRecorded, SpecRecorded, TasksKept,
+    TasksRedrivenRecorded,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import msgspec
 
 from protocols.machine import Now
 from protocols.tasks.custodian import Custodian
-from protocols.tasks.lifecycle import ACCEPTED, RUNNING, SETTLED
+from protocols.tasks.lifecycle import ACCEPTED, DEAD, RUNNING, SETTLED
 from protocols.tasks.parameters import HISTORY_LIMIT
 from protocols.tasks.records import (
     Accepted,
@@ -17,7 +17,9 @@ from protocols.tasks.records import (
     KeptTask,
     TasksKept,
     TasksRecorded,
+    TasksRedrivenRecorded,
 )
+from protocols.tasks.redriving import reopen
 from protocols.tasks.settling import end_of
 from protocols.tasks.task import Attempt, Envelope, Task, fingerprint
 
@@ -55,6 +57,12 @@ class Restoring:
                     task = self._ledger.tasks.get(end.task)
                     if task is not None and task.state not in SETTLED:
                         self._custodian.settling.restore(task, end, record.wall_ns, self._now)
+            case TasksRedrivenRecorded():
+                for one in record.tasks:
+                    task = self._ledger.tasks.get(one.task)
+                    if task is not None and task.state == DEAD:
+                        self._ledger.reopen(task)
+                        reopen(task, one.deadline_wall_ns, record.wall_ns)
             case TasksKept():
                 for kept in record.tasks:
                     self._restore_kept(kept)
@@ -97,6 +105,8 @@ class Restoring:
             self._out(task, last.number, last.lot, last.peer, last.started_wall)
         task.failures, task.losses, task.refusals = kept.failures, kept.losses, kept.refusals
         task.suspicions = kept.suspicions
+        task.attempts_before = kept.attempts_before
+        task.redriven_wall = kept.redriven_wall_ns
 
     def finish(self) -> None:
         """All records are read: tasks that are not out join their lines, and deadlines run."""
@@ -132,6 +142,8 @@ def _kept(task: Task) -> KeptTask:
         task.settled_wall,
         end_of(task) if task.state in SETTLED else None,
         task.suspicions,
+        task.attempts_before,
+        task.redriven_wall,
     )
 
 

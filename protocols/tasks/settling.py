@@ -9,7 +9,7 @@ import msgspec
 from protocols.machine import Now
 from protocols.tasks.events import Settled, TasksSettled
 from protocols.tasks.ledger import Ledger
-from protocols.tasks.lifecycle import ACCEPTED, DONE, WAITING
+from protocols.tasks.lifecycle import ACCEPTED, DEAD, DONE, WAITING
 from protocols.tasks.messages import Outcome
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.records import End, EndsRecorded
@@ -102,7 +102,8 @@ class Settling:
     def _close(self, task: Task, now: Now) -> None:
         self._wall = task.settled_wall = now.wall_ns
         self._told.append(told_of(task))
-        task.input = NIL
+        # A dead letter may be redriven. Its input points into all that it came with.
+        task.input = task.input.copy() if task.state == DEAD else NIL
         self._ledger.settle(task, now.monotonic_ns)
 
     def tell_again(self, task: Task) -> None:
@@ -141,7 +142,8 @@ class Settling:
                 attempt.message = end.error_message
             task.producer = attempt.peer
             task.decided = attempt.number
-        task.input = NIL
+        if task.state != DEAD:
+            task.input = NIL
         self._ledger.settle(task, now.monotonic_ns)
 
 
@@ -149,7 +151,7 @@ def told_of(task: Task) -> Settled:
     """What is told of a task that has ended."""
     return Settled(
         task.id, task.state, task.value, task.error_kind, task.error_message,
-        task.attempts - task.refusals, task.incomplete, task.producer, task.confidence,
+        task.tries, task.incomplete, task.producer, task.confidence,
         task.elapsed_us,
     )  # fmt: skip
 

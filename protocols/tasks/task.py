@@ -94,6 +94,7 @@ class Task:
     __slots__ = (
         "accepted_wall",
         "attempts",
+        "attempts_before",
         "avoid",
         "avoid_until",
         "confidence",
@@ -115,6 +116,7 @@ class Task:
         "losses",
         "producer",
         "progress",
+        "redriven_wall",
         "refusals",
         "settled_wall",
         "size",
@@ -149,6 +151,8 @@ class Task:
         self.history: list[Attempt] = []
         self.is_fresh = False
         self.attempts = 0
+        self.attempts_before = 0
+        self.redriven_wall = 0
         self.failures = 0
         self.losses = 0
         self.refusals = 0
@@ -170,6 +174,11 @@ class Task:
         """Changes the state along the table of `lifecycle.py`."""
         assert (self.state, state) in TRANSITIONS, f"settled-stays: {self.state} to {state}"
         self.state = state
+
+    @property
+    def tries(self) -> int:
+        """1 + retries, since it was accepted or redriven."""
+        return self.attempts - self.attempts_before - self.refusals
 
     def attempt(self, number: int) -> Attempt | None:
         """The attempt of that number, the newest first."""

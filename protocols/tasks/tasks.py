@@ -58,6 +58,7 @@ class Tasks:
             me, boot, parameters, self._catalogue, self._outbox, rng, self._may_submit
         )
         self._has_told_drained = False
+        self._stepped_at = 0
 
     # The machine.
 
@@ -124,9 +125,9 @@ class Tasks:
         found = self._custodian.ledger.tasks.get(task)
         return view_of(found, self._me, self._custodian.ledger) if found is not None else None
 
-    def breakers(self, skill: str, now: int) -> list[BreakerView]:
-        """The breakers of a skill (of all where "") that had anything to count lately."""
-        return views_of(self._custodian.breakers, skill, now)
+    def breakers(self, skill: str = "") -> list[BreakerView]:
+        """The breakers of a skill (of all where ""), as of the last step; idle ones left out."""
+        return views_of(self._custodian.breakers, skill, self._stepped_at)
 
     @property
     def undecided(self) -> int:
@@ -190,6 +191,7 @@ class Tasks:
         return not self._worker.is_draining or (parent != "" and self._worker.runs(parent))
 
     def _end_step(self, now: Now) -> tuple[Effect, ...]:
+        self._stepped_at = now.monotonic_ns
         self._custodian.end_step(now)
         self._worker.end_step(now)
         if self._worker.is_draining and not self._has_told_drained and self._worker.is_idle:
@@ -216,6 +218,7 @@ class Tasks:
         commands.PeerDown: _on_peer_down,
         commands.HostSkills: _on_host_skills,
         commands.CancelTasks: lambda self, command, now: self._custodian.cancel(command, now),
+        commands.RedriveTasks: lambda self, command, now: self._custodian.redrive(command, now),
         commands.LookUpTask: lambda self, command, now: self._custodian.questions.look_up(
             command, now
         ),

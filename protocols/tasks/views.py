@@ -28,13 +28,14 @@ def view_of(task: Task, me: bytes, ledger: Ledger, with_value: bool = True) -> T
         value=task.value if with_value else NIL,
         error_kind=task.error_kind,
         error_message=task.error_message,
-        attempts=task.attempts - task.refusals,
+        attempts=task.tries,
         incomplete=task.incomplete,
         producer=task.producer,
         history=tuple(_attempt_view(attempt) for attempt in task.history[-HISTORY_LIMIT:]),
         children=children,
         progress=task.progress,
         confidence=task.confidence,
+        redriven_wall_ns=task.redriven_wall,
     )
 
 

@@ -26,7 +26,7 @@ from protocols.wire import Codec
 WALL = 1_700_000_000 * SECOND_NS
 CODEC = Codec(messages.KINDS)
 RECORD_DECODER: Any = msgspec.msgpack.Decoder(
-    RECORDS[0] | RECORDS[1] | RECORDS[2] | RECORDS[3] | RECORDS[4] | RECORDS[5]
+    RECORDS[0] | RECORDS[1] | RECORDS[2] | RECORDS[3] | RECORDS[4] | RECORDS[5] | RECORDS[6]
 )
 FIRST_BOOT = 1
 

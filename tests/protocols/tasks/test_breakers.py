@@ -159,7 +159,7 @@ def test_an_open_breaker_gives_the_peers_slots_back_and_bars_it() -> None:
     assert [(event.peer, event.is_barred) for event in barred] == [(b.id, True)]
     made.run(20 * MILLISECOND_NS)
     assert not [lot for lot in made.lots.values() if lot[0] == b.id]
-    (view,) = [each for each in made["a"].tasks.breakers("echo", made.now) if each.peer == b.id]
+    (view,) = [each for each in made["a"].tasks.breakers("echo") if each.peer == b.id]
     assert (view.state, view.budget_left) == (OPEN, 0)
     assert view.retry_ns > 0
 
