@@ -14,6 +14,7 @@ import trio
 from mesh.agent import interpreter
 from mesh.agent.loading import split_target
 from mesh.agent.worker import EXIT_BAD_AGENT
+from mesh.local.sizes import shown
 from mesh.runtime.memory_watch import watch
 
 EXIT_NO_PYTHON = 127
@@ -68,6 +69,7 @@ class WorkerProcess:
         self.is_lazy = lazy
         self.memory = self.memory_usual = memory
         self.overfull = (0, 0)
+        self._log_begins = 0
         arguments = ["--socket", str(socket), "--parent", str(os.getpid()), self.target]
         self._python = python
         self._command = [sys.executable, "-P", "-m", "mesh.agent.worker", *arguments]
@@ -125,7 +127,7 @@ class WorkerProcess:
         if status == EXIT_NO_PYTHON:
             self.state = "failed"
         elif status == EXIT_BAD_AGENT or self.is_trial:
-            self._fail()
+            self._fail(status)
         return self.state != "failed" and not self.is_retired
 
     async def _run_once(self) -> int:
@@ -167,6 +169,7 @@ class WorkerProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._log_begins = os.fstat(log).st_size
         try:
             # Here and not in a thread: the kernel ends a worker with the thread that started it.
             return subprocess.Popen(
@@ -203,8 +206,13 @@ class WorkerProcess:
             kept.write(log.read(LOG_LIMIT))
             log.truncate(0)
 
-    def _fail(self) -> None:
-        text = self._log_path.read_text(errors="replace")
-        self.error = text[-ERROR_TAIL:].strip()
+    def _fail(self, status: int) -> None:
+        with self._log_path.open("rb") as log:
+            # What others wrote before is not about this one.
+            log.seek(min(self._log_begins, log.seek(0, os.SEEK_END)))
+            text = log.read().decode(errors="replace")
+        if self.overfull[1]:
+            text = f"it held {shown(self.overfull[1])}, over its limit of {shown(self.memory)}"
+        self.error = text[-ERROR_TAIL:].strip() or f"it ended with status {status}"
         self.state = "failed"
         self._log.error("worker-failed", target=self.target, error=self.error)

@@ -102,17 +102,19 @@ def test_a_new_schema_counts_at_once(rig: Rig) -> None:
     ("text", "error"),
     [
         ("raise RuntimeError('out of ink')", "out of ink"),
-        ("import os\nos.abort()", ""),
+        ("import os\nos._exit(77)", "it ended with status 77"),
         ("from mesh import Agent\na = Agent('a')\n@a.skill\ndef echo(n: int): ...", "twice"),
         ("agents = []", "defines no agent"),
     ],
 )
 def test_a_file_that_cannot_be_used_leaves_the_old_worker(rig: Rig, text: str, error: str) -> None:
     before = rig.pids()
+    (rig.file.parent / "worker-agent.log").write_text("what the old one said\n")
     rig.file.write_text(text)
     told = rig.reload()
     assert not told["replaced"]
     assert error in told["error"]
+    assert "what the old one said" not in told["error"]
     with Client(address=rig.peer.socket) as client:
         assert client.call("version") == "one"
     until(lambda: rig.pids() == before)
