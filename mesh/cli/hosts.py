@@ -200,11 +200,17 @@ def serve(
     from mesh.local.sizes import worker_limit
     from mesh.runtime.launcher import place_agents
     from mesh.runtime.serve_file import ServeFile, command, read_serve_file, with_hosts
+    from mesh.storage.folder import MeshFolder
     from protocols.errors import ConfigurationError
 
     if config is not None:
         wanted = read_serve_file(config)
-        folder = _open(at or Path(wanted.dir))
+        folder = MeshFolder(at or Path(wanted.dir))
+        if not folder.exists():
+            raise ConfigurationError(
+                f"there is no mesh in {folder.path}: found one by `mesh init --dir {folder.path}`, "
+                f"or join one by `mesh join TOKEN --dir {folder.path}`"
+            )
     else:
         folder = _open(at)
         wanted = ServeFile(dir=str(folder.path))

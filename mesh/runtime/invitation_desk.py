@@ -20,8 +20,10 @@ from protocols.invitations.messages import Join, Seed, Welcome, decode_body
 from protocols.machine import SECOND_NS, Now
 
 JOINS_LIMIT = 64
-"""Joins that are looked at within `JOINS_WINDOW_NS`, of all keys together."""
+"""Joins whose proofs are verified within `JOINS_WINDOW_NS`, of all keys together."""
 JOINS_WINDOW_NS = 10 * SECOND_NS
+UNVERIFIED = ("malformed", "other-mesh", "wrong-curve-key", "unknown-invitation")
+"""Refusals for which no signature is looked at; they cost no newcomer its turn."""
 NO_ISSUER = (
     "this peer cannot sign credentials: its folder has no issuer.key; ask a peer of the folder "
     "where the mesh was founded (`mesh invite --dir` there)"
@@ -78,7 +80,7 @@ class InvitationDesk:
         self._requests = 0
         self._inviting: dict[int, tuple[trio.Event, list[InvitationOpened]]] = {}
         self._joining: dict[int, Reply] = {}
-        self._looked_at: deque[int] = deque(maxlen=JOINS_LIMIT)
+        self._verified_at: deque[int] = deque(maxlen=JOINS_LIMIT)
 
     async def invite(self, arguments: Any) -> dict[str, Any]:
         """Opens an invitation for a key; answers the verb ``invite`` of the local protocol.
@@ -110,17 +112,22 @@ class InvitationDesk:
 
     def come(self, curve: bytes, join: Join, reply: Reply) -> None:
         """A newcomer is at the door; `curve` is the key that its connection proved to hold."""
-        refusal = self._refusal(join)
-        if refusal is None:
-            request = self._next()
-            self._joining[request] = reply
-            try:
-                self._driver.submit(Redeem(request, join, curve))
-            except Refused as refused:
-                del self._joining[request]
-                refusal = TurnedAway(refused.kind[:128], refused.message[:512])
+        refusal = self._refusal(join) or self._redeem(curve, join, reply)
         if refusal is not None:
             reply(refusal)
+
+    def _redeem(self, curve: bytes, join: Join, reply: Reply) -> TurnedAway | None:
+        request = self._next()
+        self._joining[request] = reply
+        refusal = None
+        try:
+            self._driver.submit(Redeem(request, join, curve))
+        except Refused as refused:
+            del self._joining[request]
+            refusal = TurnedAway(refused.kind[:128], refused.message[:512])
+        if refusal is None or refusal.kind not in UNVERIFIED:
+            self._verified_at.append(self._now().monotonic_ns)
+        return refusal
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core; those of others are passed over."""
@@ -138,9 +145,8 @@ class InvitationDesk:
     def _refusal(self, join: Join) -> TurnedAway | None:
         """Why the machine is not even asked."""
         now = self._now().monotonic_ns
-        if len(self._looked_at) == JOINS_LIMIT and now - self._looked_at[0] < JOINS_WINDOW_NS:
+        if len(self._verified_at) == JOINS_LIMIT and now - self._verified_at[0] < JOINS_WINDOW_NS:
             return TurnedAway("busy", "too many want to join at this moment: try again soon")
-        self._looked_at.append(now)
         if not self._place.may_issue():
             return TurnedAway("no-issuer", NO_ISSUER)
         try:

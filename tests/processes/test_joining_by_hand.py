@@ -226,6 +226,10 @@ def test_a_mistake_in_the_file_is_told_before_anything_starts(tmp_path: Path) ->
     ran = finish(start_cli("serve", "--config", str(config)))
     assert ran.status == USAGE
     assert "there is no key listen.prot" in ran.err
+    config.write_text('dir = "here"\n')
+    ran = finish(start_cli("serve", "--config", str(config)))
+    assert ran.status == USAGE
+    assert "mesh join TOKEN" in ran.err
 
 
 def test_the_file_that_is_shipped_is_right() -> None:

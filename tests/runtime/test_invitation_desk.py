@@ -159,10 +159,19 @@ async def test_an_issuers_key_that_broke_meanwhile_is_told(scene: Scene) -> None
     assert scene.refusal() == "no-issuer"
 
 
-async def test_so_many_joins_are_looked_at_in_a_while(scene: Scene) -> None:
-    for _ in range(JOINS_LIMIT):
+async def test_who_has_no_token_keeps_nobody_out(scene: Scene) -> None:
+    for _ in range(JOINS_LIMIT + 1):
         scene.come(ANNA.join(b"g" * 16))
         assert scene.refusal() == "unknown-invitation"
+    scene.come()
+    scene.sync()
+    assert isinstance(scene.answers.pop(), Welcome)
+
+
+async def test_so_many_proofs_are_verified_in_a_while(scene: Scene) -> None:
+    for _ in range(JOINS_LIMIT):
+        scene.come(ANNA.join(SECRET, wall_s=0))
+        assert scene.refusal() == "clock-off"
     scene.come()
     assert scene.refusal() == "busy"
     now = scene.disk.now

@@ -16,6 +16,11 @@ from protocols.invitations.token import (
     invitation_keyring,
 )
 
+FROZEN = (
+    "mesh1_sxcca3lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnnvww23lnyqqgizdemrsgizdemr"
+    "sgizdemrsgizdemrsgizdemrsgizdemrsgizgecbzxg43tonzxg43tonzxg43tonz44aapijajdm3umn"
+    "ydulzpgeyc4mbogaxdcorxgqydbiy5mynq"
+)
 TOKEN = Token(b"m" * 32, b"d" * 32, b"s" * 16, 1_000_000, ("tcp://10.0.0.1:7400",))
 
 
@@ -35,6 +40,11 @@ def test_a_token_is_one_lower_case_word() -> None:
     assert text.replace("_", "").isalnum()
     assert text == text.lower()
     assert len(text) < 260
+
+
+def test_a_token_has_the_same_letters_in_every_release() -> None:
+    assert encode_token(TOKEN) == FROZEN
+    assert decode_token(FROZEN) == TOKEN
 
 
 def test_line_breaks_and_capitals_do_not_matter() -> None:
