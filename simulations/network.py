@@ -113,7 +113,7 @@ class Network:
         link = (sender, receiver)
         if link in self._cuts:
             return []
-        conditions, draw = self.conditions_of(link), self._rng.random
+        conditions, draw = self._current.get(link) or self.conditions_of(link), self._rng.random
         if conditions.loss and draw() < conditions.loss:
             return []
         sent = now
@@ -129,8 +129,8 @@ class Network:
             share = draw() if conditions.shape == "uniform" else self._tail(conditions.shape)
             arrival = sent + conditions.delay_least_ns + int(share * (spread + 1))
             if not conditions.reorder or draw() >= conditions.reorder:
-                arrival = max(arrival, self._last.get(link, 0) + 1)
-                self._last[link] = arrival
+                earlier = self._last.get(link, 0)
+                self._last[link] = arrival = arrival if arrival > earlier else earlier + 1
             instants.append(arrival)
         return instants
 

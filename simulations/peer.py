@@ -77,6 +77,8 @@ class SimulatedPeer:
         self.clocks = Clocks(world.rng.randint(-SKEW_MOST_NS, SKEW_MOST_NS))
         self._group: tuple[StepRecord, ...] = ()
         self._wake_at: Instant | None = None
+        self._timed: Instant | None = None
+        """The deadline that `_wake_at` was last found for, by the clocks as they run now."""
 
     @property
     def is_running(self) -> bool:
@@ -166,6 +168,7 @@ class SimulatedPeer:
 
     def clocks_changed(self) -> None:
         """Its timers are set anew, by the clocks as they run now."""
+        self._timed = None
         if self.core is not None and self.is_running:
             self._wake_at = None
             self._settle(self.core)
@@ -205,18 +208,19 @@ class SimulatedPeer:
 
     def receive(self, sender: bytes, frame: bytes) -> None:
         """A frame arrives; a stopped process reads it when it goes on."""
-        core = self.core
+        core, world = self.core, self._world
         if core is None:
             return
-        if self.paused_until > self._world.now:
-            self._world.at(self.paused_until, lambda: self.receive(sender, frame))
+        now = world.now
+        if self.paused_until > now:
+            world.at(self.paused_until, lambda: self.receive(sender, frame))
             return
         self.steps += 1
-        if self._world.tracer is not None:
-            self._world.note(self.name, "frame", FrameArrived(sender, frame))
+        if world.tracer is not None:
+            world.note(self.name, "frame", FrameArrived(sender, frame))
         if self.liar is not None:
-            self.liar.received(self._world, self, sender, frame)
-        core.receive(sender, frame, self.clock())
+            self.liar.received(world, self, sender, frame)
+        core.receive(sender, frame, self.clocks.at(now))
         self._settle(core)
 
     def _wake(self, core: PeerCore, due: Instant) -> None:
@@ -224,6 +228,7 @@ class SimulatedPeer:
             return
         if self.paused_until > self._world.now:
             until = self._wake_at = self.paused_until
+            self._timed = None
             self._world.at(until, lambda: self._wake(core, until))
             return
         self._wake_at = None
@@ -246,18 +251,19 @@ class SimulatedPeer:
             if self.core is not core:
                 return
         if not self._group:
-            self._commit(core)
-        deadline = core.deadline()
-        if deadline is not None:
-            due = max(self.clocks.when(deadline), world.now)
-            if self._wake_at is None or due < self._wake_at:
-                self._wake_at = due
-                world.at(due, partial(self._wake, core, due))
-
-    def _commit(self, core: PeerCore) -> None:
-        group = core.take_records()
-        if not group:
+            group = core.take_records()
+            if group:
+                self._commit(core, group)
+        deadline, wake_at = core.deadline(), self._wake_at
+        if deadline is None or (wake_at is not None and deadline == self._timed):
             return
+        self._timed = deadline
+        due = max(self.clocks.when(deadline), world.now)
+        if wake_at is None or due < wake_at:
+            self._wake_at = due
+            world.at(due, partial(self._wake, core, due))
+
+    def _commit(self, core: PeerCore, group: tuple[StepRecord, ...]) -> None:
         self._group = group
 
         def committed() -> None:

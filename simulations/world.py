@@ -45,6 +45,9 @@ from simulations.trace import FrameStrayed, Kind, TraceEntry, Tracer
 EVENTS_LIMIT = 200_000
 """Events in one stretch of a run: several times what any scenario needs."""
 YEAR_S = 365 * 24 * 3600
+HASHED_BYTES = 32 * 1024
+
+_encode_into = msgspec.msgpack.Encoder().encode_into
 
 
 class Checker(Protocol):
@@ -113,6 +116,8 @@ class World:
         self._heap: list[tuple[Instant, int, Callable[[], None]]] = []
         self._order = 0
         self._digest = hashlib.blake2b(digest_size=16)
+        self._effects = bytearray()
+        """What the digest has not taken in yet: a hash of many bytes costs less than many."""
         self._keyrings = keyrings(self.entropy(32))
         root_seed = self.entropy(32)
         self._root = self._keyrings(root_seed, self._keyrings(root_seed, bytes(32)).peer)
@@ -147,10 +152,9 @@ class World:
 
     def at(self, instant: Instant, action: Callable[[], None]) -> None:
         """Does something at an instant, after all that was asked for the same one before."""
-        self._order += 1
+        self._order = order = self._order + 1
         now = self.now
-        entry = (instant if instant > now else now, self._order, action)
-        heapq.heappush(self._heap, entry)
+        heapq.heappush(self._heap, (instant if instant > now else now, order, action))
 
     def after(self, duration_ns: int, action: Callable[[], None]) -> None:
         """Does something after a while."""
@@ -196,6 +200,7 @@ class World:
     @property
     def digest(self) -> str:
         """The trace digest so far."""
+        self._hash()
         return self._digest.hexdigest()
 
     # What happens.
@@ -229,7 +234,14 @@ class World:
 
         The digest is a chain: at any time it is a function of every effect so far.
         """
-        self._digest.update(msgspec.msgpack.encode((self.now, peer.name, effects)))
+        effects_so_far = self._effects
+        _encode_into((self.now, peer.name, effects), effects_so_far, -1)
+        if len(effects_so_far) > HASHED_BYTES:
+            self._hash()
+
+    def _hash(self) -> None:
+        self._digest.update(self._effects)
+        self._effects.clear()
 
     def ask(
         self, peer: SimulatedPeer, specs: tuple[TaskSpec, ...], then: Callable[[int], None]

@@ -44,10 +44,12 @@ class Deadlines:
         return [name for name, due in self._dues.items() if due <= now]
 
     def _ask(self) -> None:
+        dues, machines = self._dues, self._machines
         for name in self.stale:
-            self._dues[name] = _said(self._machines[name])
+            due = machines[name].deadline()
+            dues[name] = NEVER if due is None else due
         self.stale.clear()
-        self._least = min(self._dues.values())
+        self._least = min(dues.values())
 
     def check(self) -> None:
         """Asserts that what is remembered is so."""

@@ -59,20 +59,26 @@ class Gate:
             for machine in self._touched:
                 self._newest[machine] = number
             self._entries.clear()
+        elif self._durable == self._next_number - 1:
+            # The usual step: nothing is written now, and nothing waits, so nobody needs to.
+            if self._effects:
+                self._ready += [effect for _, effect, _ in self._effects]
+                self._effects.clear()
+            self._touched.clear()
+            return
         elif len(self._touched) > 1:
             after = 0
             for machine in self._touched:
                 after = max(after, self._newest.get(machine, 0))
                 self._newest[machine] = after
-        if self._effects:
-            newest, durable = self._newest, self._durable
-            for machine, effect, prompt in self._effects:
-                after = 0 if prompt else newest.get(machine, 0)
-                if after <= durable:
-                    self._ready.append(effect)
-                else:
-                    self._held.append((after, effect))
-            self._effects.clear()
+        newest, durable = self._newest, self._durable
+        for machine, effect, prompt in self._effects:
+            after = 0 if prompt else newest.get(machine, 0)
+            if after <= durable:
+                self._ready.append(effect)
+            else:
+                self._held.append((after, effect))
+        self._effects.clear()
         self._touched.clear()
 
     def take_records(self) -> tuple[StepRecord, ...]:

@@ -298,4 +298,6 @@ class Catalogue:
 
     def deadline(self) -> int:
         """When `wake` is wanted."""
-        return min((wanted.again_at for wanted in self._wanted.values()), default=NEVER)
+        if not self._wanted:
+            return NEVER
+        return min(wanted.again_at for wanted in self._wanted.values())
