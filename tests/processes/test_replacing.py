@@ -1,9 +1,13 @@
 """Agents are replaced while a map runs over them, on real peers."""
 
+import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.processes.rig import finish, local_mesh, until
 
@@ -22,6 +26,7 @@ def mark(ctx: Context, index: int, folder: str) -> list:
 ENOUGH = 200
 
 
+@pytest.mark.slow
 def test_a_map_goes_on_while_its_agents_are_replaced(tmp_path: Path) -> None:
     file, marks = tmp_path / "counter.py", tmp_path / "marks"
     marks.mkdir()
@@ -62,3 +67,12 @@ def test_a_map_goes_on_while_its_agents_are_replaced(tmp_path: Path) -> None:
         assert "out of ink" in ran.row["error"]
         assert "peer-1 goes on with the agents it had; no further peer was asked" in ran.err
         assert client.call("mark", index=given, folder=str(marks)) == [given, 2]
+        watching = mesh.start_cli("reload", "--all", "--watch")
+        assert watching.stderr is not None
+        assert watching.stdout is not None
+        assert watching.stderr.readline().startswith("watching")
+        file.write_text(AGENT.format(version=3))
+        assert [json.loads(watching.stdout.readline())["replaced"] for _ in "12"] == [True] * 2
+        assert client.call("mark", index=given + 1, folder=str(marks)) == [given + 1, 3]
+        watching.send_signal(signal.SIGINT)
+        assert finish(watching).status == 0
