@@ -9,6 +9,7 @@ from mesh.cli.doctor import doctor
 from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
+from mesh.cli.metrics import metrics, spans
 from mesh.cli.redrive import redrive
 from mesh.cli.reload import reload
 from mesh.cli.sim import list_scenarios, run, sweep
@@ -70,6 +71,8 @@ app.command("top", rich_help_panel=SEEING)(top)
 app.command("logs", rich_help_panel=SEEING)(logs)
 app.command("trace", rich_help_panel=SEEING)(trace)
 app.command("doctor", rich_help_panel=SEEING)(doctor)
+app.command("metrics", rich_help_panel=SEEING)(metrics)
+app.command("spans", rich_help_panel=SEEING)(spans)
 app.command("demo", rich_help_panel=TRYING)(demo)
 
 sim = typer.Typer(

@@ -367,8 +367,13 @@ class TaskDesk:
 
 
 def new_traceparent() -> str:
-    """A W3C trace context for work that came without one: a new trace, sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    """A W3C trace context for work that came without one: a new trace, sampled.
+
+    Its span is the beginning of its trace id, by which exporters know that no
+    caller has a span above.
+    """
+    trace = secrets.token_hex(16)
+    return f"00-{trace}-{trace[:16]}-01"
 
 
 def _settled_task(end: events.Settled, producer: str) -> SettledTask:

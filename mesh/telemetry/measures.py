@@ -1,5 +1,6 @@
 """Counts and durations, peer by peer, from events as they come."""
 
+from bisect import bisect_left
 from collections import deque
 
 import msgspec
@@ -11,6 +12,8 @@ OPEN_LIMIT = 50_000
 """Tasks whose acceptance is remembered until they settle."""
 LATENCIES_LIMIT = 10_000
 """Latencies of one peer that are kept."""
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+"""Upper bounds of the classes that latencies are counted in; one more is for the rest."""
 
 
 class Measures(msgspec.Struct):
@@ -24,6 +27,8 @@ class Measures(msgspec.Struct):
     lots: int = 0
     lots_failed: int = 0
     warnings: int = 0
+    classes: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    seconds: float = 0.0
     latencies: deque[tuple[float, float]] = msgspec.field(
         default_factory=lambda: deque(maxlen=LATENCIES_LIMIT)
     )
@@ -83,8 +88,8 @@ class Gauge:
         return ended
 
     @property
-    def lots(self) -> Stories:
-        """The auctions that were heard of, and the tasks that are open."""
+    def stories(self) -> Stories:
+        """The tasks that are open, and the auctions that were heard of."""
         return self._stories
 
     def _ended(self, tasks: list[str], measures: Measures) -> list[TaskStory]:
@@ -94,6 +99,8 @@ class Gauge:
             if story is not None and story.settled_us:
                 took = max(0, story.settled_us - story.accepted_us) / MICROS
                 measures.latencies.append((story.settled_us / MICROS, took))
+                measures.classes[bisect_left(BOUNDS_S, took)] += 1
+                measures.seconds += took
                 found.append(story)
         return found
 

@@ -58,7 +58,7 @@ def test_tasks_that_never_settle_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     gauge = Gauge()
     for number in range(10):
         gauge.take(accepted(float(number), f"t{number}"))
-    assert list(gauge.lots.tasks) == ["t7", "t8", "t9"]
+    assert list(gauge.stories.tasks) == ["t7", "t8", "t9"]
     assert gauge.take(settled(11.0, "t0", "t9"))[0].task == "t9"
     assert gauge.of("peer-1").ended == 2
 
