@@ -129,5 +129,5 @@ def _say(name: str, row: dict[str, Any], as_json: bool) -> None:
     if row["kept"]:
         say(
             f"{name}: {', '.join(row['kept'])} run in the peer itself and stay as they were; "
-            "`mesh kill` and `mesh up` starts it anew"
+            "`mesh kill` and `mesh up` start it anew"
         )

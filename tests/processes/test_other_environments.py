@@ -124,6 +124,15 @@ def test_an_environment_of_another_release_is_told(
     assert words in ran.stderr
 
 
+def test_agents_for_trio_are_told_where_there_is_none(tmp_path: Path, equipped: Path) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text(AGENT.format(declared="'a', loop='trio'", skill="one"))
+    command = [str(equipped), boot.__file__, str(PROTOCOL), "--socket", "none", str(file)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == boot.EXIT_BAD_AGENT
+    assert f'{equipped} has no trio, which loop="trio" needs' in ran.stderr
+
+
 def test_agents_that_ask_for_several_interpreters_or_none_plainly_are_told(tmp_path: Path) -> None:
     two = "Agent('a', python='x/python')\nAgent('b', python='y/python')\n"
     assert "share a process, and ask for" in refusal(tmp_path, two)
