@@ -121,7 +121,9 @@ def _work_observed(event: task_events.WorkObserved) -> list[Routed]:
 
 
 def _completion_observed(event: task_events.CompletionObserved) -> list[Routed]:
-    observed = auction_commands.ObserveCompletion(event.peer, event.claimed_us, event.actual_us)
+    observed = auction_commands.ObserveCompletion(
+        event.peer, event.claimed_us, event.actual_us, event.skill, event.version
+    )
     return [(AUCTION, observed)]
 
 

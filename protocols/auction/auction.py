@@ -91,7 +91,10 @@ class Auction:
             case commands.SetPrice():
                 self._bidder.supply.price(command)
             case commands.ObserveCompletion():
-                self._issuer.standings.observe(command.peer, command.claimed_us, command.actual_us)
+                skill = (command.skill, command.version)
+                self._issuer.standings.observe(
+                    command.peer, skill, command.claimed_us, command.actual_us
+                )
             case commands.BarCandidate():
                 self._bar(command, now)
             case commands.CandidateUp():

@@ -107,3 +107,5 @@ class ObserveCompletion(msgspec.Struct, frozen=True):
     peer: bytes
     claimed_us: int
     actual_us: int
+    skill: str = ""
+    version: str = ""

@@ -66,7 +66,7 @@ class Inviting:
             self._parameters.window_ns // MICROSECOND_NS,
             self._parameters.lease_ns // MICROSECOND_NS,
             self._entropy(SEED_BYTES),
-            tuple(map(self._candidate, invited)),
+            tuple(self._candidate(peer, demand.skill) for peer in invited),
             self._holdings.sum(demand.key),
         )
         return Lot(self._me, invite, demand.key, demand.trace, now)
@@ -80,13 +80,13 @@ class Inviting:
         for avoid in self._avoided(demand, now):
             others = self._choose(demand, room, now, avoid)
             if others:
-                invited = tuple(map(self._candidate, (self._me, *others)))
+                invited = tuple(self._candidate(peer, demand.skill) for peer in (self._me, *others))
                 lot.put(self._me, msgspec.structs.replace(lot.invite, candidates=invited))
                 return
 
-    def _candidate(self, peer: bytes) -> messages.Candidate:
+    def _candidate(self, peer: bytes, skill: tuple[str, str]) -> messages.Candidate:
         delay_us = 0 if peer == self._me else self._parameters.link_us
-        return messages.Candidate(peer, self._standings.of(peer).multiplier, delay_us)
+        return messages.Candidate(peer, self._standings.of(peer).multiplier(skill), delay_us)
 
     def _choose(
         self, demand: Demand, room: int, now: Instant, avoid: tuple[bytes, ...]

@@ -8,10 +8,14 @@ from protocols.auction.clearing import MILLION
 from protocols.auction.parameters import STANDINGS_LIMIT
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant
 
+Skill = tuple[str, str]
+"""Name and version."""
 RATIO_LEAST = MILLION // 2
 RATIO_MOST = 4 * MILLION
 RATIO_WEIGHT = 8
 """An observation moves the ratio by one part in so many."""
+RATIOS_LIMIT = 64
+"""Skills of one peer whose ratio is remembered; the one least lately seen makes room."""
 LAPSES_LIMIT = 8
 SHUN_FIRST_NS = 50 * MILLISECOND_NS
 SHUN_MOST_NS = 5 * SECOND_NS
@@ -21,25 +25,25 @@ class Standing:
     """What is remembered of one peer.
 
     Attributes:
-        ratio: actual over claimed duration, millionths.
+        ratios: actual over claimed duration by skill and version, millionths. A peer may be
+            quick at one and slow at another, and says so of each.
         lapses: promises not kept, less those kept since.
         shunned_until: passed over before this instant, while there are others.
         omissions: awards of its that left out a reveal which was seen here. Loss
             looks the same, so they are shown, and have no consequence.
     """
 
-    __slots__ = ("lapses", "omissions", "ratio", "shunned_until")
+    __slots__ = ("lapses", "omissions", "ratios", "shunned_until")
 
     def __init__(self) -> None:
-        self.ratio = MILLION
+        self.ratios: dict[Skill, int] = {}
         self.lapses = 0
         self.shunned_until: Instant | None = None
         self.omissions = 0
 
-    @property
-    def multiplier(self) -> int:
-        """What this peer's claims are multiplied by, millionths."""
-        return self.ratio * (4 + self.lapses) // 4
+    def multiplier(self, skill: Skill) -> int:
+        """What this peer's claims for a skill are multiplied by, millionths."""
+        return self.ratios.get(skill, MILLION) * (4 + self.lapses) // 4
 
     def shunned(self, now: Instant) -> bool:
         """Whether the peer is to be passed over."""
@@ -84,14 +88,18 @@ class Standings:
         """An award of the peer's left out a reveal that was seen here."""
         self._own(peer).omissions += 1
 
-    def observe(self, peer: bytes, claimed_us: int, actual_us: int) -> None:
+    def observe(self, peer: bytes, skill: Skill, claimed_us: int, actual_us: int) -> None:
         """A task took so long where so much had been claimed."""
         if claimed_us <= 0 or actual_us < 0:
             return
         standing = self._own(peer)
         seen = min(max(actual_us * MILLION // claimed_us, RATIO_LEAST), RATIO_MOST)
-        standing.ratio += (seen - standing.ratio) // RATIO_WEIGHT
-        assert RATIO_LEAST <= standing.ratio <= RATIO_MOST, "a mean stays among its terms"
+        ratio = standing.ratios.pop(skill, MILLION)
+        ratio += (seen - ratio) // RATIO_WEIGHT
+        assert RATIO_LEAST <= ratio <= RATIO_MOST, "a mean stays among its terms"
+        if len(standing.ratios) >= RATIOS_LIMIT:
+            del standing.ratios[next(iter(standing.ratios))]
+        standing.ratios[skill] = ratio
 
     def renew(self, peer: bytes) -> None:
         """The peer has a new boot: its lapses are forgiven, its speed is remembered."""

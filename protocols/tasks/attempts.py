@@ -55,7 +55,6 @@ class Attempts:
         self._failing = failing
         self._catalogue = catalogue
         self._outbox = outbox
-        self._observed_at: dict[bytes, int] = {}
         self._suspected: dict[bytes, None] = {}
         """Peers with attempts out that do not answer gossip, and said nothing here since."""
         self.dirty: dict[Desk, None] = {}
@@ -212,9 +211,13 @@ class Attempts:
             pace.observe_interval(since_us * slots.count / count)
         slots.answered_at = now.monotonic_ns
         slots.grow(self._parameters.target_us)
-        if slots.claimed_us and self._observed_at.get(slots.peer, 0) <= now.monotonic_ns:
-            self._observed_at[slots.peer] = now.monotonic_ns + OBSERVED_NS
-            self._outbox.emit(CompletionObserved(slots.peer, slots.claimed_us, elapsed_us // count))
+        if slots.claimed_us and slots.observed_at <= now.monotonic_ns:
+            slots.observed_at = now.monotonic_ns + OBSERVED_NS
+            desk = slots.desk
+            observed = CompletionObserved(
+                slots.peer, slots.claimed_us, elapsed_us // count, desk.skill, desk.version
+            )
+            self._outbox.emit(observed)
 
     # Signs of life.
 
@@ -302,7 +305,6 @@ class Attempts:
 
     def peer_lost(self, peer: bytes, why: str, has_ended: bool, now: Now) -> None:
         """A peer, or its process (`has_ended`), is gone, and all attempts there with it."""
-        self._observed_at.pop(peer, None)
         self._suspected.pop(peer, None)
         tasks = tuple(self._ledger.flights.get(peer, ()))
         for task in tasks:

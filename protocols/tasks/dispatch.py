@@ -38,7 +38,7 @@ class Slots:
     """
 
     __slots__ = (
-        "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "owed", "pace", "peak",
+        "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "observed_at", "owed", "pace", "peak",
         "peer", "running", "window",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Slots:
         self.window = 1
         self.peak = 0
         self.answered_at = 0
+        self.observed_at = 0
 
     @property
     def has_let_go(self) -> bool:

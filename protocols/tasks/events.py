@@ -200,6 +200,8 @@ class CompletionObserved(msgspec.Struct, frozen=True, tag="tasks.completion-obse
     peer: bytes
     claimed_us: int
     actual_us: int
+    skill: str = ""
+    version: str = ""
 
 
 class BreakerChanged(msgspec.Struct, frozen=True, tag="tasks.breaker-changed"):

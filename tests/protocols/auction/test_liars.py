@@ -162,7 +162,7 @@ def test_a_bidder_that_always_forfeits_is_asked_less_and_less() -> None:
                 case _:
                     pass
     assert 3 < invited < 15
-    assert mesh["issuer"].auction.standing(peer_id("liar")).multiplier > 2_000_000
+    assert mesh["issuer"].auction.standing(peer_id("liar")).multiplier(SKILL) > 2_000_000
 
 
 def award_for(lot: Invite, mesh: Mesh, winners: dict[str, int], **changes: object) -> Award:

@@ -184,7 +184,7 @@ def test_no_reveal_no_bid_and_the_issuer_remembers() -> None:
     assert sum(mesh["b"].granted.values()) == 4
     assert mesh["c"].granted == {}
     assert mesh["a"].auction.standing(mesh["c"].id).lapses == 1
-    assert mesh["a"].auction.standing(mesh["c"].id).multiplier == 1_250_000
+    assert mesh["a"].auction.standing(mesh["c"].id).multiplier(SKILL) == 1_250_000
     assert mesh["a"].blames == []
     summary = {bid.bidder: bid.outcome for bid in stories(mesh, "a")[0].bids}
     assert summary == {mesh["b"].id: "won", mesh["c"].id: "unrevealed"}

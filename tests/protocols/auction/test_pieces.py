@@ -114,11 +114,11 @@ def test_lapses_double_the_pause_and_kept_promises_take_them_back() -> None:
         standings.lapse(peer, 0)
         pauses.append((standings.of(peer).shunned_until or 0) // MILLISECOND_NS)
     assert pauses == [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]
-    assert standings.of(peer).multiplier == 3_000_000
+    assert standings.of(peer).multiplier(SKILL) == 3_000_000
     assert standings.of(peer).shunned(1)
     for _ in range(8):
         standings.keep(peer)
-    assert standings.of(peer).multiplier == 1_000_000
+    assert standings.of(peer).multiplier(SKILL) == 1_000_000
     assert not standings.of(peer).shunned(1)
 
 

@@ -18,6 +18,7 @@ from protocols.auction.messages import (
     Renew,
     Reveal,
 )
+from protocols.auction.standing import RATIOS_LIMIT
 from tests.protocols.auction.mesh import SKILL, Mesh
 
 
@@ -319,9 +320,27 @@ def test_tasks_that_take_longer_than_claimed_make_the_next_bid_dearer() -> None:
     mesh = Mesh("a", "b", "c")
     mesh.host(2, "b", "c")
     for _ in range(40):
-        mesh.submit("a", ObserveCompletion(mesh["b"].id, 1_000, 3_000))
-    mesh.submit("a", ObserveCompletion(mesh["b"].id, 0, 3_000))
-    assert 2_900_000 < mesh["a"].auction.standing(mesh["b"].id).multiplier <= 3_000_000
+        mesh.submit("a", ObserveCompletion(mesh["b"].id, 1_000, 3_000, *SKILL))
+    mesh.submit("a", ObserveCompletion(mesh["b"].id, 0, 3_000, *SKILL))
+    assert 2_900_000 < mesh["a"].auction.standing(mesh["b"].id).multiplier(SKILL) <= 3_000_000
     mesh.seek("a", 2)
     mesh.settle()
     assert sum(mesh["c"].granted.values()) == 2
+
+
+def test_what_a_peer_claims_of_one_skill_says_nothing_of_its_others() -> None:
+    mesh = Mesh("a", "b")
+    mesh.host(2, "b")
+    for _ in range(40):
+        mesh.submit("a", ObserveCompletion(mesh["b"].id, 1_000, 3_000, "other", "1"))
+    standing = mesh["a"].auction.standing(mesh["b"].id)
+    assert standing.multiplier(("other", "1")) > 2_900_000
+    assert standing.multiplier(SKILL) == 1_000_000
+
+
+def test_the_skills_whose_ratio_is_remembered_are_bounded() -> None:
+    mesh = Mesh("a", "b")
+    mesh.host(2, "b")
+    for number in range(RATIOS_LIMIT + 5):
+        mesh.submit("a", ObserveCompletion(mesh["b"].id, 1_000, 3_000, str(number), "1"))
+    assert len(mesh["a"].auction.standing(mesh["b"].id).ratios) == RATIOS_LIMIT
