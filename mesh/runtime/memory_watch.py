@@ -10,7 +10,9 @@ Looking takes time, and meanwhile a process may grow. So the next look is the so
 less is left: as if the process filled memory as fast as this machine can.
 """
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import trio
@@ -23,6 +25,8 @@ the limit, at some 40 MB."""
 SLOW_LOOK_S = 1.0
 """Where there is no ``/proc``: a look starts a process."""
 PROC = Path("/proc/self/status").exists()
+STATUS_BYTES = 8192
+COUNTED = (b"\nVmRSS:", b"\nVmSwap:")
 
 
 async def watch(pid: int, limit: Callable[[], int], exceeded: Callable[[int], None]) -> None:
@@ -34,25 +38,48 @@ async def watch(pid: int, limit: Callable[[], int], exceeded: Callable[[int], No
         exceeded: called once, with how much it holds.
     """
     least_s, most_s = LOOK_S
-    while True:
-        allowed, pause_s = limit(), most_s
-        if allowed:
-            held = held_by(pid) if PROC else await _held_by_ps(pid)
-            if held > allowed:
-                exceeded(held)
-                return
-            pause_s = max(least_s, min(most_s, (allowed - held) / FILLING_BYTES_S))
-        await trio.sleep(pause_s if PROC else SLOW_LOOK_S)
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(_opened(pid)) if PROC else -1
+        while True:
+            allowed, pause_s = limit(), most_s
+            if allowed:
+                held = _held_in(status) if PROC else await _held_by_ps(pid)
+                if held > allowed:
+                    exceeded(held)
+                    return
+                pause_s = max(least_s, min(most_s, (allowed - held) / FILLING_BYTES_S))
+            await trio.sleep(pause_s if PROC else SLOW_LOOK_S)
 
 
 def held_by(pid: int) -> int:
     """How many bytes a process holds, as ``/proc`` tells; 0 where it has ended."""
+    with _opened(pid) as status:
+        return _held_in(status)
+
+
+@contextlib.contextmanager
+def _opened(pid: int) -> Iterator[int]:
+    """What ``/proc`` says of this very process; -1 where it has ended."""
     try:
-        text = Path(f"/proc/{pid}/status").read_bytes()
+        status = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield status
+    finally:
+        os.close(status)
+
+
+def _held_in(status: int) -> int:
+    # Of an open file: a look costs 15 µs instead of 70, and there may be a hundred a second.
+    try:
+        text = os.pread(status, STATUS_BYTES, 0)
     except OSError:
         return 0
-    lines = (line.split() for line in text.splitlines() if line.startswith((b"VmRSS", b"VmSwap")))
-    return sum(int(line[1]) * 1024 for line in lines)
+    return 1024 * sum(
+        int(text[at:].split(None, 2)[1]) for word in COUNTED if (at := text.find(word)) >= 0
+    )
 
 
 async def _held_by_ps(pid: int) -> int:
