@@ -103,14 +103,16 @@ def spans(
         close()
 
 
-def serve_beside(folder: Path, port: int) -> None:
-    """Serves metrics from a process of its own, which ends with the mesh.
+def serve_beside(folder: Path, port: int | None) -> None:
+    """Serves metrics from a process of its own, which ends with the mesh; None serves none.
 
     It is told, and nothing else happens, where that does not work: peers need none of it.
     """
     import socket
     import subprocess
 
+    if port is None:
+        return
     log = folder / LOG
     words = ["metrics", "--port", str(port), "--with-mesh", "--dir", str(folder)]
     with log.open("wb") as output:

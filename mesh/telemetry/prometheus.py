@@ -155,9 +155,9 @@ def _status(entry: PeerEntry) -> dict[str, Any]:
 
 def text(collector: MeshCollector) -> str:
     """All metrics in Prometheus' text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
-    return generate_latest(registry).decode()
+    served = CollectorRegistry()
+    served.register(collector)
+    return generate_latest(served).decode()
 
 
 class Server:
@@ -168,9 +168,9 @@ class Server:
     """
 
     def __init__(self, collector: MeshCollector, host: str, port: int) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(collector)
-        self._server, self._thread = start_http_server(port, host, registry)
+        served = CollectorRegistry()
+        served.register(collector)
+        self._server, self._thread = start_http_server(port, host, served)
 
     @property
     def port(self) -> int:
