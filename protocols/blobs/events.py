@@ -1,0 +1,40 @@
+"""What a peer is told of its blobs."""
+
+import msgspec
+
+
+class BlobKept(msgspec.Struct, frozen=True, gc=False):
+    """The blob is this peer's to serve, for as long as somebody needs it."""
+
+    number: int
+    blob: bytes
+
+
+class BlobFetched(msgspec.Struct, frozen=True, gc=False):
+    """All of it is here, verified and synced."""
+
+    number: int
+    blob: bytes
+    size: int
+
+
+class BlobNotFetched(msgspec.Struct, frozen=True, gc=False):
+    """It cannot be had. `kind`: NoHolder, QuotaExceeded or DiskFault."""
+
+    number: int
+    blob: bytes
+    kind: str
+    reason: str
+
+
+class BlobDamaged(msgspec.Struct, frozen=True, gc=False):
+    """The disk gave back other bytes than it was given; the blob is dropped here."""
+
+    blob: bytes
+
+
+class BlobCollected(msgspec.Struct, frozen=True, gc=False):
+    """Nobody has needed it for a while, and it is gone from this disk."""
+
+    blob: bytes
+    size: int
