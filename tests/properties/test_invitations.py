@@ -62,8 +62,9 @@ class InvitationsMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_token_admits_one(self) -> None:
+        self.inviter.machine.check()
         assert all(len(peers) == 1 for peers in self.admitted.values())
 
 
 TestInvitations = InvitationsMachine.TestCase
-TestInvitations.settings = settings(max_examples=40, stateful_step_count=30)
+TestInvitations.settings = settings(max_examples=25, stateful_step_count=30)

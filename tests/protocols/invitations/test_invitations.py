@@ -1,5 +1,7 @@
 """Who may come in with a token, and what the others are told."""
 
+import hashlib
+
 import msgspec
 import pytest
 
@@ -34,6 +36,7 @@ def refusal(inviter: Inviter, join: Join, curve: bytes = ANNA.curve) -> str:
     with pytest.raises(Refused) as refused:
         inviter.redeem(join, curve)
     assert list(inviter.machine.snapshot()) == before, "a refusal changes nothing"
+    inviter.machine.check()
     return f"{refused.value.kind}: {refused.value.message}"
 
 
@@ -130,6 +133,15 @@ def test_a_join_is_bounded() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(too_long, type=Join)
     assert len(encode(Newcomer(1, "n" * 48).join(SECRET))) < 400
+
+
+def test_a_join_has_the_same_bytes_in_every_release() -> None:
+    said = encode(ANNA.join(SECRET))
+    assert (
+        hashlib.sha256(said).hexdigest()
+        == "067de9225b4d8d191d1f256cf856f9d28954bc4c0ffd469cedbe544a35d6d86d"
+    )
+    assert msgspec.msgpack.decode(said, type=Join) == ANNA.join(SECRET)
 
 
 def test_so_many_invitations_are_open_and_no_more() -> None:
