@@ -165,7 +165,9 @@ def test_a_handler_that_ends_its_process_is_tried_again_and_then_dead(crew: Loca
         outcome = client.submit("exits").outcome(30)
         assert (outcome.state, outcome.attempts) == ("dead", 2)
         assert isinstance(outcome.error, TaskFailed)
-        assert outcome.error.kind == "WorkerCrashed"
+        # At two peers, so that nobody is given it again.
+        assert outcome.error.kind == "PoisonTask"
+        assert "the worker process ended" in outcome.error.message
         assert client.call("add", a=1) == 2
 
 
