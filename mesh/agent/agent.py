@@ -1,7 +1,7 @@
 """Agents and their skills, as agent authors declare them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
@@ -10,6 +10,7 @@ from mesh.agent.context import Context
 from mesh.agent.pricing import EVERY_S, HEALTH_TIMEOUT_S, TIMEOUT_S, Handler, asked
 from mesh.agent.signature import Signature, compile_signature
 from mesh.local.messages import SkillDeclaration
+from mesh.local.options import labels as checked_labels
 from mesh.local.options import milliseconds
 from mesh.local.sizes import worker_limit
 
@@ -41,6 +42,7 @@ class Skill:
         slots: int,
         inline: bool,
         description: str,
+        requires: tuple[str, ...] = (),
     ) -> None:
         if not name or "@" in name:
             raise ValueError(f"{name!r} cannot name a skill")
@@ -60,6 +62,7 @@ class Skill:
         self.slots = slots
         self.inline = inline
         self.description = description
+        self.requires = requires
         self.is_async = inspect.iscoroutinefunction(function)
 
     @cached_property
@@ -79,6 +82,7 @@ class Skill:
             retries=self.retries,
             description=self.description,
             inline=self.inline,
+            requires=list(self.requires),
         )
 
 
@@ -92,6 +96,7 @@ class Agent:
             limits of agents in one file add up, for they share a process.
         python: the interpreter that runs the file, such as ``"venv/bin/python"`` (relative to
             the file); a plain text, for it is read before the file is imported.
+        labels: what a peer is fit for as long as it runs this agent, such as ``("gpu",)``.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Agent:
         loop: Loop = "asyncio",
         memory: str | int | None = None,
         python: str = "",
+        labels: str | Iterable[str] = (),
     ) -> None:
         if not name:
             raise ValueError("an agent needs a name")
@@ -109,6 +115,7 @@ class Agent:
         self.name = name
         self.loop: Loop = loop
         self.python = python
+        self.labels = checked_labels(labels)
         self.memory = 0 if memory is None else worker_limit(memory)
         self.skills: dict[tuple[str, str], Skill] = {}
         self.bidding: Handler | None = None
@@ -132,6 +139,7 @@ class Agent:
         slots: int = 1,
         inline: bool = False,
         description: str | None = None,
+        requires: str | Iterable[str] = (),
     ) -> Callable[[F], F]: ...
 
     def skill(
@@ -146,6 +154,7 @@ class Agent:
         slots: int = 1,
         inline: bool = False,
         description: str | None = None,
+        requires: str | Iterable[str] = (),
     ) -> Any:
         """Makes a function a skill; the function itself stays as it is.
 
@@ -158,6 +167,7 @@ class Agent:
             slots: how many attempts one worker runs at once.
             inline: run in the peer's own loop; for short trio or plain handlers you trust.
             description: the docstring's first paragraph by default.
+            requires: labels that a peer must have to run it, such as ``"gpu"``.
 
         Raises:
             ValueError: a name that is taken, or limits that make no sense.
@@ -174,6 +184,7 @@ class Agent:
                 slots=slots,
                 inline=inline,
                 description=doc if description is None else description,
+                requires=checked_labels(requires),
             )
             if (skill.name, skill.version) in self.skills:
                 raise ValueError(f"agent {self.name} has a skill {skill.name}@{version} already")

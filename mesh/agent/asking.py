@@ -13,6 +13,7 @@ from typing import Any
 from mesh.agent.agent import Agent
 from mesh.agent.loop import LoopHost
 from mesh.agent.pricing import REASON_LIMIT, Handler, Offer, price_of, sickness_of
+from mesh.agent.redaction import redactor
 from mesh.local.messages import Health, LocalMessage, Price, SkillPrice
 
 GRACE_S = 2.0
@@ -132,9 +133,9 @@ class Asking:
     def _look(self) -> None:
         assert self._health is not None, "only an agent with a health handler is looked at"
         try:
-            sick = sickness_of(self._health())
+            sick = redactor.clean(sickness_of(self._health()))
         except (NoAnswer, TypeError) as error:
-            sick = str(error)[:REASON_LIMIT]
+            sick = redactor.clean(str(error))[:REASON_LIMIT]
         if sick != self._sick:
             self._sick = sick
             self._send(Health(agent=self._agent.name, sick=sick))
@@ -150,7 +151,7 @@ class Asking:
             try:
                 prices.append(price_of(offer, self._bid(offer)))
             except (NoAnswer, TypeError) as error:
-                prices, fault = [], f"{name}@{version}: {error}"[:REASON_LIMIT]
+                prices, fault = [], redactor.clean(f"{name}@{version}: {error}")[:REASON_LIMIT]
                 break
         message = Price(agent=self._agent.name, prices=prices, valid_ms=valid_ms, fault=fault)
         self._send(message)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from mesh.agent.outcome import Missing, Partial
+from mesh.agent.redaction import redactor, refuse_secrets
 from mesh.local.errors import TaskFailed
 from mesh.local.messages import NIL, LocalJob, LocalMessage, Log, Progress, Submit
 from mesh.local.options import (
@@ -23,7 +24,7 @@ from mesh.local.options import (
     reader_of,
     remaining_ms,
 )
-from mesh.local.values import encode_inputs, encode_plain
+from mesh.local.values import decode_value, encode_inputs, encode_plain
 
 if TYPE_CHECKING:
     from mesh.agent.children import Child, Children
@@ -46,6 +47,9 @@ class Port(Protocol):
 
     def parking(self, job: int) -> "Parking":
         """Where a job stands with its slot; the same object for the same job."""
+
+    def secret(self, name: str) -> str:
+        """The value of a secret."""
 
     def run_on_loop(self, job: int, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs a coroutine of a job on the loop, from the job's thread, and waits for it."""
@@ -144,17 +148,31 @@ class Context:
         """For the worker: the job is to stop."""
         self._stops.append(reason)
 
+    def secret(self, name: str) -> str:
+        """The value of a secret, from the environment, a file or a command of this machine.
+
+        It is kept out of logs, errors, progress and results. A command may take a while.
+
+        Raises:
+            NoSecret: it cannot be had here.
+        """
+        return self._port.secret(name)
+
     # What it tells.
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Says how far the handler is: a fraction from 0 to 1, and a text for people."""
         fraction = min(1.0, max(0.0, float(fraction)))
-        self._port.send(Progress(job=self._job.job, fraction=fraction, text=text[:4096]))
+        text = redactor.clean(text)[:4096]
+        self._port.send(Progress(job=self._job.job, fraction=fraction, text=text))
 
     def log(self, text: str, level: str = "info", **fields: Any) -> None:
         """Writes a structured log line, which is shown with the task."""
         encoded = encode_plain(fields) if fields else NIL
-        self._port.send(Log(job=self._job.job, level=level, text=text[:4096], fields=encoded))
+        if redactor.found_in(encoded):
+            encoded = encode_plain(redactor.plain(decode_value(encoded)))
+        text = redactor.clean(text)[:4096]
+        self._port.send(Log(job=self._job.job, level=level, text=text, fields=encoded))
 
     # Other skills.
 
@@ -283,7 +301,7 @@ class Context:
             inputs=[],
             keys=[f"{key}/{i}" if many else key for i in range(len(inputs))] if key else [],
             deadline_ms=remaining_ms(_earliest(asked, self._deadline), self._clock),
-            traceparent=self.traceparent[:TRACEPARENT_LIMIT],
+            traceparent=(options.traceparent or self.traceparent)[:TRACEPARENT_LIMIT],
             parent=self.task,
             depth=self._job.depth + 1,
             space=self._job.space,
@@ -294,6 +312,7 @@ class Context:
             weight_us = milliseconds(options.weight) * 1000
             template = msgspec.structs.replace(template, weights_us=[weight_us] * len(inputs))
         raw = [encode_inputs(each) for each in inputs]
+        refuse_secrets(name, key, raw)
         children = await self._port.children.submit(template, raw)
         for child in children:
             child.read = reader_of(skill)

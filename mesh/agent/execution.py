@@ -7,6 +7,7 @@ from typing import Any
 from mesh.agent.agent import Skill
 from mesh.agent.context import Context
 from mesh.agent.outcome import Cancelled, NoRetry, Result
+from mesh.agent.redaction import redactor
 from mesh.agent.signature import InvalidInput, InvalidOutput
 from mesh.local.errors import Refused
 from mesh.local.messages import JobEnd, LocalJob
@@ -38,9 +39,19 @@ def end_with_value(
             status="rejected",
             elapsed_us=elapsed_us,
             error_kind="InvalidOutput",
-            error_message=str(error)[:ERROR_TEXT_LIMIT],
+            error_message=redactor.clean(str(error))[:ERROR_TEXT_LIMIT],
+        )
+    found = redactor.found_in(raw)
+    if found:
+        return JobEnd(
+            job=job,
+            status="rejected",
+            elapsed_us=elapsed_us,
+            error_kind="SecretInResult",
+            error_message=f"the result holds {found}, and results are written down",
         )
     if context is not None and context.missing:
+        gaps = redactor.clean("missing " + "; ".join(context.missing))
         return JobEnd(
             job=job,
             status="ok",
@@ -49,7 +60,7 @@ def end_with_value(
             confidence=confidence,
             incomplete=True,
             error_kind="Incomplete",
-            error_message=("missing " + "; ".join(context.missing))[:ERROR_TEXT_LIMIT],
+            error_message=gaps[:ERROR_TEXT_LIMIT],
         )
     return JobEnd(job=job, status="ok", value=raw, elapsed_us=elapsed_us, confidence=confidence)
 
@@ -61,10 +72,10 @@ def end_with_error(job: int, started_ns: int, error: BaseException) -> JobEnd:
     fit, `NoRetry`, and a child that was refused for good.
     """
     if isinstance(error, InvalidInput):
-        text = str(error)
+        text = redactor.clean(str(error))
     else:
         lines = traceback.format_exception(error, limit=-TRACEBACK_FRAMES)
-        text = f"{error}\n{''.join(lines)}"
+        text = redactor.clean(f"{error}\n{''.join(lines)}")
         if len(text) > ERROR_TEXT_LIMIT:
             half = ERROR_TEXT_LIMIT // 2 - 8
             text = f"{text[:half]}\n[...]\n{text[-half:]}"

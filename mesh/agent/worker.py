@@ -7,7 +7,6 @@ ends with its peer's socket.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import os
 import socket
@@ -15,11 +14,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from mesh.agent import interpreter
+from mesh.agent import interpreter, process
 from mesh.agent.agent import Agent, Loop, Skill
 from mesh.agent.asking import Asking
 from mesh.agent.children import Children
@@ -31,6 +30,7 @@ from mesh.agent.outbox import Outbox
 from mesh.agent.outcome import Cancelled
 from mesh.agent.parking import Parking
 from mesh.agent.threads import ThreadRunner
+from mesh.agent.vault import vault
 from mesh.local.codec import ProtocolError, for_local
 from mesh.local.messages import (
     Accepted,
@@ -56,8 +56,6 @@ EXIT_BAD_AGENT = 3
 EXIT_REFUSED = 4
 """The peer would not have this worker."""
 RECEIVE_BYTES = 1 << 18
-OOM_SCORE = "500"
-"""Added to what the kernel's out-of-memory killer makes of this process, of 1000."""
 
 
 class Worker:
@@ -108,7 +106,13 @@ class Worker:
         for left, agent in zip(range(len(self._agents))[::-1], self._agents, strict=True):
             skills = [self._declared(skill) for skill in agent.skills.values()]
             self._outbox.send(
-                Register(agent=agent.name, skills=skills, memory=agent.memory, more=left > 0)
+                Register(
+                    agent=agent.name,
+                    skills=skills,
+                    memory=agent.memory,
+                    more=left > 0,
+                    labels=list(agent.labels),
+                )
             )
         for asking in askings:
             asking.start()
@@ -124,6 +128,10 @@ class Worker:
         return declared
 
     # The port of contexts.
+
+    def secret(self, name: str) -> str:
+        """The value of a secret."""
+        return vault.secret(name)
 
     def send(self, message: LocalMessage) -> None:
         """Sends a message to the peer."""
@@ -170,8 +178,8 @@ class Worker:
             self._read_until_closed()
         except BaseException:  # noqa: BLE001  # the process must not live on without its reader
             traceback.print_exc()
-            _leave(1)
-        _leave(0)
+            process.leave(1)
+        process.leave(0)
 
     def _read_until_closed(self) -> None:
         unpacker = for_local()
@@ -201,7 +209,7 @@ class Worker:
                 self._loop.post(self._resume, message.jobs)
             case Refused() if message.request == 0:
                 print(f"the peer refused: {message.kind}: {message.message}", file=sys.stderr)
-                _leave(EXIT_REFUSED)
+                process.leave(EXIT_REFUSED)
             case Accepted() | Settled() | Refused():
                 self._loop.want()
                 self._loop.post(self._tell_children, message)
@@ -290,33 +298,7 @@ class Worker:
 
     def _finish(self) -> None:
         self._outbox.drain()
-        _leave(0)
-
-
-def _leave(status: int) -> NoReturn:
-    """Ends the process now: threads of handlers may never return."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _die_with(parent: int) -> None:
-    """Has the kernel end this process with its parent, where it can (Linux)."""
-    if sys.platform == "linux":
-        import ctypes
-        import signal
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        _leave(0)
-
-
-def _offer_itself_first() -> None:
-    """Where the machine's memory runs out, the kernel shall end a worker and not its peer."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            file.write(OOM_SCORE)
+        process.leave(0)
 
 
 def _load(targets: list[str], chosen: str) -> tuple[list[Agent], Loop]:
@@ -368,25 +350,26 @@ def main() -> None:
     parser.add_argument("--chosen", default="", help="the interpreter that was chosen for it")
     parser.add_argument("targets", nargs="+", metavar="FILE[:NAME]")
     options = parser.parse_args()
+    process.clean_output()
     if options.parent:
-        _die_with(options.parent)
-        _offer_itself_first()
+        process.die_with(options.parent)
+        process.offer_itself_first()
     try:
         _choose_interpreter(options.targets, options.chosen)
         agents, loop = _load(options.targets, options.chosen)
     except BadAgentFile as error:
         print(f"mesh worker: {error}", file=sys.stderr)
-        _leave(EXIT_BAD_AGENT)
+        process.leave(EXIT_BAD_AGENT)
     except Exception:  # noqa: BLE001  # a user's file may raise anything
         print(f"mesh worker: cannot load {' '.join(options.targets)}:", file=sys.stderr)
         traceback.print_exc()
-        _leave(EXIT_BAD_AGENT)
+        process.leave(EXIT_BAD_AGENT)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(options.socket)
     except OSError as error:
         print(f"mesh worker: no peer at {options.socket}: {error}", file=sys.stderr)
-        _leave(1)
+        process.leave(1)
     Worker(sock, agents, loop, may_inline=not options.chosen).run()
 
 

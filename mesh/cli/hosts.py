@@ -11,6 +11,7 @@ import typer
 
 from mesh.cli.options import DirOption, JsonOption
 from mesh.cli.output import FAILED, NO_PEER, fail, print_json, say
+from mesh.cli.settings import checked_secrets
 
 NameOption = Annotated[
     str | None,
@@ -227,6 +228,8 @@ def serve(
         recording_mb=wanted.recording,
         worker_memory=None if wanted.memory is None else worker_limit(wanted.memory),
         python=wanted.python,
+        labels=wanted.labels,
+        secrets=wanted.secrets and checked_secrets(Path(wanted.secrets)),
     )
     sys.stdout.flush()
     sys.stderr.flush()

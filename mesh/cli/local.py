@@ -8,8 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption, MemoryOption, PythonOption, RecordingOption
-from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, USAGE, fail, print_json, print_table, say
+from mesh.cli.metrics import serve_beside
+from mesh.cli.options import (
+    DirOption,
+    JsonOption,
+    LabelsOption,
+    MemoryOption,
+    MetricsOption,
+    PythonOption,
+    RecordingOption,
+    SecretsOption,
+)
+from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
+from mesh.cli.settings import give_labels, worker_settings
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
 CONVERGE_S = 60.0
@@ -33,6 +44,9 @@ def up(
     recording: RecordingOption = None,
     memory: MemoryOption = None,
     python: PythonOption = None,
+    labels: LabelsOption = None,
+    secrets: SecretsOption = None,
+    metrics: MetricsOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is up; else stay, and stop on Ctrl-C.")
     ] = False,
@@ -44,12 +58,13 @@ def up(
     from protocols.errors import ConfigurationError
 
     begin = time.monotonic()
-    workers = {"worker_memory": _amount(memory), "python": _interpreter(python)}
+    workers = worker_settings(memory, python, secrets)
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     folder.update_peers(**workers)
+    give_labels(labels or [], folder)
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
     if agents and runs:
@@ -65,12 +80,9 @@ def up(
         try:
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:
-            launcher.stop(folder, missing)
-            undone = "the peers that this started are stopped"
-            if folder.is_new and not launcher.running(folder):
-                launcher.discard(path)
-                undone += f", and {path}, which it made, is removed"
-            raise ConfigurationError(f"{error}\n{undone}") from None
+            raise ConfigurationError(f"{error}\n{_undo(folder, missing)}") from None
+        if metrics is not None:
+            serve_beside(folder.path, metrics)
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:
@@ -79,24 +91,15 @@ def up(
         _drain(folder)
 
 
-def _amount(memory: str | None) -> int | None:
-    from mesh.local.sizes import worker_limit
+def _undo(folder: Any, missing: list[str]) -> str:
+    from mesh.runtime import launcher
 
-    if memory is None:
-        return None
-    try:
-        return worker_limit(memory)
-    except ValueError as error:
-        fail(f"--memory: {error}", USAGE)
-
-
-def _interpreter(python: Path | None) -> str | None:
-    if python is None or str(python) in ("", "."):
-        return None if python is None else ""
-    if not os.access(python, os.X_OK) or python.is_dir():
-        fail(f"--python: there is no interpreter {python}", USAGE)
-    # Not what links lead to: the interpreter of a virtual environment is a link out of it.
-    return os.path.abspath(python)
+    launcher.stop(folder, missing)
+    undone = "the peers that this started are stopped"
+    if folder.is_new and not launcher.running(folder):
+        launcher.discard(folder.path)
+        undone += f", and {folder.path}, which it made, is removed"
+    return undone
 
 
 def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:
@@ -181,7 +184,7 @@ def down(at: DirOption = None, as_json: JsonOption = False) -> None:
 
 
 def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
-    """Show each peer: address, process, state, how many it sees alive, skills."""
+    """Show each peer: address, process, state, how many it sees alive, skills, and what ails."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.runtime import launcher
 
@@ -200,6 +203,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
             "alive": None,
             "skills": [],
             "sick": [],
+            "labels": [],
             "ailing": [],
             "breakers": [],
         }
@@ -226,6 +230,8 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
         shown = [_for_people(row) for row in rows]
         print_table(shown, ["name", "id", "address", "pid", "state", "alive", "skills"])
         for row in rows:
+            if row["labels"]:
+                print(f"{row['name']}: labels {' '.join(row['labels'])}")
             for ails in row["ailing"] or []:
                 print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
     if not answered:

@@ -41,3 +41,33 @@ PythonOption = Annotated[
         "the peer's own.",
     ),
 ]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="LABEL,…[@PEER,…]",
+        help="What work may ask for, such as gpu,region:eu, of all peers or the named ones; may "
+        "repeat. A peer keeps its labels; '' takes them away.",
+    ),
+]
+SecretsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--secrets",
+        metavar="FILE",
+        help="A TOML file that says where `ctx.secret` finds each secret: an environment "
+        "variable, a file or a command.",
+    ),
+]
+
+
+MetricsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics",
+        metavar="PORT",
+        min=1,
+        max=65535,
+        help="Serve metrics for Prometheus on this port, as long as peers run.",
+    ),
+]

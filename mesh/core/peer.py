@@ -66,6 +66,7 @@ class PeerCore:
 
     Attributes:
         gossip, auction, tasks: the machines, for queries that change nothing.
+        labels: what this peer says that it is fit for.
         trust: who may vouch for peers, and who is revoked; for queries too.
     """
 
@@ -107,7 +108,7 @@ class PeerCore:
         self._name = ""
         self._door = ""
         self._skills: tuple[SkillAdvert, ...] = ()
-        self._labels: tuple[str, ...] = ()
+        self.labels: tuple[str, ...] = ()
         self._orders: dict[bytes, FrameOrder] = {}
         self._bulk = BulkTraffic(boot)
         self._reachability = Reachability()
@@ -381,14 +382,13 @@ class PeerCore:
     # What this peer says of itself.
 
     def _host(self, command: HostSkills) -> None:
-        self._skills, self._labels = advertised(command), command.labels
-        up = candidate(self.peer, self.boot, command)
-        self._enqueue([(TASKS, command), (AUCTION, up)])
+        self._skills, self.labels = advertised(command), command.labels
+        self._enqueue([(TASKS, command), (AUCTION, candidate(self.peer, self.boot, command))])
         self._advertise()
 
     def _advertise(self) -> None:
         if self._door:
-            said = Advertise(self._name, self._door, self._skills, self._labels)
+            said = Advertise(self._name, self._door, self._skills, self.labels)
             self._enqueue([(GOSSIP, said)])
 
     def _observe(self, event: msgspec.Struct) -> None:

@@ -48,6 +48,8 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         recording_mb: how many MiB its flight recording may take; 0 records nothing.
         worker_memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
         python: the interpreter of agent files that do not say; "" for the peer's own.
+        labels: what work may ask for, such as ``gpu``.
+        secrets: the TOML file that says where secrets come from; "" for the environment alone.
     """
 
     name: str
@@ -60,6 +62,8 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     recording_mb: int = RECORDING_MB
     worker_memory: int = 0
     python: str = ""
+    labels: list[str] = []
+    secrets: str = ""
 
 
 class SeedEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ class Submit(LocalMessage, frozen=True, tag="submit"):
     depth: int = 0
     space: str = "default"
     principal: str = ""
+    requires: list[str] = []
 
 
 class Accepted(LocalMessage, frozen=True, tag="accepted"):
@@ -199,6 +200,8 @@ class SkillDeclaration(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
     description: str = ""
     inline: bool = False
     """The peer may run it in its own process."""
+    requires: list[str] = []
+    """Labels that a peer must have to run it."""
 
 
 class Register(LocalMessage, frozen=True, tag="register"):
@@ -212,6 +215,8 @@ class Register(LocalMessage, frozen=True, tag="register"):
     skills: list[SkillDeclaration]
     memory: int = 0
     more: bool = False
+    labels: list[str] = []
+    """What the peer is fit for as long as it has this agent."""
 
 
 class SkillPrice(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

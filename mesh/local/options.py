@@ -1,10 +1,13 @@
 """How a skill is called, apart from its inputs; and which skill is meant."""
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+
+LABEL_LIMIT = 64
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +23,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         weight: an estimate of the duration, so that the longest start first.
         priority: higher goes first.
         version: of the skill; "" for what the call names, or else the highest.
+        traceparent: the W3C trace context that the work belongs to; "" for a new one, or, in a
+            handler, for that of its own task.
+        requires: labels that the peer that runs it must have, such as ``("gpu", "region:eu")``.
     """
 
     timeout: float = 0
@@ -31,6 +37,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 0
     priority: int = 0
     version: str = ""
+    traceparent: str = ""
+    requires: tuple[str, ...] = ()
 
     def changed(self, changes: dict[str, Any]) -> "Options":
         """These options with some of them changed; None leaves one as it is.
@@ -43,6 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         unknown = [name for name in given if name not in self.__struct_fields__]
         if unknown:
             raise TypeError(f"there is no option {unknown[0]!r}")
+        if "requires" in given:
+            given["requires"] = labels(given["requires"])
         for name in ("timeout", "deadline", "weight"):
             if given.get(name, 0) < 0:
                 raise ValueError(f"{name} must not be below zero")
@@ -70,8 +80,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             "timeout_ms": milliseconds(self.timeout),
             "retries": self.retries,
             "priority": self.priority,
+            "requires": list(self.requires),
         }
         return fields
+
+
+def labels(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Labels as they travel: sorted, each once. A text is one label.
+
+    Raises:
+        ValueError: one is empty, too long, or holds blanks or commas.
+    """
+    found = sorted({given} if isinstance(given, str) else {*given})
+    for label in found:
+        if not 0 < len(label) <= LABEL_LIMIT or re.search(r"[\s,]", label):
+            raise ValueError(
+                f"{label!r} is no label: 1 to {LABEL_LIMIT} characters, without blanks and commas"
+            )
+    return tuple(found)
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,12 +9,14 @@ A skill is *sick* where no agent that has it can work. An agent that a worker pr
 calls sick stays so when that process ends, until the next one says otherwise.
 """
 
+from itertools import chain
 from typing import Generic, TypeVar
 
 from mesh.local.messages import SkillDeclaration
 from mesh.runtime.worker_process import WorkerProcess
+from protocols.gossip.messages import LABEL_LIMIT, LABELS_PER_PEER_LIMIT
 from protocols.tasks.commands import HostSkills
-from protocols.tasks.skills import SKILL_SPEC_LIMIT, SkillSpec
+from protocols.tasks.skills import REQUIRES_LIMIT, SKILL_SPEC_LIMIT, SkillSpec
 from protocols.wire import encode
 
 CRASHES_LIMIT = 3
@@ -33,7 +35,10 @@ class SkillConflict(Exception):
 class HostedSkills(Generic[L]):
     """The skills of one peer; `L` is a worker's link."""
 
-    def __init__(self) -> None:
+    def __init__(self, labels: tuple[str, ...] = ()) -> None:
+        """Takes the labels that the peer has without any agent."""
+        self._labels = labels
+        self._labels_of: dict[tuple[L | WorkerProcess, str], tuple[str, ...]] = {}
         self._inline: dict[Key, SkillDeclaration] = {}
         self._links: dict[Key, list[L]] = {}
         self._by_link: dict[L, tuple[WorkerProcess | None, dict[Key, SkillDeclaration]]] = {}
@@ -109,6 +114,8 @@ class HostedSkills(Generic[L]):
     def _forget(self, owner: L | WorkerProcess) -> None:
         for agent in [key for key in self._sick if key[0] is owner]:
             del self._sick[agent]
+        for agent in [key for key in self._labels_of if key[0] is owner]:
+            del self._labels_of[agent]
         for skill in [key for key in self._agents if key[0] is owner]:
             del self._agents[skill]
 
@@ -174,7 +181,13 @@ class HostedSkills(Generic[L]):
         return HostSkills(
             tuple((specs[key], well.get(key) or sick[key]) for key in sorted(specs)),
             tuple(key for key in sorted(specs) if key not in well),
+            tuple(sorted({*self._labels, *chain(*self._labels_of.values())})),
         )
+
+    def label(self, link: L, process: WorkerProcess | None, agent: str, labels: list[str]) -> None:
+        """What this peer is fit for as long as it has this agent."""
+        fit = tuple(label[:LABEL_LIMIT] for label in labels[:LABELS_PER_PEER_LIMIT] if label)
+        self._labels_of[process or link, agent] = fit
 
     def _sources(self) -> list[tuple[L | WorkerProcess | None, dict[Key, SkillDeclaration]]]:
         """Who has which skills: the peer itself, workers, and processes not connected."""
@@ -199,6 +212,10 @@ class HostedSkills(Generic[L]):
                 f"at most {SKILL_SPEC_LIMIT}: shorten its schemas (input "
                 f"{len(spec.input_schema)}, output {len(spec.output_schema)} bytes) "
                 "or its description"
+            )
+        if len(spec.requires) > REQUIRES_LIMIT:
+            raise SkillConflict(
+                f"{skill.name}@{skill.version} asks for over {REQUIRES_LIMIT} labels"
             )
         if len(skill.name) > NAME_LIMIT or len(skill.version) > VERSION_LIMIT:
             raise SkillConflict(
@@ -225,4 +242,5 @@ def skill_spec(skill: SkillDeclaration) -> SkillSpec:
         skill.timeout_ms,
         skill.retries,
         skill.description,
+        tuple(sorted({*skill.requires})),
     )

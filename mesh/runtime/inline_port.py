@@ -80,6 +80,10 @@ class InlinePort:
         if self._parkings:
             self._parkings.pop(job, None)
 
+    def secret(self, name: str) -> str:
+        """Refuses: the peer's process holds no secrets, and writes more than a worker does."""
+        raise RuntimeError("an inline handler has no secrets: leave inline=True out")
+
     def run_on_loop(self, job: int, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Refuses: a plain inline handler would stop the loop that its child needs."""
         raise RuntimeError("a plain inline handler cannot wait for other skills: make it async")

@@ -49,6 +49,11 @@ SETTLED_BYTES = 4 * 1024 * 1024
 LISTED_BYTES = 16 * 1024 * 1024
 """Bytes of results in one list of tasks; a longer one is refused."""
 BUSY_RETRY_MS = 100
+COPIED = (
+    "version", "strategy", "timeout_ms", "deadline_ms", "retries", "priority", "budget",
+    "parent", "depth", "space", "principal",
+)  # fmt: skip
+"""What a submission says as the core is told it."""
 
 
 class Driver(Protocol):
@@ -257,21 +262,10 @@ class TaskDesk:
         if not count:
             raise Refused("InvalidSubmission", "a submission holds at least one input")
         to = self._peer_id(message.to) if message.to else b""
-        common: dict[str, Any] = {
-            "version": message.version,
-            "strategy": message.strategy,
-            "to": to,
-            "timeout_ms": message.timeout_ms,
-            "deadline_ms": message.deadline_ms,
-            "retries": message.retries,
-            "priority": message.priority,
-            "budget": message.budget,
-            "traceparent": message.traceparent or new_traceparent(),
-            "parent": message.parent,
-            "depth": message.depth,
-            "space": message.space,
-            "principal": message.principal,
-        }
+        common: dict[str, Any] = {name: getattr(message, name) for name in COPIED}
+        common["to"] = to
+        common["traceparent"] = message.traceparent or new_traceparent()
+        common["requires"] = tuple(message.requires)
         keys = message.keys or [""] * count
         weights = message.weights_us or [0] * count
         skill = message.skill

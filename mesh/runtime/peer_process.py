@@ -223,6 +223,8 @@ class PeerProcess:
             show=self._show,
             memory=self._entry.worker_memory,
             python=self._entry.python,
+            labels=tuple(self._entry.labels),
+            secrets=self._entry.secrets,
         )
         self._add_agents()
         self._server = self._make_server(boot)
@@ -368,8 +370,8 @@ class PeerProcess:
             for process in self._workers.processes
         ]
         ready = all(agent["state"] in SETTLED_AGENT_STATES for agent in agents)
-        ailing = [{"agent": agent, "reason": reason} for agent, reason in self._workers.ailing]
-        return {**self._views.status(), "ready": ready, "agents": agents, "ailing": ailing}
+        own = {"ready": ready, "agents": agents, "ailing": self._workers.ailing}
+        return self._views.status() | own
 
 
 def _raise_descriptor_limit() -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh.local.discovery import SeedEntry
+from mesh.local.options import labels
 from mesh.local.sizes import worker_limit
 from protocols.errors import ConfigurationError
 
@@ -82,6 +83,8 @@ class ServeFile(msgspec.Struct, frozen=True):
     python: str | None = None
     memory: str | int | None = None
     recording: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    labels: list[str] | None = None
+    secrets: str | None = None
     durability: Durability = "process"
     drain: Seconds = DRAIN_S
     listen: Listen = Listen()
@@ -132,6 +135,7 @@ def read_serve_file(path: Path) -> ServeFile:
         agents=None if found.agents is None else [str(base / agent) for agent in found.agents],
         # Not resolved: the interpreter of a virtual environment is a link, and known by its place.
         python=found.python and os.path.abspath(base / found.python),
+        secrets=found.secrets and str(base / found.secrets),
     )
 
 
@@ -172,6 +176,11 @@ def command(folder: Path, name: str, serving: Serving) -> list[str]:
 
 
 def _refuse_unfit(found: ServeFile) -> None:
+    if found.labels is not None:
+        try:
+            labels(found.labels)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.labels`") from None
     if found.memory is not None:
         try:
             worker_limit(found.memory)

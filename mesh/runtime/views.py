@@ -70,6 +70,7 @@ class Views:
             "alive": alive + 1,
             "skills": mine,
             "sick": self._core.sick_skills(),
+            "labels": list(self._core.labels),
             "boot": self._core.boot,
             "breakers": self.breakers(),
             "members": members,
@@ -123,6 +124,7 @@ class Views:
                 "incarnation": member.incarnation,
                 "skills": [f"{skill.name}@{skill.version}" for skill in member.skills],
                 "sick": [f"{skill.name}@{skill.version}" for skill in member.skills if skill.sick],
+                "labels": list(member.labels),
                 "load_ms": member.load,
             }
             for member in self._core.gossip.members()

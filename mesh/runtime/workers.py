@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from mesh.agent import Agent
+from mesh.agent.vault import name_sources
 from mesh.local.messages import (
     Ended,
     Goodbye,
@@ -38,12 +39,7 @@ from mesh.runtime.inline_port import InlinePort, SendInside, inline_skills
 from mesh.runtime.local_connection import LocalConnection
 from mesh.runtime.local_requests import Driver
 from mesh.runtime.replacing import Replacements
-from mesh.runtime.worker_jobs import (
-    JobId,
-    WorkerLink,
-    send_jobs,
-    stop_status,
-)
+from mesh.runtime.worker_jobs import JobId, WorkerLink, send_jobs, stop_status
 from mesh.runtime.worker_process import WorkerProcess
 from protocols.tasks.events import ResumeJobs, RunJobs, StopJobs
 
@@ -62,6 +58,8 @@ class WorkerHost:
         show: takes log lines of handlers, as events.
         memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
         python: the interpreter of agent files that do not say; "" for the peer's own.
+        labels: what the peer is fit for without any agent.
+        secrets: the file that says where workers find secrets; "" for the environment alone.
     """
 
     def __init__(
@@ -74,14 +72,17 @@ class WorkerHost:
         stop_grace_s: float = STOP_GRACE_S,
         memory: int = 0,
         python: str = "",
+        labels: tuple[str, ...] = (),
+        secrets: str = "",
     ) -> None:
+        name_sources(secrets)
         self._driver = driver
         self._socket = socket
         self._logs = logs
         self._grace_s = stop_grace_s
         self._memory = memory
         self._python = python
-        self._skills: HostedSkills[WorkerLink] = HostedSkills()
+        self._skills: HostedSkills[WorkerLink] = HostedSkills(labels)
         self._processes: list[WorkerProcess] = []
         self._links: dict[LocalConnection, WorkerLink] = {}
         self._waiting: list[LocalJob] = []
@@ -136,9 +137,9 @@ class WorkerHost:
         return tuple(p for p in self._processes if not p.is_retired and not p.is_trial)
 
     @property
-    def ailing(self) -> list[tuple[str, str]]:
+    def ailing(self) -> list[dict[str, str]]:
         """The agents that cannot work now, each with the reason."""
-        return self._skills.ailing()
+        return [{"agent": agent, "reason": why} for agent, why in self._skills.ailing()]
 
     @property
     def running(self) -> int:
@@ -340,6 +341,7 @@ class WorkerHost:
         self._declare()
 
     def _register(self, worker: WorkerLink, message: Register) -> None:
+        self._skills.label(worker, worker.process, message.agent, message.labels)
         worker.memory.append(message.memory)
         if worker.process is not None:
             worker.process.limit_memory(worker.memory)

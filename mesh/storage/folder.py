@@ -226,6 +226,8 @@ class MeshFolder:
         recording_mb: int | None = None,
         worker_memory: int | None = None,
         python: str | None = None,
+        labels: Sequence[str] | None = None,
+        secrets: str | None = None,
     ) -> PeerEntry:
         """Changes what is said of a peer; None leaves as it is, and no change writes nothing.
 
@@ -243,6 +245,8 @@ class MeshFolder:
                 recording_mb=old.recording_mb if recording_mb is None else recording_mb,
                 worker_memory=old.worker_memory if worker_memory is None else worker_memory,
                 python=old.python if python is None else python,
+                labels=old.labels if labels is None else list(labels),
+                secrets=old.secrets if secrets is None else secrets,
             )
             if new != old:
                 peers = [new if each.name == name else each for each in mesh.peers]

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from mesh.agent.children import Children
 from mesh.agent.parking import Parking
+from mesh.agent.vault import vault
 from mesh.local.messages import (
     Accepted,
     Cancel,
@@ -74,6 +75,10 @@ class JobPort:
     def parking(self, job: int) -> Parking:
         """Where the job stands with its slot."""
         return self._parking
+
+    def secret(self, name: str) -> str:
+        """The value of a secret, from this process's environment."""
+        return vault.secret(name)
 
     def run_on_loop(self, job: int, function: Callable[[], Coroutine[object, object, T]]) -> T:
         """Runs a coroutine of a plain handler, which waits in its thread."""

@@ -1,0 +1,37 @@
+"""Handlers that are given secrets, and do with them all that they should not."""
+
+import sys
+
+from mesh import Agent, Context
+
+agent = Agent("keeper", labels=("vault",))
+
+
+@agent.skill(retries=0)
+def length(ctx: Context, name: str) -> int:
+    """How long a secret is."""
+    return len(ctx.secret(name))
+
+
+@agent.skill(retries=0)
+async def blabs(ctx: Context, how: str) -> str:
+    """Says a secret in one way or another."""
+    value = ctx.secret("token")
+    print(f"printed {value}")
+    print(f"complained {value!r}", file=sys.stderr, flush=True)
+    ctx.log(f"logged {value}", token=value, deep={"list": [value]})
+    ctx.progress(0.5, f"at {value}")
+    match how:
+        case "raises":
+            raise ValueError(f"cannot use {value} at all") from KeyError(value)
+        case "returns":
+            return f"it is {value}"
+        case "passes":
+            await ctx.call("length", name=value)
+    return "said"
+
+
+@agent.skill(requires=("gpu",))
+def renders() -> str:
+    """Wants a label that not every peer has."""
+    return "done"
