@@ -3,7 +3,7 @@
 import datetime
 from dataclasses import dataclass
 
-from mesh import Agent
+from mesh import Agent, Context
 
 agent = Agent("stations", loop="trio")
 older = Agent("older")
@@ -19,6 +19,15 @@ class Tide:
 @agent.skill(inline=True)
 def tide(place: str) -> Tide:
     return Tide(place, 4.5)
+
+
+@agent.skill(inline=True)
+async def highest(ctx: Context, places: list[str]) -> float:
+    """Calls by function, whose values are of its own type."""
+    tides: list[Tide] = await ctx.map(tide, [{"place": place} for place in places])
+    tides.append(await ctx.call(tide, place=places[0]))
+    tides.append(await (await ctx.submit(tide, place=places[0])))
+    return max(each.metres for each in tides)
 
 
 @older.skill(name="tide")

@@ -6,6 +6,7 @@ import pytest
 
 from mesh.agent import Agent, Context, Refused, TaskFailed
 from mesh.testing import LocalMesh
+from tests.client import stations
 from tests.testing.agents import diary, double, everybody, slow_double, worker
 
 
@@ -24,6 +25,11 @@ def test_calls_submissions_and_maps_are_those_of_a_real_client() -> None:
         assert [ends[n].value for n in range(5)] == [0, 2, 4, 6, 8]
         assert [peer["alive"] for peer in client.peers() if "alive" in peer] == [3]
         assert client.home == "peer-1"
+
+
+def test_a_handler_that_calls_by_function_has_values_of_its_type() -> None:
+    with LocalMesh(peers=2, agents=stations.agent, seed=1) as mesh:
+        assert mesh.client.call(stations.highest, places=["Brest", "Dover"]) == 4.5
 
 
 def test_refusals_are_those_of_a_real_mesh() -> None:
