@@ -4,6 +4,7 @@ Nothing here waits for the other side. What it does not read piles up to a
 limit, and then it is disconnected: a slow client costs the peer a buffer.
 """
 
+import itertools
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -27,8 +28,15 @@ class Link(Protocol):
     tasks: dict[str, None]
     """Tasks whose ends it is told."""
 
+    @property
+    def submitter(self) -> str:
+        """Whose lane its tasks wait in, where they name no principal."""
+
     def send(self, message: LocalMessage) -> None:
         """Sends a message, some time soon."""
+
+
+_numbers = itertools.count(1)
 
 
 class InsideLink:
@@ -38,6 +46,7 @@ class InsideLink:
         self.closed = False
         self.unanswered = 0
         self.tasks: dict[str, None] = {}
+        self.submitter = "handlers"
         self._receive = receive
 
     def send(self, message: LocalMessage) -> None:
@@ -86,6 +95,7 @@ class LocalConnection:
         self._marked = False
         self._blocked = trio.Event()
         self.closed = False
+        self._number = next(_numbers)
         # What the server knows of the other side.
         self.pack: Callable[[LocalMessage], bytes] = pack
         self.waits_at_end = False
@@ -97,6 +107,11 @@ class LocalConnection:
         self.pid = 0
         self.unanswered = 0
         self.tasks: dict[str, None] = {}
+
+    @property
+    def submitter(self) -> str:
+        """All connections of one process share a lane."""
+        return f"process {self.pid}" if self.pid else f"connection {self._number}"
 
     def asked(self, request: int) -> None:
         """It waits for an answer to this request."""

@@ -100,7 +100,7 @@ class TaskDesk:
         self._submissions[number] = (connection, message.request)
         connection.unanswered += 1
         try:
-            self._driver.submit(SubmitTasks(number, self._specs(message)))
+            self._driver.submit(SubmitTasks(number, self._specs(message, connection.submitter)))
         except Refused as error:
             self._end_submission(number)
             self._refused(connection, message.request, error)
@@ -255,7 +255,7 @@ class TaskDesk:
 
     # Bookkeeping.
 
-    def _specs(self, message: Submit) -> tuple[TaskSpec, ...]:
+    def _specs(self, message: Submit, submitter: str) -> tuple[TaskSpec, ...]:
         count = len(message.inputs)
         if len(message.keys) not in (0, count) or len(message.weights_us) not in (0, count):
             raise Refused("InvalidSubmission", "keys and weights are empty, or one per input")
@@ -266,6 +266,7 @@ class TaskDesk:
         common["to"] = to
         common["traceparent"] = message.traceparent or new_traceparent()
         common["requires"] = tuple(message.requires)
+        common["submitter"] = submitter
         keys = message.keys or [""] * count
         weights = message.weights_us or [0] * count
         skill = message.skill

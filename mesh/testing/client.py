@@ -38,6 +38,7 @@ class ClientLink:
         self._unpacker = for_peer()
         self.peer = peer
         self.closed = False
+        self.submitter = "client"
         self.unanswered = 0
         self.tasks: dict[str, None] = {}
 

@@ -35,6 +35,8 @@ class TaskSpec(msgspec.Struct, frozen=True):
     principal: str = ""
     requires: tuple[str, ...] = ()
     """Labels that the peer that runs it must have, beside those that the skill asks for."""
+    submitter: str = ""
+    """Tasks of one submitter share a lane in the line; the principal where it is empty."""
 
 
 class SubmitTasks(msgspec.Struct, frozen=True):

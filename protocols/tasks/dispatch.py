@@ -38,8 +38,8 @@ class Slots:
     """
 
     __slots__ = (
-        "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "observed_at", "owed", "pace", "peak",
-        "peer", "running", "window",
+        "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "observed_at", "owed",
+        "pace", "peak", "peer", "running", "window",
     )  # fmt: skip
 
     def __init__(self, desk: "Desk", lot: str, peer: bytes, claimed_us: int, pace: Pace) -> None:

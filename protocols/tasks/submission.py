@@ -55,7 +55,7 @@ def _likeness(spec: TaskSpec) -> tuple[object, ...]:
     return (
         spec.skill, spec.version, spec.strategy, spec.to, spec.timeout_ms, spec.deadline_ms,
         spec.retries, spec.priority, spec.budget, spec.traceparent, spec.parent, spec.depth,
-        spec.space, spec.principal, spec.requires,
+        spec.space, spec.principal, spec.requires, spec.submitter,
     )  # fmt: skip
 
 
@@ -198,8 +198,8 @@ class Submissions:
         raise _refused(index, "MissingLabel", f"{what}; `mesh peers` shows who has which")
 
     def _check_fields(self, index: int, spec: TaskSpec) -> None:
-        texts = (spec.space, spec.principal, spec.parent, spec.traceparent)
-        limits = (NAME_LIMIT, NAME_LIMIT, TRACE_LIMIT, TRACE_LIMIT)
+        texts = (spec.space, spec.principal, spec.submitter, spec.parent, spec.traceparent)
+        limits = (NAME_LIMIT, NAME_LIMIT, NAME_LIMIT, TRACE_LIMIT, TRACE_LIMIT)
         numbers = (spec.timeout_ms, spec.deadline_ms, spec.depth, spec.budget, abs(spec.priority))
         if any(len(text) > limit for text, limit in zip(texts, limits, strict=True)):
             raise _refused(index, "TooLarge", "a name or trace id is too long")
@@ -253,6 +253,7 @@ class Submissions:
             spec.space,
             spec.principal,
             requires,
+            spec.principal or spec.submitter,
         )
 
 

@@ -41,6 +41,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     principal: str
     requires: tuple[str, ...] = ()
     """Labels that a peer must have to run it: what the call asks for, and the skill."""
+    submitter: str = ""
+    """Who has a lane of its own in the line: the principal, or the client's process."""
 
 
 class Attempt:

@@ -21,10 +21,13 @@ from tests.protocols.tasks.support import Town, echo, hanging, peer_id, skill, s
 DESK = Desk(("work", "1", b"", ()), 4_000, Breakers())
 
 
-def task(name: str, priority: int = 0, depth: int = 0, weight: int = 0) -> Task:
+def task(
+    name: str, priority: int = 0, depth: int = 0, weight: int = 0, submitter: str = ""
+) -> Task:
     envelope = Envelope(
-        "work", "1", "auction", b"", 0, 0, 2, priority, 0, "", "", depth, "default", ""
-    )
+        "work", "1", "auction", b"", 0, 0, 2, priority, 0, "", "", depth, "default", "", (),
+        submitter,
+    )  # fmt: skip
     return Task(name, envelope, DESK, NIL, "", weight, b"", 0)
 
 
@@ -290,7 +293,7 @@ def test_how_long_a_task_took_is_told_beside_what_was_claimed() -> None:
     made["a"].submit(spec())
     made.settle()
     assert made["a"].seen(events.CompletionObserved) == [
-        events.CompletionObserved(peer_id("b"), 3_000, 10_000)
+        events.CompletionObserved(peer_id("b"), 3_000, 10_000, "echo", "1")
     ]
 
 
