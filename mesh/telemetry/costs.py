@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from mesh.telemetry.stories import AttemptStory, LotStory, TaskStory
+from mesh.telemetry.stories import AttemptStory, LotStory, Ran, TaskStory
 
 RECORDING, QUEUEING, AUCTION = "recording", "queueing", "auction"
 SENDING, WAITING, HANDING, RUNNING = "sending", "waiting for a slot", "handing over", "running"
@@ -148,8 +148,23 @@ class _Path:
         self._add(SENDING, travelled - back, story, story.custodian, number, depth)
         self._add(WAITING, waited, story, ran.writer, number, depth)
         self._add(HANDING, there - waited - elapsed, story, ran.writer, number, depth)
-        self._running(story, ran.writer, number, ran.told_us, elapsed, depth)
+        ended = ran.told_us - self._lag(story, ran, elapsed)
+        self._running(story, ran.writer, number, ended, elapsed, depth)
         self._add(RETURNING, back, story, ran.writer, number, depth)
+
+    def _lag(self, story: TaskStory, ran: Ran, elapsed: int) -> int:
+        """How long before its peer heard of it a handler had ended, as its children tell.
+
+        None of them can have begun before it did.
+        """
+        first = ran.told_us - ran.held_us
+        begin = ran.told_us - elapsed
+        begins = [
+            child.begin_us
+            for child in self._children.get(story.task, ())
+            if first <= child.begin_us < begin and child.settled_us
+        ]
+        return begin - min(begins, default=begin)
 
     def _running(
         self, story: TaskStory, peer: str, number: int, end: int, elapsed: int, depth: int

@@ -96,6 +96,17 @@ def test_the_path_goes_through_the_children_that_ended_last() -> None:
     ]
 
 
+def test_a_handler_began_before_its_first_child_however_late_its_peer_heard_of_its_end() -> None:
+    parent = task("p", 0, 100, attempt(0, 100, ran(100, 0, 100, 80)))
+    child = task("c", 12, 60, parent="p")
+    steps = costs.path(parent, {}, costs.children_of([child]))
+    assert [(step.task, step.step, step.took_us // MS) for step in steps] == [
+        ("p", "handing over", 20),
+        ("c", "queueing", 48),
+        ("p", "running", 32),
+    ]
+
+
 times = st.integers(0, 200)
 
 
