@@ -9,7 +9,7 @@ import copy
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 import msgspec
 
@@ -18,6 +18,7 @@ from mesh.agent.redaction import redactor, refuse_secrets
 from mesh.local.errors import TaskFailed
 from mesh.local.messages import NIL, LocalJob, LocalMessage, Log, Progress, Submit
 from mesh.local.options import (
+    Changes,
     Options,
     SkillLike,
     milliseconds,
@@ -176,7 +177,7 @@ class Context:
 
     # Other skills.
 
-    def options(self, **changes: Any) -> "Context":
+    def options(self, **changes: Unpack[Changes]) -> "Context":
         """A view of this context whose calls have these `Options`."""
         view = copy.copy(self)
         vars(view)["_options"] = self._options.changed(changes)

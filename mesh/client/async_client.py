@@ -14,7 +14,7 @@ from collections.abc import (
     Sequence,
 )
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 import anyio
 import anyio.abc
@@ -29,7 +29,7 @@ from mesh.client.typed_calls import WINDOW
 from mesh.local.codec import encode_value
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
-from mesh.local.options import Options, SkillLike
+from mesh.local.options import Changes, Options, SkillLike
 from mesh.local.values import decode_value, encode_inputs
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class AsyncClient(TypedAsyncCalls):
         welcome = self._transport.welcome
         return "" if welcome is None else welcome.name
 
-    def options(self, **changes: Any) -> "AsyncClient":
+    def options(self, **changes: Unpack[Changes]) -> "AsyncClient":
         """A view of this client with options for its calls, as `Client.options`."""
         view = copy.copy(self)
         vars(view)["_options"] = self._options.changed(changes)

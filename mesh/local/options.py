@@ -2,12 +2,28 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
 
 import msgspec
 
 LABEL_LIMIT = 64
+
+
+class Changes(TypedDict, total=False):
+    """What may be given as an option, by keyword; None leaves it as it is. See `Options`."""
+
+    timeout: float | None
+    deadline: float | None
+    to: str | None
+    strategy: str | None
+    key: str | None
+    retries: int | None
+    weight: float | None
+    priority: int | None
+    version: str | None
+    traceparent: str | None
+    requires: str | Iterable[str] | None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     requires: tuple[str, ...] = ()
 
-    def changed(self, changes: dict[str, Any]) -> "Options":
+    def changed(self, changes: Mapping[str, Any]) -> "Options":
         """These options with some of them changed; None leaves one as it is.
 
         Raises:

@@ -20,6 +20,9 @@ MISTAKES = {
     "words: list[str] = client.call(retrieve, query='')": "call-overload",
     "number: int = client.submit(certain, text='').result()": "assignment",
     "client.call(3)": "call-overload",
+    "client.options(timout=3)": "call-arg",
+    "AsyncClient().options(timout=3)": "call-arg",
+    "AsyncClient().options(timeout='long')": "arg-type",
 }
 
 
