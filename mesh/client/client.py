@@ -128,6 +128,7 @@ class Client(TypedCalls):
         priority: int | None = None,
         version: str | None = None,
         requires: str | Iterable[str] | None = None,
+        traceparent: str | None = None,
     ) -> "Client":
         """A view of this client, over the same connection, with options for its calls.
 
@@ -142,6 +143,7 @@ class Client(TypedCalls):
             priority: higher goes first.
             version: of the skill; else what the call names, or the highest that is hosted.
             requires: labels that the peer that runs it must have, such as ``"gpu"``.
+            traceparent: the W3C trace context that the work belongs to; else a new one.
         """
         changes = {name: value for name, value in locals().items() if name != "self"}
         view = copy.copy(self)

@@ -310,6 +310,7 @@ class ClientCore:
                 keys=[entry.key for entry in entries],
                 weights_us=weights,
                 deadline_ms=remaining_ms(order.deadline, self.clock),
+                traceparent=order.options.traceparent,
                 **order.options.fields(),
             )
         )
