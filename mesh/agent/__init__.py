@@ -4,6 +4,7 @@ from mesh.agent.agent import Agent, Skill
 from mesh.agent.context import ChildHandle, Context
 from mesh.agent.outcome import Cancelled, Missing, NoRetry, Partial, Result
 from mesh.agent.pricing import Bid, Offer
+from mesh.agent.vault import NoSecret
 from mesh.local.errors import MeshError, Refused, TaskFailed
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MeshError",
     "Missing",
     "NoRetry",
+    "NoSecret",
     "Offer",
     "Partial",
     "Refused",

@@ -20,7 +20,7 @@ from mesh.cli.options import (
     SecretsOption,
 )
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
-from mesh.cli.settings import give_labels, worker_settings
+from mesh.cli.settings import settle, worker_settings
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
 CONVERGE_S = 60.0
@@ -63,8 +63,7 @@ def up(
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
-    folder.update_peers(**workers)
-    give_labels(labels or [], folder)
+    settle(folder, workers, labels or [])
     runs = launcher.running(folder)
     missing = [entry.name for entry in folder.peers() if entry.name not in runs]
     if agents and runs:
@@ -81,7 +80,8 @@ def up(
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}\n{_undo(folder, missing)}") from None
-        serve_beside(folder.path, metrics)
+        if metrics is not None:
+            serve_beside(folder.path, metrics)
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:

@@ -50,8 +50,8 @@ def checked_secrets(path: Path) -> str:
     return str(path.absolute())
 
 
-def give_labels(given: Sequence[str], folder: Any) -> None:
-    """Enters labels: ``LABEL,LABEL`` of all peers, ``LABEL@NAME,NAME`` of these.
+def settle(folder: Any, workers: dict[str, Any], given: Sequence[str]) -> None:
+    """Enters the settings of workers, and labels: ``LABEL,LABEL``, or ``LABEL@NAME,NAME``.
 
     Raises:
         ConfigurationError: no such label, or no such peer.
@@ -59,6 +59,7 @@ def give_labels(given: Sequence[str], folder: Any) -> None:
     from mesh.local.options import labels
     from protocols.errors import ConfigurationError
 
+    folder.update_peers(**workers)
     names = [entry.name for entry in folder.peers()]
     placed: dict[str, list[str]] = {}
     for text in given:
