@@ -16,7 +16,16 @@ import pytest
 
 from mesh.runtime.serve_file import read_serve_file
 from protocols.invitations.token import decode_token
-from tests.processes.rig import ROOT, RUNNING, LocalMesh, Ran, finish, start_cli, until
+from tests.processes.rig import (
+    PATIENCE_S,
+    ROOT,
+    RUNNING,
+    LocalMesh,
+    Ran,
+    finish,
+    start_cli,
+    until,
+)
 
 DONE, FAILED, USAGE, NO_PEER = range(4)
 PAGE = ROOT / "docs" / "how-to" / "many-hosts.md"
@@ -80,7 +89,7 @@ def founder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
     """A founded mesh whose peer runs; tests that share it leave it running."""
     with folders(tmp_path_factory.mktemp("founder") / "anna") as (anna,):
         mesh("init", "--dir", str(anna.path), "--name", "anna")
-        anna.cli("up", "--detach")
+        anna.cli("up", "--detach", timeout_s=3 * PATIENCE_S)
         yield anna
 
 
@@ -118,6 +127,7 @@ def test_the_commands_of_the_page_join_three_folders(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_token_is_used_once_even_over_kill_nine(founder: LocalMesh, tmp_path: Path) -> None:
     text = token(founder)
     mesh("join", text, "--dir", str(tmp_path / "one"), "--name", "one")
