@@ -162,7 +162,11 @@ def verify_chain(
 def _check_time(credential: Credential, wall_ns: int) -> None:
     wall_s = wall_ns // 1_000_000_000
     if wall_s > credential.not_after_s + CLOCK_TOLERANCE_S:
-        raise CredentialRefused("expired", f"it ended {wall_s - credential.not_after_s} s ago")
+        raise CredentialRefused(
+            "expired",
+            f"it ended {wall_s - credential.not_after_s} s ago: let an issuer of the mesh sign a "
+            "new one",
+        )
     if wall_s < credential.not_before_s - CLOCK_TOLERANCE_S:
         raise CredentialRefused(
             "not-yet-valid", f"it begins in {credential.not_before_s - wall_s} s; check the clocks"

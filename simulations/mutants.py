@@ -36,6 +36,7 @@ from protocols.tasks.restoring import Restoring
 from protocols.tasks.settling import Settling
 from protocols.tasks.timetable import Timetable
 from protocols.tasks.worker import Worker
+from protocols.trust import Trust
 from simulations.keyrings import SimulatedKeyring
 from simulations.run import run
 
@@ -217,6 +218,21 @@ MUTANTS = (
         "credentials are not checked",
         lambda: patch.object(Admission, "_check_credential", _nothing),
         ("byzantine-ghosts",),
+    ),
+    Mutant(
+        "revocations are not heeded",
+        lambda: patch.object(Trust, "_revoke", _nothing),
+        ("revoked", "byzantine-outcast"),
+    ),
+    Mutant(
+        "a revoked peer is listened to",
+        lambda: patch.object(Admission, "is_deaf_to", lambda self, link: link in self.isolated),
+        ("revoked",),
+    ),
+    Mutant(
+        "a restart forgets who was revoked",
+        lambda: patch.object(Trust, "restore", _nothing),
+        ("revoked",),
     ),
     Mutant("old incarnations are taken", _older_incarnations, ("byzantine-replayer", "churn")),
     Mutant(

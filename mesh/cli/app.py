@@ -18,6 +18,7 @@ from mesh.cli.sim_files import replay, report, shrink
 from mesh.cli.tasks import cancel, task, tasks, why
 from mesh.cli.top import top
 from mesh.cli.trace import trace
+from mesh.cli.trust import add_issuer, drain, list_issuers, renew, revoke
 from mesh.cli.version import print_version
 from mesh.cli.work import call, map_inputs, submit
 
@@ -55,10 +56,13 @@ app.command("kill", rich_help_panel=LOCAL)(kill)
 app.command("pause", rich_help_panel=LOCAL)(pause)
 app.command("resume", rich_help_panel=LOCAL)(resume)
 app.command("reload", rich_help_panel=LOCAL)(reload)
+app.command("drain", rich_help_panel=LOCAL)(drain)
 app.command("init", rich_help_panel=HOSTS)(init)
 app.command("invite", rich_help_panel=HOSTS)(invite)
 app.command("join", rich_help_panel=HOSTS)(join)
 app.command("serve", rich_help_panel=HOSTS)(serve)
+app.command("revoke", rich_help_panel=HOSTS)(revoke)
+app.command("renew", rich_help_panel=HOSTS)(renew)
 app.command("call", rich_help_panel=WORK)(call)
 app.command("submit", rich_help_panel=WORK)(submit)
 app.command("map", rich_help_panel=WORK)(map_inputs)
@@ -74,6 +78,16 @@ app.command("doctor", rich_help_panel=SEEING)(doctor)
 app.command("metrics", rich_help_panel=SEEING)(metrics)
 app.command("spans", rich_help_panel=SEEING)(spans)
 app.command("demo", rich_help_panel=TRYING)(demo)
+
+issuer = typer.Typer(
+    name="issuer",
+    help="Who may sign credentials: every mesh may have several issuers.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+issuer.command("add")(add_issuer)
+issuer.command("ls")(list_issuers)
+app.add_typer(issuer, rich_help_panel=HOSTS)
 
 sim = typer.Typer(
     name="sim",

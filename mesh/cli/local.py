@@ -65,7 +65,7 @@ def up(
     folder = launcher.prepare(path, count, agents or [], recording_mb=recording)
     settle(folder, workers, labels or [])
     runs = launcher.running(folder)
-    missing = [entry.name for entry in folder.peers() if entry.name not in runs]
+    missing = _missing(folder, runs)
     if agents and runs:
         say(
             f"{', '.join(runs)} ran already and keep the agents they have: "
@@ -99,6 +99,15 @@ def _undo(folder: Any, missing: list[str]) -> str:
         launcher.discard(folder.path)
         undone += f", and {folder.path}, which it made, is removed"
     return undone
+
+
+def _missing(folder: Any, runs: dict[str, int]) -> list[str]:
+    """The peers that do not run, and may."""
+    names = [entry.name for entry in folder.peers() if entry.name not in runs]
+    revoked = [name for name in names if folder.peer_folder(name).revoked.exists()]
+    if revoked:
+        say(f"{', '.join(revoked)} were revoked, and are not started")
+    return [name for name in names if name not in revoked]
 
 
 def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:
@@ -165,12 +174,19 @@ def _drain(folder: Any) -> None:
         say(f"{name} did not stop in time and was killed")
 
 
-def down(at: DirOption = None, as_json: JsonOption = False) -> None:
-    """Stop all peers of the folder: they drain, say goodbye and end; paused ones too."""
+def down(
+    peers: Annotated[
+        list[str] | None, typer.Argument(metavar="[PEER]...", help="Only these; else all.")
+    ] = None,
+    at: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the peers of the folder: they drain, say goodbye and end; paused ones too."""
     from mesh.runtime import launcher
 
     folder = _open(at)
-    names = list(launcher.running(folder))
+    wanted = {folder.peer(name).name for name in peers or ()}
+    names = [name for name in launcher.running(folder) if not wanted or name in wanted]
     killed = launcher.stop(folder, names)
     if as_json:
         print_json({"stopped": names, "killed": killed})
@@ -198,7 +214,7 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
             "id": entry.id,
             "address": entry.door,
             "pid": pid,
-            "state": "down" if pid is None else "silent",
+            "state": _without_process(folder, entry.name) if pid is None else "silent",
             "alive": None,
             "skills": [],
             "sick": [],
@@ -235,6 +251,10 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
                 print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
     if not answered:
         fail("no peer answers: `mesh up` starts them again", NO_PEER)
+
+
+def _without_process(folder: Any, name: str) -> str:
+    return "revoked" if folder.peer_folder(name).revoked.exists() else "down"
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:

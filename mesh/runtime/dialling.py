@@ -196,6 +196,16 @@ class Dialler:
             return await self._enter(contact, accepted, address)
         raise DialFailed(Failure.UNREACHABLE, f"no answer within {DIAL_TIMEOUT_S:g} s")
 
+    async def ask(self, contact: Contact, said: bytes) -> door.Answer:
+        """What a door answers to one message. Whose door it is, its CURVE key has shown.
+
+        Raises:
+            DialFailed: nothing, or what no door says.
+        """
+        with trio.move_on_after(DIAL_TIMEOUT_S):
+            return await self._exchange(contact, await numeric(contact.door), said)
+        raise DialFailed(Failure.UNREACHABLE, f"no answer within {DIAL_TIMEOUT_S:g} s")
+
     async def refuse_if_gone(self, peer: bytes) -> None:
         """Returns at once where somebody may still listen at a peer's door.
 
@@ -210,20 +220,25 @@ class Dialler:
             raise DialFailed(Failure.REFUSED, f"nobody listens at {address}")
 
     async def _knock(self, contact: Contact, address: Address) -> door.Accepted:
+        answer = await self._exchange(contact, address, door.encode_hello(self._credential()))
+        if isinstance(answer, door.TurnedAway):
+            raise DialFailed(Failure.TURNED_AWAY, f"{answer.kind}: {answer.reason}")
+        if not isinstance(answer, door.Accepted):
+            raise DialFailed(Failure.IMPOSTOR, f"{address} answered another question")
+        return answer
+
+    async def _exchange(self, contact: Contact, address: Address, said: bytes) -> door.Answer:
         connection = Connection(self._sockets, contact.curve, door.SOCKET_MESSAGE_LIMIT, self.watch)
         try:
             await connection.open(address)
-            connection.socket.send(door.encode_hello(self._credential()), zmq.NOBLOCK)
+            connection.socket.send(said, zmq.NOBLOCK)
             data = await answer_or_loss(connection, address)
         finally:
             connection.close()
         try:
-            answer = door.decode_answer(data)
+            return door.decode_answer(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             raise DialFailed(Failure.IMPOSTOR, f"{address} answered what no door says") from None
-        if isinstance(answer, door.TurnedAway):
-            raise DialFailed(Failure.TURNED_AWAY, f"{answer.kind}: {answer.reason}")
-        return answer
 
     def _check_keeper(self, contact: Contact, accepted: door.Accepted) -> None:
         try:

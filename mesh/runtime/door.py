@@ -39,6 +39,8 @@ FRAMES_PER_TURN = 64
 OLDEST_VERSION = 1
 NEWEST_VERSION = 1
 FEATURES: tuple[str, ...] = ()
+NO_ISSUER = "no-issuer"
+"""The kind of refusal of who cannot sign: another peer may be able to."""
 
 VersionField = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 FeaturesField = Annotated[tuple[NameField, ...], msgspec.Meta(max_length=16)]
@@ -67,6 +69,18 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="door.accepted"
     credential: CredentialField
 
 
+class Renew(msgspec.Struct, frozen=True, array_like=True, tag="door.renew"):
+    """A peer of the mesh asks for a newer credential, for the same keys."""
+
+    credential: CredentialField
+
+
+class Renewed(msgspec.Struct, frozen=True, array_like=True, tag="door.renewed"):
+    """The newer credential."""
+
+    credential: CredentialField
+
+
 class TurnedAway(msgspec.Struct, frozen=True, array_like=True, tag="door.refused"):
     """Stay out, and why. `kind` is a stable word, `reason` is for people."""
 
@@ -78,10 +92,14 @@ TakeJoin = Callable[[bytes, Join, Callable[[Welcome | TurnedAway], None]], None]
 """Takes a newcomer's proven CURVE key, what it says, and how it is answered."""
 
 _encoder = msgspec.msgpack.Encoder()
-_knock_decoder: msgspec.msgpack.Decoder[Hello | Join] = msgspec.msgpack.Decoder(Hello | Join)
-_answer_decoder: msgspec.msgpack.Decoder[Accepted | TurnedAway] = msgspec.msgpack.Decoder(
-    Accepted | TurnedAway
+_knock_decoder: msgspec.msgpack.Decoder[Hello | Join | Renew] = msgspec.msgpack.Decoder(
+    Hello | Join | Renew
 )
+Answer = Accepted | Renewed | TurnedAway
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+TakeRenewal = Callable[[Credential], bytes]
+"""Signs a newer credential chain for the bearer of a good one; raises CredentialRefused."""
 
 
 def encode_hello(credential: bytes) -> bytes:
@@ -89,7 +107,12 @@ def encode_hello(credential: bytes) -> bytes:
     return _encoder.encode(Hello(OLDEST_VERSION, NEWEST_VERSION, FEATURES, credential))
 
 
-def decode_answer(data: bytes) -> Accepted | TurnedAway:
+def encode_renew(credential: bytes) -> bytes:
+    """What a peer says that wants a newer credential."""
+    return _encoder.encode(Renew(credential))
+
+
+def decode_answer(data: bytes) -> Answer:
     """Reads a door's answer.
 
     Raises:
@@ -125,6 +148,7 @@ class Door:
         now: Callable[[], Now],
         lifetime_s: float = LIFETIME_S,
         take_join: TakeJoin | None = None,
+        take_renewal: TakeRenewal | None = None,
     ) -> None:
         """Takes what it needs to judge.
 
@@ -136,6 +160,7 @@ class Door:
             now: reads the clock.
             lifetime_s: how long a connection to the door may last.
             take_join: takes newcomers that come with an invitation; None turns them away.
+            take_renewal: signs newer credentials; None where no issuer's key is here.
         """
         self._counters = DoorCounters()
         self._sockets = sockets
@@ -144,6 +169,7 @@ class Door:
         self._credential = credential
         self._now = now
         self._take_join = take_join
+        self._take_renewal = take_renewal
         self._house = ""
         self._hellos: dict[str, tuple[int, int]] = {}
         self._socket: Socket = sockets.server(DOOR_DOMAIN, SOCKET_MESSAGE_LIMIT, HIGH_WATER)
@@ -195,7 +221,7 @@ class Door:
         self._counters.ended = self._doorman.ended
         return self._counters
 
-    def _answer(self, sender: bytes, answer: Accepted | TurnedAway | Welcome) -> None:
+    def _answer(self, sender: bytes, answer: Answer | Welcome) -> None:
         try:
             self._socket.send_multipart([sender, _encoder.encode(answer)], zmq.NOBLOCK)
         except zmq.ZMQError:
@@ -216,6 +242,8 @@ class Door:
                 self._answer(sender, self._judge(key, knock))
             case Join():
                 self._welcome(sender, key, knock)
+            case Renew():
+                self._answer(sender, self._renew(key, knock))
 
     def _judge(self, key: str, hello: Hello) -> Accepted | TurnedAway:
         try:
@@ -226,6 +254,19 @@ class Door:
             return TurnedAway(refusal.kind[:128], refusal.message[:512])
         self._counters.accepted += 1
         return accepted
+
+    def _renew(self, key: str, asked: Renew) -> Renewed | TurnedAway:
+        """Gives a peer a newer credential, where this one can."""
+        if self._take_renewal is None:
+            return TurnedAway(NO_ISSUER, "this peer signs no credentials")
+        try:
+            return Renewed(self._take_renewal(self._checked(key, asked.credential)))
+        except CredentialRefused as refusal:
+            # Not listened to again for a while, unless it merely asked the wrong peer.
+            if refusal.kind != NO_ISSUER:
+                self._counters.turned_away += 1
+                self._guests.turn_away(key)
+            return TurnedAway(refusal.kind[:128], refusal.message[:512])
 
     def _welcome(self, sender: bytes, key: str, join: Join) -> None:
         """Passes a newcomer on. Its key is listened to again at once: it may have mistyped."""
@@ -238,20 +279,25 @@ class Door:
             self._answer(sender, said)
 
         if self._take_join is None:
-            answer(TurnedAway("no-issuer", "this peer takes no newcomers"))
+            answer(TurnedAway(NO_ISSUER, "this peer takes no newcomers"))
         else:
             self._take_join(bytes.fromhex(key), join, answer)
 
-    def _admit(self, key: str, hello: Hello) -> Accepted:
-        if not hello.credential:
+    def _checked(self, key: str, encoded: bytes) -> Credential:
+        """A good credential for the key that the connection proved to hold."""
+        if not encoded:
             raise CredentialRefused("malformed", "no credential was shown")
-        credential = self._verify(hello.credential)
+        credential = self._verify(encoded)
         if credential.curve.hex() != key:
             raise CredentialRefused(
                 "wrong-curve-key", "the credential was issued for another CURVE key"
             )
         if self._guests.is_revoked(credential.subject):
             raise CredentialRefused("revoked", "the credential was revoked")
+        return credential
+
+    def _admit(self, key: str, hello: Hello) -> Accepted:
+        credential = self._checked(key, hello.credential)
         version = min(hello.newest, NEWEST_VERSION)
         if version < max(hello.oldest, OLDEST_VERSION):
             raise CredentialRefused(
@@ -260,7 +306,8 @@ class Door:
                 f"this peer {OLDEST_VERSION} to {NEWEST_VERSION}",
             )
         ends_ns = (credential.not_after_s + CLOCK_TOLERANCE_S) * SECOND_NS
-        if not self._guests.admit(credential.subject, credential.curve, ends_ns):
+        guest = (credential.subject, credential.curve, ends_ns, hello.credential)
+        if not self._guests.admit(*guest):
             raise CredentialRefused("full", "this peer has as many neighbours as it can take")
         common = tuple(feature for feature in FEATURES if feature in hello.features)
         return Accepted(self._house, version, common, self._credential())

@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 import trio
 
+from protocols.credentials import decode_chain
+from protocols.gossip.events import CredentialRenewed
 from protocols.identity import PEER_ID_BYTES, text_id
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import (
@@ -151,6 +153,12 @@ def _progressed(event: TaskProgressed) -> Event:
     }
 
 
+def _renewed(event: CredentialRenewed) -> Event:
+    _, issuer, peer = decode_chain(event.credential)
+    told = {"serial": peer.serial, "ends": peer.not_after_s, "by": text_id(issuer.subject)}
+    return {"peer": text_id(event.peer), **told}
+
+
 _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
     TasksAccepted: _accepted,
     AttemptsStarted: _started,
@@ -158,6 +166,7 @@ _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
     AttemptsFailed: _failed,
     TasksSettled: _settled,
     TaskProgressed: _progressed,
+    CredentialRenewed: _renewed,
 }
 
 

@@ -1,10 +1,21 @@
-"""What a peer knows that newcomers need: an issuer's key, names that are taken, whom to meet."""
+"""What a peer knows that newcomers need: an issuer's key, names that are taken, whom to meet.
+
+The issuer's key is the one in its folder, or its own, where a root named it an issuer.
+"""
 
 from collections.abc import Callable
 
 from mesh.core.peer import PeerCore
-from mesh.storage.authority import sign_peer
+from mesh.storage.authority import issuer_credential, sign_by, sign_peer
 from mesh.storage.folder import MeshFolder
+from protocols.credentials import (
+    Credential,
+    CredentialRefused,
+    SignedCredential,
+    decode_credential,
+)
+from protocols.errors import ConfigurationError
+from protocols.identity import Keyring
 from protocols.invitations.messages import SEEDS_LIMIT, Seed
 
 LIVE = ("alive", "suspect")
@@ -13,15 +24,36 @@ LIVE = ("alive", "suspect")
 class Issuing:
     """The `Place` of an invitation desk: one peer and its folder."""
 
-    def __init__(self, folder: MeshFolder, core: PeerCore, me: Callable[[], tuple[str, Seed]]):
-        """Takes the folder, the core, which is only read, and the peer's name and door."""
+    def __init__(
+        self,
+        folder: MeshFolder,
+        core: PeerCore,
+        keyring: Keyring,
+        me: Callable[[], tuple[str, Seed]],
+    ) -> None:
+        """Takes the folder, the core, which is only read, the peer's key, and its name and door."""
+        self._keyring = keyring
         self._folder = folder
         self._core = core
         self._me = me
 
     def may_issue(self) -> bool:
         """Whether an issuer's key is here."""
-        return self._folder.issuer_key.exists() and self._folder.issuer_credential.exists()
+        return self._has_key() or self._named() is not None
+
+    def _has_key(self) -> bool:
+        """Whether the folder has an issuer's key that was not revoked."""
+        if not (self._folder.issuer_key.exists() and self._folder.issuer_credential.exists()):
+            return False
+        credential = decode_credential(issuer_credential(self._folder).body)
+        return credential is not None and not self._core.trust.is_issuer_revoked(credential)
+
+    def _named(self) -> SignedCredential | None:
+        """What a root said of this very peer, where it named it an issuer."""
+        named = self._core.trust.issuers.get(self._core.peer)
+        if named is None or self._core.trust.is_issuer_revoked(named.credential):
+            return None
+        return named.signed
 
     def sign(self, peer: bytes, curve: bytes) -> bytes:
         """A newcomer's credential chain.
@@ -29,7 +61,23 @@ class Issuing:
         Raises:
             ConfigurationError: the issuer's key cannot be used.
         """
-        return sign_peer(self._folder, peer, curve)
+        named = self._named()
+        if self._has_key() or named is None:
+            return sign_peer(self._folder, peer, curve)
+        return sign_by(self._keyring, named, self._core.trust.mesh, peer, curve)
+
+    def renew(self, credential: Credential) -> bytes:
+        """A newer credential chain for the bearer of a good one, for the same keys.
+
+        Raises:
+            CredentialRefused: ``no-issuer``.
+        """
+        if not self.may_issue():
+            raise CredentialRefused("no-issuer", "this peer signs no credentials: ask another")
+        try:
+            return self.sign(credential.subject, credential.curve)
+        except ConfigurationError as error:
+            raise CredentialRefused("no-issuer", str(error)) from None
 
     def is_taken(self, name: str, peer: bytes) -> bool:
         """Whether a live member other than `peer` has this name."""

@@ -200,6 +200,10 @@ class Links:
     def revoke(self, peer: bytes) -> None:
         """Closes the link to a peer, and opens none again."""
         self._revoked[peer] = None
+        self.hang_up(peer)
+
+    def hang_up(self, peer: bytes) -> None:
+        """Closes the link to a peer; the next message to it dials anew."""
         link = self._links.pop(peer, None)
         if link is not None:
             link.scope.cancel()
@@ -265,7 +269,9 @@ class Links:
             link.connection = link.writer = None
             link.frames.clear()
             self._quietened.unpark_all()
-            connection.close(STOP_LINGER_MS if self._stopping else 0)
+            # What was said last to a peer that is revoked is that it is.
+            is_farewell = self._stopping or link.peer in self._revoked
+            connection.close(STOP_LINGER_MS if is_farewell else 0)
         if broke:
             self.counters.broken += 1
             self._submit(LinkClosed(link.peer, refused=False))

@@ -10,7 +10,6 @@ import contextlib
 import os
 import platform
 import random
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,37 +29,36 @@ from mesh.core.recording import FIRST_LINK, FORMAT, Opening
 from mesh.core.schemas import compile_schema
 from mesh.core.settings import CoreSettings
 from mesh.local.messages import Welcome
-from mesh.runtime import probe
+from mesh.runtime import descriptors, probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.clock import SystemClock
+from mesh.runtime.draining import Draining
 from mesh.runtime.driver import Core, Driver, end_hung_process
 from mesh.runtime.event_log import EventLog
 from mesh.runtime.invitation_desk import InvitationDesk
 from mesh.runtime.issuing import Issuing
 from mesh.runtime.launcher import PROBE
 from mesh.runtime.local_server import LocalServer
+from mesh.runtime.renewal import Renewal
 from mesh.runtime.serve_file import AS_UP, Serving
 from mesh.runtime.serving import bind, contacts, tell_ready
 from mesh.runtime.sockets import CurveKeys
+from mesh.runtime.standing import Standing
 from mesh.runtime.transport import Transport
 from mesh.runtime.views import Views
 from mesh.runtime.workers import WorkerHost
-from mesh.storage.authority import PeerMaterial, load_peer, renew, renewal_due
+from mesh.storage.authority import load_or_renew
 from mesh.storage.folder import MeshFolder
 from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
 from mesh.storage.recorder import Recorder
 from mesh.storage.watchdog import Watchdog
-from protocols.credentials import Credential, verify_chain
-from protocols.errors import MeshError
-from protocols.gossip.commands import Join, Leave
+from protocols.errors import ConfigurationError, MeshError
+from protocols.gossip.commands import Join
 from protocols.identity import Ed25519Keyring, text_id
 from protocols.invitations.messages import Seed
-from protocols.tasks.commands import Drain
-from protocols.tasks.events import Drained
 
 GOODBYE_S = 0.1
-DESCRIPTORS = 65_536
 SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
 CHECKPOINT_EVERY_S = 1.0
 FAILED_STATUS = 1
@@ -122,7 +120,7 @@ class PeerProcess:
         self._serving = serving
         self._entry = folder.peer(name)
         self._place = folder.peer_folder(name)
-        self._material = _material(folder, name)
+        self._material = load_or_renew(folder, name)
         self._keyring = Ed25519Keyring(self._material.keys.seed, self._material.root)
         self._log = structlog.get_logger("mesh.peer").bind(peer=name)
         self._clock = SystemClock()
@@ -136,7 +134,6 @@ class PeerProcess:
             self._watchdog,
         )
         self._accusations = Accusations(lambda: self._clock.now().monotonic_ns)
-        self._drained = trio.Event()
 
     async def serve(self) -> None:
         """Serves until a signal asks to stop.
@@ -144,7 +141,7 @@ class PeerProcess:
         Raises:
             MeshError: the peer cannot go on; says why.
         """
-        _raise_descriptor_limit()
+        descriptors.raise_limit()
         boot = self._journal.next_boot()
         seed = int.from_bytes(os.urandom(8), "big")
         self._log.info("starts", boot=boot, seed=seed, pid=os.getpid())
@@ -162,6 +159,15 @@ class PeerProcess:
         )
         with reading_back():
             self._core.restore(self._journal.read(), self._clock.now())
+        self._issuing = Issuing(self._folder, self._core, self._keyring, self._me)
+        self._standing = Standing(
+            self._place,
+            self._material,
+            self._core,
+            self._keyring,
+            self._issuing,
+            self._clock.now,
+        )
         self._events = EventLog(self._place.events, self._name, lambda: self._clock.now().wall_ns)
         with self._recorded(tape) as core:
             self._driver = Driver(core, self._journal, self._clock)
@@ -169,6 +175,8 @@ class PeerProcess:
         self._journal.close()
         self._watchdog.stop()
         self._events.close()
+        if self._standing.ended:
+            raise ConfigurationError(self._standing.ended)
 
     @contextlib.contextmanager
     def _recorded(self, tape: Tape) -> Iterator[Core]:
@@ -228,6 +236,8 @@ class PeerProcess:
         )
         self._add_agents()
         self._server = self._make_server(boot)
+        self._draining = Draining(self._driver, self._core)
+        self._standing.begin(self._driver, self._transport)
         self._driver.attach(self)
         self._driver.carry_with(self._transport.transmit)
         await self._run(door, socket)
@@ -252,6 +262,8 @@ class PeerProcess:
                 nursery.start_soon(self._driver.run)
                 nursery.start_soon(self._checkpoints)
                 nursery.start_soon(self._events.run)
+                nursery.start_soon(self._renewal.run)
+                nursery.start_soon(self._draining.run)
                 if self._serving.in_foreground:
                     tell_ready(self._card())
                 async for number in signals:
@@ -261,11 +273,10 @@ class PeerProcess:
                 nursery.cancel_scope.cancel()
 
     async def _stop(self) -> None:
-        self._driver.submit(Drain())
+        self._draining.begin()
         with trio.move_on_after(self._serving.drain_s):
-            await self._drained.wait()
-        self._driver.submit(Leave())
-        self._driver.flush()
+            await self._draining.drained.wait()
+        self._draining.leave()
         await trio.sleep(GOODBYE_S)
         await self._transport.stop()
 
@@ -281,8 +292,8 @@ class PeerProcess:
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core: to the log, to clients, to workers."""
-        if isinstance(event, Drained):
-            self._drained.set()
+        self._draining.notify(event)
+        self._standing.notify(event)
         self._desk.notify(event)
         self._events.note(event)
         self._server.notify(event)
@@ -306,18 +317,22 @@ class PeerProcess:
 
     def _make_transport(self, rng: random.Random) -> Transport:
         keys = self._material.keys
-        issuing = Issuing(self._folder, self._core, self._me)
-        self._desk = InvitationDesk(self._driver, issuing, self._clock.now)
-        return Transport(
+        self._desk = InvitationDesk(self._driver, self._issuing, self._clock.now)
+        transport = Transport(
             CurveKeys(keys.curve_public, keys.curve_secret),
-            lambda: self._material.credential,
-            self._verify,
+            lambda: self._standing.credential,
+            self._standing.verify,
             self._core.contact,
             self._driver,
             self._clock.now,
             rng,
             take_join=self._desk.come,
+            take_renewal=self._issuing.renew,
         )
+        self._renewal = Renewal(
+            self._standing, self._core, self._issuing, transport.ask, rng, self._show
+        )
+        return transport
 
     def _me(self) -> tuple[str, Seed]:
         """This peer's name, and where it is met."""
@@ -328,9 +343,6 @@ class PeerProcess:
         shown = ("name", "id", "address", "pid")
         status = self._views.status()
         return {**{key: status[key] for key in shown}, "dir": str(self._folder.path)}
-
-    def _verify(self, encoded: bytes) -> Credential:
-        return verify_chain(encoded, self._material.root, self._clock.now().wall_ns, self._keyring)
 
     def _make_server(self, boot: int) -> LocalServer:
         welcome = Welcome(
@@ -350,6 +362,9 @@ class PeerProcess:
                 "skills": lambda _: self._views.skills(),
                 "invite": self._desk.invite,
                 "reload": self._reload,
+                **self._standing.verbs(),
+                "renew": lambda _: self._renewal.renew(),
+                "drain": lambda _: self._draining.order(),
             },
             lookups={
                 "task": self._views.task,
@@ -371,22 +386,7 @@ class PeerProcess:
         ]
         ready = all(agent["state"] in SETTLED_AGENT_STATES for agent in agents)
         own = {"ready": ready, "agents": agents, "ailing": self._workers.ailing}
-        return self._views.status() | own
-
-
-def _raise_descriptor_limit() -> None:
-    """Each link costs four descriptors; the hard limit is there to be used."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _material(folder: MeshFolder, name: str) -> PeerMaterial:
-    material = load_peer(folder, name)
-    if renewal_due(material) and folder.issuer_key.exists():
-        return renew(folder, name)
-    return material
+        return self._draining.shown(self._views.status()) | own
 
 
 @lru_cache(maxsize=1)

@@ -16,13 +16,14 @@ import msgspec
 import trio
 
 from mesh.runtime.dialling import Dialler
-from mesh.runtime.door import Door, DoorCounters, TakeJoin, Verify
+from mesh.runtime.door import Answer, Door, DoorCounters, TakeJoin, TakeRenewal, Verify
 from mesh.runtime.house import House, HouseCounters
 from mesh.runtime.links import IDLE_AFTER_NS, LinkCounters, Links
 from mesh.runtime.sockets import ANY_HOSTS, ANY_PORT, Address, CurveKeys, Sockets
 from mesh.runtime.zap import Guests, ZapHandler
+from protocols.credentials import CLOCK_TOLERANCE_S, CredentialRefused
 from protocols.gossip.commands import Contact
-from protocols.machine import Now
+from protocols.machine import SECOND_NS, Now
 
 STOP_PATIENCE_S = 1.0
 SWEEP_EVERY_S = 30.0
@@ -68,6 +69,7 @@ class Transport:
         rng: random.Random,
         idle_after_ns: int = IDLE_AFTER_NS,
         take_join: TakeJoin | None = None,
+        take_renewal: TakeRenewal | None = None,
     ) -> None:
         """Takes who this peer is, and whom it knows.
 
@@ -81,13 +83,23 @@ class Transport:
             rng: draws link epochs.
             idle_after_ns: after how long without a message a link is closed.
             take_join: takes newcomers that come with an invitation; None turns them away.
+            take_renewal: signs newer credentials; None where no issuer's key is here.
         """
         self._sockets = Sockets(keys)
         self._guests = Guests(now)
         self._zap = ZapHandler(self._sockets, self._guests)
-        self._door = Door(self._sockets, self._guests, verify, credential, now, take_join=take_join)
+        self._verify = verify
+        self._door = Door(
+            self._sockets,
+            self._guests,
+            verify,
+            credential,
+            now,
+            take_join=take_join,
+            take_renewal=take_renewal,
+        )
         self._house = House(self._sockets, self._guests, steps)
-        dialler = Dialler(self._sockets, contact, credential, verify)
+        self._dialler = dialler = Dialler(self._sockets, contact, credential, verify)
         self.links = Links(dialler, steps.submit, now, rng, idle_after_ns)
         self.house_address = ""
         self._scope = trio.CancelScope()
@@ -131,6 +143,37 @@ class Transport:
         """Ends all traffic with a peer: its frames are dropped from now on, open links included."""
         self._guests.revoke(peer)
         self.links.revoke(peer)
+
+    def renewed(self, peer: bytes, credential: bytes) -> None:
+        """A peer showed a newer credential, which is good: its links may last as long."""
+        try:
+            shown = self._verify(credential)
+        except CredentialRefused:
+            return  # not for this host's clock; it may come to the door
+        ends_ns = (shown.not_after_s + CLOCK_TOLERANCE_S) * SECOND_NS
+        self._guests.renewed(peer, shown.curve, ends_ns, credential)
+
+    def reconsider(self) -> None:
+        """Shows out everybody whose credential was good and was ended since."""
+        for peer in self._guests.refused(self._is_good):
+            self._guests.dismiss(peer)
+            self.links.hang_up(peer)
+
+    def _is_good(self, credential: bytes) -> bool:
+        try:
+            self._verify(credential)
+        except CredentialRefused as refusal:
+            # Times are looked at by `dismiss_expired`, which knows of clocks that jump.
+            return refusal.kind in ("expired", "not-yet-valid")
+        return True
+
+    async def ask(self, contact: Contact, said: bytes) -> Answer:
+        """What a peer's door answers to one message.
+
+        Raises:
+            DialFailed: nothing.
+        """
+        return await self._dialler.ask(contact, said)
 
     def counters(self) -> TransportCounters:
         """What passed so far."""

@@ -36,6 +36,8 @@ class Guest(msgspec.Struct, frozen=True):
     key: str
     not_after_ns: int
     """Wall time at which its credential ends."""
+    credential: bytes = b""
+    """The chain that it came with, or showed later."""
 
 
 class Guests:
@@ -51,7 +53,7 @@ class Guests:
         self._revoked: dict[bytes, None] = {}
         self._turned_away: dict[str, int] = {}
 
-    def admit(self, peer: bytes, curve: bytes, not_after_ns: int) -> bool:
+    def admit(self, peer: bytes, curve: bytes, not_after_ns: int, credential: bytes = b"") -> bool:
         """Lets a key into the house; False when the house is full."""
         assert peer not in self._revoked, "a revoked peer is admitted"
         if peer not in self._by_peer and len(self._by_peer) >= GUESTS_LIMIT:
@@ -61,7 +63,7 @@ class Guests:
             if len(self._by_peer) >= GUESTS_LIMIT:
                 return False
         self._dismiss(peer)
-        guest = Guest(peer, curve.hex(), not_after_ns)
+        guest = Guest(peer, curve.hex(), not_after_ns, credential)
         self._by_peer[peer] = guest
         self._by_key[guest.key] = guest
         return True
@@ -70,6 +72,24 @@ class Guests:
         """The peer behind a `User-Id`, while it is admitted."""
         guest = self._by_key.get(user_id)
         return None if guest is None else guest.peer
+
+    def renewed(self, peer: bytes, curve: bytes, not_after_ns: int, credential: bytes) -> None:
+        """A guest showed a newer credential for the same key: it may stay for longer."""
+        known = self._by_peer.get(peer)
+        if known is not None and known.key == curve.hex():
+            self.admit(peer, curve, not_after_ns, credential)
+
+    def refused(self, is_good: Callable[[bytes], bool]) -> tuple[bytes, ...]:
+        """The guests whose credential is not good any more."""
+        return tuple(
+            guest.peer
+            for guest in self._by_peer.values()
+            if guest.credential and not is_good(guest.credential)
+        )
+
+    def dismiss(self, peer: bytes) -> None:
+        """Shows a peer out; with a good credential it may come again."""
+        self._dismiss(peer)
 
     def revoke(self, peer: bytes) -> None:
         """Shows a peer out, and never lets it in again."""

@@ -29,12 +29,13 @@ from protocols.credentials import (
     Credential,
     CredentialRefused,
     SignedCredential,
+    decode_chain,
     encode_chain,
     issue,
     verify_chain,
 )
 from protocols.errors import ConfigurationError
-from protocols.identity import Ed25519Keyring, text_id
+from protocols.identity import Ed25519Keyring, Keyring, text_id
 from protocols.wire import encode
 
 DAY_S = 24 * 3600
@@ -50,6 +51,14 @@ class PeerMaterial(msgspec.Struct, frozen=True):
     keys: PeerKeys
     credential: bytes
     root: bytes
+
+
+class NotAdmitted(ConfigurationError):
+    """A peer's credential is not good; `kind` as of `CredentialRefused`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def create_mesh(path: Path, name: str) -> MeshFolder:
@@ -82,7 +91,7 @@ def create_mesh(path: Path, name: str) -> MeshFolder:
                 spaces=(),
                 not_before_s=now_s,
                 not_after_s=now_s + ISSUER_LIFE_S,
-                serial=_serial(),
+                serial=new_serial(),
             )
             signed = issue(Ed25519Keyring(root_seed, root), credential)
             write_atomically(folder.issuer_credential, encode(signed))
@@ -144,20 +153,31 @@ def sign_peer(
         ConfigurationError: the folder has no issuer's key, or it cannot be used.
     """
     root = load_key(folder.root_public, "root-public")
-    issuer_seed = load_key(folder.issuer_key, "issuer-key")
+    issuer = Ed25519Keyring(load_key(folder.issuer_key, "issuer-key"), root)
+    return sign_by(issuer, issuer_credential(folder), root, peer, curve, roles)
+
+
+def sign_by(
+    issuer: Keyring,
+    named: SignedCredential,
+    mesh: bytes,
+    peer: bytes,
+    curve: bytes,
+    roles: Sequence[str] = (ROLE_PEER,),
+) -> bytes:
+    """A credential chain for a peer, by an issuer and what a root said of that one."""
     now_s = int(time.time())
     credential = Credential(
-        mesh=root,
+        mesh=mesh,
         subject=peer,
         curve=curve,
         roles=tuple(roles),
         spaces=DEFAULT_SPACES,
         not_before_s=now_s,
         not_after_s=now_s + PEER_LIFE_S,
-        serial=_serial(),
+        serial=new_serial(),
     )
-    signed = issue(Ed25519Keyring(issuer_seed, root), credential)
-    return encode_chain(_issuer_credential(folder), signed)
+    return encode_chain(named, issue(issuer, credential))
 
 
 def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
@@ -179,9 +199,10 @@ def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
     try:
         credential = verify_chain(encoded, root, time.time_ns(), Ed25519Keyring(keys.seed, root))
     except CredentialRefused as error:
-        raise ConfigurationError(
-            f"the credential {place.credential} admits nobody: {error.message}; let an issuer of "
-            "the mesh sign a new one"
+        raise NotAdmitted(
+            error.kind,
+            f"the credential {place.credential} admits nobody: {error.message}; "
+            "docs/how-to/credentials.md says how to go on",
         ) from None
     if credential.subject != keys.peer or credential.curve != keys.curve_public:
         raise ConfigurationError(
@@ -191,16 +212,37 @@ def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
     return PeerMaterial(keys, encoded, root)
 
 
+def load_or_renew(folder: MeshFolder, peer_name: str) -> PeerMaterial:
+    """What a peer starts from; where an issuer's key is here, with a new credential in time.
+
+    Raises:
+        ConfigurationError: see `load_peer`.
+    """
+    try:
+        material = load_peer(folder, peer_name)
+    except NotAdmitted as error:
+        if error.kind not in ("expired", "root-retired") or not folder.issuer_key.exists():
+            raise
+        return renew(folder, peer_name)
+    if renewal_due(material) and folder.issuer_key.exists():
+        return renew(folder, peer_name)
+    return material
+
+
 def renewal_due(material: PeerMaterial) -> bool:
     """Whether two thirds of the credential's life are over, and it is time for `renew`."""
-    keyring = Ed25519Keyring(material.keys.seed, material.root)
     now_ns = time.time_ns()
-    credential = verify_chain(material.credential, material.root, now_ns, keyring)
+    _, _, credential = decode_chain(material.credential)
     life_s = credential.not_after_s - credential.not_before_s
     return now_ns // 10**9 >= credential.not_before_s + life_s * 2 // 3
 
 
-def _issuer_credential(folder: MeshFolder) -> SignedCredential:
+def issuer_credential(folder: MeshFolder) -> SignedCredential:
+    """What a root said of the folder's issuer.
+
+    Raises:
+        ConfigurationError: the file cannot be used.
+    """
     try:
         return msgspec.msgpack.decode(folder.issuer_credential.read_bytes(), type=SignedCredential)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -225,5 +267,6 @@ def _make_peer_key() -> bytes:
     return os.urandom(32) + X25519PrivateKey.generate().private_bytes_raw()
 
 
-def _serial() -> int:
+def new_serial() -> int:
+    """A credential's number, drawn at random: issuers need not agree on one."""
     return int.from_bytes(os.urandom(SERIAL_BYTES), "big")

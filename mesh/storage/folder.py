@@ -8,6 +8,7 @@
     issuer.key           signs the peers' credentials, with issuer.credential by the root
     lock                 held while mesh.json changes
     peers/<name>/        peer.key credential journal.db lock pid peer.log events.jsonl recording/
+                         revoked
 
 Sockets live in a short folder per user and mesh, outside: their paths are limited.
 """
@@ -60,6 +61,8 @@ class PeerFolder:
         self.log = path / "peer.log"
         self.events = path / "events.jsonl"
         self.recording = path / "recording"
+        self.revoked = path / "revoked"
+        """Written by a peer that was revoked, with why: it is not started again."""
 
     def running_pid(self) -> int | None:
         """The process that runs the peer, paused or not; 0 where it has not said yet."""

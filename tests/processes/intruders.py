@@ -84,6 +84,8 @@ async def knock(mesh: LocalMesh, name: str, credential: bytes, keys: CurveKeys) 
                 return "accepted"
             case TurnedAway(kind=kind):
                 return kind
+            case other:
+                return type(other).__name__
 
 
 @asynccontextmanager

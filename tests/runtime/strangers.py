@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import trio
 import zmq
 
-from mesh.runtime.door import Accepted, Hello, TurnedAway, decode_answer
+from mesh.runtime.door import Answer, Hello, decode_answer
 from mesh.runtime.monitor import LinkEvent, Monitor
 from mesh.runtime.sockets import Address, CurveKeys, Socket, Sockets, events, until_readable
 from protocols.wire import encode
@@ -57,7 +57,7 @@ class Stranger:
         """Whether a message can be sent now."""
         return bool(events(self.socket) & int(zmq.POLLOUT))
 
-    async def answer(self) -> Accepted | TurnedAway:
+    async def answer(self) -> Answer:
         """The next thing that the other side says."""
         with trio.fail_after(PATIENCE_S):
             await until_readable(self.socket)

@@ -12,7 +12,7 @@ from mesh.core.commands import LinkClosed, LinkOpened
 from mesh.core.outward import Notify, Outward, Transmit
 from mesh.core.records import StepRecord
 from mesh.runtime.clock import SystemClock
-from mesh.runtime.door import TakeJoin
+from mesh.runtime.door import TakeJoin, TakeRenewal
 from mesh.runtime.driver import Driver
 from mesh.runtime.links import IDLE_AFTER_NS
 from mesh.runtime.sockets import CurveKeys, new_curve_keys
@@ -195,6 +195,7 @@ class Neighbour:
         self._idle_after_ns = idle_after_ns
         self.door = ""
         self.take_join: TakeJoin | None = None
+        self.take_renewal: TakeRenewal | None = None
 
     def open(self) -> Transport:
         """Makes the transport; whoever calls this stops it."""
@@ -208,6 +209,7 @@ class Neighbour:
             random.Random(self.id),
             self._idle_after_ns,
             self.take_join,
+            self.take_renewal,
         )
         self.driver.carry_with(self.transport.transmit)
         return self.transport

@@ -1,0 +1,275 @@
+"""The verbs for who may take part: revoke, renew, issuer, rotate-root; and drain."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
+
+PeerOrId = Annotated[
+    str | None, typer.Argument(metavar="PEER", help="A peer's name or id, or an issuer's id.")
+]
+ASK_S = 10.0
+RENEW_S = 60.0
+DRAIN_S = 600.0
+LOOK_S = 0.2
+ID_SHOWN = 8
+
+
+def revoke(
+    peer: PeerOrId = None,
+    serial: Annotated[
+        int | None, typer.Option("--serial", metavar="N", min=1, help="One credential, by number.")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Told to everybody, the peer included.")
+    ] = "",
+    root_key: Annotated[
+        Path | None, typer.Option("--root-key", metavar="FILE", help="Sign as the root.")
+    ] = None,
+    at: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a peer or an issuer, for ever: links end at once, and every peer hears of it."""
+    from mesh.storage import authorities
+    from protocols.identity import peer_of_text, text_id
+
+    if (peer is None) == (serial is None):
+        raise typer.BadParameter("name a PEER, or a credential by --serial")
+    folder = _open(at)
+    entry, told = _some_peer(folder, avoid=peer)
+    subject = peer_of_text(_id_of(entry, peer)) if peer is not None else b""
+    issuers = {issuer["id"] for issuer in told["issuers"]} | authorities.issuers_here(folder)
+    is_issuer = bool(subject) and text_id(subject) in issuers
+    if is_issuer or root_key is not None:
+        signer = authorities.root(folder, root_key)
+    else:
+        signer = authorities.issuer(folder, told["issuers"])
+    replaced = is_issuer and text_id(subject) in authorities.issuers_here(folder)
+    if replaced:
+        # The peers of this folder change over first, so that none of them is cut off.
+        authorities.replace_issuer(folder, signer)
+        for local in _running(folder):
+            _ask(local, "renew", None, RENEW_S)
+    statement = signer.revocation(subject, serial or 0, reason)
+    _ask(entry, "proclaim", {"statement": statement})
+    row = {
+        "id": text_id(subject) if subject else None,
+        "serial": serial,
+        "reason": reason,
+        "by": text_id(signer.keyring.peer),
+        "issuer": is_issuer,
+        "told": entry.name,
+    }
+    if as_json:
+        print_json(row)
+        return
+    what = f"serial {serial}" if peer is None else f"{peer} ({row['id'][:ID_SHOWN]}…)"
+    print(f"revoked {what}: {entry.name} spreads it; every peer that is up knows within seconds")
+    if is_issuer:
+        print("it was an issuer: every credential that it signed is good no more")
+    if replaced:
+        print(f"{folder.path} has a new issuer.key, and its running peers have new credentials")
+
+
+def renew(
+    peers: Annotated[
+        list[str] | None, typer.Argument(metavar="[PEER]...", help="Local peers; else all.")
+    ] = None,
+    at: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Get running local peers a newer credential now, from any issuer that is up."""
+    folder = _open(at)
+    entries = [folder.peer(name) for name in peers] if peers else _running(folder)
+    for entry in entries:
+        told = _ask(entry, "renew", None, RENEW_S)
+        row = {"name": entry.name, **told}
+        if as_json:
+            print_json(row)
+        else:
+            print(f"{entry.name}: until {_day(told['ends'])}, by {told['by'][:ID_SHOWN]}…")
+
+
+def add_issuer(
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="A member's name or id.")],
+    root_key: Annotated[
+        Path | None,
+        typer.Option("--root-key", metavar="FILE", help="Where the root's key is, if elsewhere."),
+    ] = None,
+    at: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a peer an issuer: it renews others, invites and revokes, with its own key."""
+    from mesh.storage import authorities
+    from protocols.identity import peer_of_text
+
+    folder = _open(at)
+    entry, _ = _some_peer(folder)
+    found = _id_of(entry, peer)
+    statement, ends = authorities.root(folder, root_key).naming(peer_of_text(found))
+    _ask(entry, "proclaim", {"statement": statement})
+    if as_json:
+        print_json({"id": found, "ends": ends, "told": entry.name})
+    else:
+        print(f"{peer} ({found[:ID_SHOWN]}…) is an issuer until {_day(ends)}")
+
+
+def list_issuers(at: DirOption = None, as_json: JsonOption = False) -> None:
+    """Show who may sign credentials, who is revoked, and the roots."""
+    folder = _open(at)
+    entry, told = _some_peer(folder)
+    names = {row["id"]: row["name"] for row in _ask(entry, "peers", None)}
+    rows = [
+        {
+            "id": issuer["id"],
+            "name": names.get(issuer["id"]),
+            "ends": issuer["ends"],
+            "state": "revoked" if issuer["revoked"] else "issuer",
+        }
+        for issuer in told["issuers"]
+    ]
+    known = {row["id"] for row in rows}
+    from mesh.storage import authorities
+
+    revoked = {row["id"] for row in told["revocations"]}
+    for here in sorted(authorities.issuers_here(folder) - known):
+        state = "revoked" if here in revoked else "issuer"
+        rows.append({"id": here, "name": "issuer.key", "ends": None, "state": state})
+    rows += [
+        {"id": root["id"], "name": None, "ends": root["retires"], "state": "root"}
+        for root in told["roots"]
+    ]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    shown = [
+        {**row, "name": row["name"] or "", "ends": _day(row["ends"]) if row["ends"] else ""}
+        for row in rows
+    ]
+    print_table(shown, ["id", "name", "ends", "state"])
+
+
+def drain(
+    peer: Annotated[str, typer.Argument(metavar="PEER", help="A local peer's name.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has left.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait.")
+    ] = DRAIN_S,
+    at: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a peer take no new work, finish what runs, and leave; then `mesh down` it."""
+    folder = _open(at)
+    entry = folder.peer(peer)
+    ends = time.monotonic() + timeout
+    told = _ask(entry, "drain", None)
+    said = None
+    while wait and told["state"] != "left" and time.monotonic() < ends:
+        waits_for = _left_to_do(told)
+        if not as_json and waits_for != said:
+            say(f"{peer} drains: {waits_for}")
+            said = waits_for
+        time.sleep(LOOK_S)
+        told = _ask(entry, "drain", None)
+    if as_json:
+        print_json({"name": peer, **told})
+    elif told["state"] == "left":
+        print(f"{peer} has left the mesh and can be stopped")
+    else:
+        print(f"{peer} drains: {_left_to_do(told)}")
+    if wait and told["state"] != "left":
+        fail(
+            f"{peer} has not left after {timeout:g} s: {_left_to_do(told)}; it goes on draining, "
+            "and what is undecided when it is stopped goes on when it is started again",
+            TIMED_OUT,
+        )
+
+
+def _left_to_do(told: dict[str, Any]) -> str:
+    parts = [] if told["idle"] else ["work still runs here"]
+    if told["undecided"]:
+        parts.append(f"{told['undecided']} tasks that it accepted are undecided")
+    return ", ".join(parts) or "nothing is left to do"
+
+
+# Asking local peers.
+
+
+def _open(at: Path | None) -> Any:
+    from mesh.local.discovery import find_folder
+    from mesh.storage.folder import MeshFolder
+
+    return MeshFolder.open(find_folder(at, guess=False))
+
+
+def _running(folder: Any) -> list[Any]:
+    from mesh.runtime.launcher import running
+
+    runs = running(folder)
+    entries = [entry for entry in folder.peers() if entry.name in runs]
+    if not entries:
+        _nobody_runs(folder)
+    return entries
+
+
+def _nobody_runs(folder: Any) -> NoReturn:
+    fail(
+        f"no peer of {folder.path} answers, and one has to spread the word: start one by "
+        "`mesh up` or `mesh serve`",
+        NO_PEER,
+    )
+
+
+def _some_peer(folder: Any, avoid: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """A local peer that answers, and what it keeps of the mesh's authorities."""
+    from mesh.local.ask import NoAnswer, ask
+
+    entries = sorted(_running(folder), key=lambda entry: avoid in (entry.name, entry.id))
+    for entry in entries:
+        try:
+            told: dict[str, Any] = ask(Path(entry.socket), "trust", timeout_s=ASK_S)
+        except NoAnswer:
+            continue
+        return entry, told
+    _nobody_runs(folder)
+
+
+def _ask(entry: Any, verb: str, arguments: Any, timeout_s: float = ASK_S) -> Any:
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+
+    try:
+        return ask(Path(entry.socket), verb, arguments, timeout_s=timeout_s)
+    except NoAnswer as error:
+        fail(f"{entry.name} does not answer: {error}; `mesh peers` shows who runs", NO_PEER)
+    except QuestionRefused as error:
+        fail(f"{entry.name}: {error}", FAILED)
+
+
+def _id_of(entry: Any, text: str) -> str:
+    """The id behind a name or an id; a name must be one member's only."""
+    from protocols.errors import ConfigurationError
+    from protocols.identity import peer_of_text
+
+    members = _ask(entry, "peers", None)
+    found = sorted({row["id"] for row in members if text in (row["name"], row["id"])})
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise ConfigurationError(f"several members are called {text!r}: {', '.join(found)}")
+    try:
+        peer_of_text(text)
+    except ValueError:
+        known = ", ".join(sorted(row["name"] for row in members))
+        raise ConfigurationError(
+            f"no member is called {text!r}, and it is no id; there are {known}"
+        ) from None
+    return text
+
+
+def _day(wall_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(wall_s))

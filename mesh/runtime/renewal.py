@@ -1,0 +1,128 @@
+"""Renews this peer's credential while it runs, from any issuer that is alive.
+
+At two thirds of its life, and then again and again until it is done, the peer asks: the
+issuer's key in its own folder, where there is one, else one door after the other, of the
+named issuers first. The links stay up: neighbours learn the newer credential by gossip.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import trio
+
+from mesh.core.peer import PeerCore
+from mesh.runtime.dialling import DialFailed
+from mesh.runtime.door import NO_ISSUER, Answer, Renewed, TurnedAway, encode_renew
+from mesh.runtime.standing import Signer, Standing
+from protocols.credentials import Credential, CredentialRefused, decode_chain
+from protocols.errors import ConfigurationError, Refused
+from protocols.gossip.commands import Contact
+from protocols.identity import text_id
+
+LOOK_EVERY_S = 60.0
+PAUSE_S = 3600.0
+"""How long a peer waits after a renewal that did not help, as by an issuer that ends soon too."""
+DOORS_LIMIT = 16
+"""Doors that are knocked at in one attempt."""
+
+Ask = Callable[[Contact, bytes], Awaitable[Answer]]
+
+
+class Renewal:
+    """Keeps one peer's credential young."""
+
+    def __init__(
+        self,
+        standing: Standing,
+        core: PeerCore,
+        signer: Signer,
+        ask: Ask,
+        rng: random.Random,
+        show: Callable[[dict[str, Any]], None],
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        """Takes who it is for, who may sign, and how doors are asked.
+
+        Args:
+            standing: holds the credential.
+            core: is only read: whom this peer knows.
+            signer: this process's own issuer's key.
+            ask: knocks at a door.
+            rng: spreads the peers of a mesh that were made together.
+            show: takes events for people.
+            look_every_s: how often it is looked whether renewal is due.
+        """
+        self._standing = standing
+        self._core = core
+        self._signer = signer
+        self._ask = ask
+        self._rng = rng
+        self._show = show
+        self._look_every_s = look_every_s
+        self._log = structlog.get_logger("mesh.renewal")
+
+    async def run(self) -> None:
+        """Renews in time until cancelled."""
+        pause_s = 0.0
+        while True:
+            await trio.sleep(self._look_every_s * self._rng.uniform(0.5, 1.0) + pause_s)
+            pause_s = 0.0
+            if not self._standing.is_due():
+                continue
+            try:
+                await self.renew()
+            except Refused as refused:
+                self._log.warning("not renewed", why=refused.message)
+                self._show({"event": "credential.not-renewed", "reason": refused.message})
+            else:
+                pause_s = PAUSE_S if self._standing.is_due() else 0.0
+
+    async def renew(self) -> dict[str, Any]:
+        """Gets a newer credential now; answers the verb ``renew`` of the local protocol.
+
+        Raises:
+            Refused: nobody gave one; says what each that was asked said.
+        """
+        newer, by = await self._newer()
+        told = {"serial": newer.serial, "ends": newer.not_after_s, "by": text_id(by)}
+        self._show({"event": "credential.renewed", **told})
+        return told
+
+    async def _newer(self) -> tuple[Credential, bytes]:
+        _, _, mine = decode_chain(self._standing.credential)
+        said: list[str] = []
+        if self._signer.may_issue():
+            try:
+                return self._taken(self._signer.sign(mine.subject, mine.curve))
+            except (ConfigurationError, CredentialRefused) as error:
+                said.append(f"the issuer's key here: {error}")
+        for name, contact in self._doors():
+            try:
+                answer = await self._ask(contact, encode_renew(self._standing.credential))
+                if isinstance(answer, Renewed):
+                    return self._taken(answer.credential)
+                if isinstance(answer, TurnedAway) and answer.kind != NO_ISSUER:
+                    said.append(f"{name}: {answer.kind}: {answer.reason}")
+            except (DialFailed, CredentialRefused) as error:
+                said.append(f"{name}: {error}")
+        why = "; ".join(said) or "no peer that is alive signs credentials"
+        raise Refused(
+            "NotRenewed", f"{why}: start a peer where an issuer's key is, or name another issuer"
+        )
+
+    def _taken(self, encoded: bytes) -> tuple[Credential, bytes]:
+        newer = self._standing.take(encoded)
+        return newer, decode_chain(encoded)[1].subject
+
+    def _doors(self) -> list[tuple[str, Contact]]:
+        """Whom to ask: named issuers first, the others in any order."""
+        trust = self._core.trust
+        alive = list(self._core.gossip.alive())
+        self._rng.shuffle(alive)
+        alive.sort(key=lambda peer: peer not in trust.issuers)
+        names = {member.peer: member.name for member in self._core.gossip.members()}
+        contacts = ((peer, self._core.contact(peer)) for peer in alive)
+        known = [(names.get(peer, ""), found) for peer, found in contacts if found is not None]
+        return known[:DOORS_LIMIT]
