@@ -80,8 +80,7 @@ def up(
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}\n{_undo(folder, missing)}") from None
-        if metrics is not None:
-            serve_beside(folder.path, metrics)
+        serve_beside(folder.path, metrics)
         if not detach:
             _stay(folder, quiet=as_json)
     except KeyboardInterrupt:
