@@ -1,5 +1,6 @@
 """A client's connection for asyncio and trio: one task reads, pings and fails over."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -8,9 +9,17 @@ import anyio.abc
 
 from mesh.client import transport as limits
 from mesh.client.core import ClientCore
-from mesh.client.transport import Addresses, greeting, in_order, problem, raise_closed, summary
+from mesh.client.transport import (
+    Addresses,
+    greeting,
+    in_order,
+    problem,
+    raise_closed,
+    spread,
+    summary,
+)
 from mesh.local.codec import ProtocolError, Unpacker, for_local
-from mesh.local.errors import ConnectionLost, MeshError, NoPeer
+from mesh.local.errors import ConnectionLost, MeshError, NoPeer, PeerFull
 from mesh.local.messages import FromPeer, LocalMessage, Pong, Welcome
 
 
@@ -24,6 +33,7 @@ class AsyncTransport:
         self._stream: anyio.abc.SocketStream | None = None
         self._unpacker: Unpacker[FromPeer] = for_local()
         self._home = ""
+        self._full_s = 0.0
         self._outgoing = anyio.Event()
         self._delayed = anyio.Event()
         self._heard = 0.0
@@ -38,9 +48,11 @@ class AsyncTransport:
         Raises:
             NoPeer: none answers.
         """
-        problems = await self._try_all(avoid="")
-        if problems is not None:
-            raise NoPeer(problems)
+        until = time.monotonic() + limits.FAIL_OVER_S
+        while (problems := await self._try_all(avoid="")) is not None:
+            if not self._full_s or time.monotonic() >= until:
+                raise NoPeer(problems)
+            await anyio.sleep(self._full_s)
 
     def flush(self) -> None:
         """What the core has to say is sent soon."""
@@ -146,12 +158,15 @@ class AsyncTransport:
 
     async def _try_all(self, avoid: str) -> str | None:
         problems = []
+        self._full_s = 0.0
         for address in in_order(self._addresses(), avoid):
             try:
                 with anyio.fail_after(limits.CONNECT_S):
                     await self._try(address)
             except (OSError, anyio.BrokenResourceError, ProtocolError) as error:
                 problems.append(problem(address, error))
+                if isinstance(error, PeerFull):
+                    self._full_s = spread(error.retry_after)
             else:
                 return None
         return summary(problems)
@@ -161,7 +176,8 @@ class AsyncTransport:
         unpacker = for_local()
         messages: list[LocalMessage] = []
         try:
-            await stream.send(greeting())
+            with contextlib.suppress(anyio.BrokenResourceError):  # a full peer has said so
+                await stream.send(greeting())
             while not any(isinstance(message, Pong) for message in messages):
                 try:
                     messages += unpacker.feed(await stream.receive(limits.RECEIVE_BYTES))

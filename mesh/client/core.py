@@ -243,7 +243,9 @@ class ClientCore:
                 by_id.setdefault(task, []).append(entry)
 
     def _refused(self, message: RefusedMessage) -> None:
-        error = Refused(message.kind, message.message, message.index)
+        retry_ms = message.retry_after_ms
+        retry_after = retry_ms / 1000 if retry_ms >= 0 else None
+        error = Refused(message.kind, message.message, message.index, retry_after)
         entries = self._submitted.pop(message.request, None)
         if entries is not None:
             self._refused_entries(entries, message, error)

@@ -5,7 +5,9 @@ is the first live peer in the order of the addresses. A peer that is silent for
 `SILENCE_S` after a ping, or whose connection breaks, is left for the next one.
 """
 
+import contextlib
 import os
+import random
 import socket
 import threading
 import time
@@ -14,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from mesh.client.core import ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
-from mesh.local.errors import NOBODY_ANSWERS, ConnectionLost, NoPeer, Refused
+from mesh.local.errors import NOBODY_ANSWERS, ConnectionLost, NoPeer, PeerFull, Refused
 from mesh.local.messages import FromPeer, Hello, LocalMessage, Ping, Pong, Welcome
 from mesh.local.messages import Refused as RefusedMessage
 
@@ -70,6 +72,8 @@ class Transport:
         self._heard = 0.0
         self._pinged = 0.0
         self._closed = False
+        self._full_s = 0.0
+        """When a full peer wants to be asked again, seconds; 0 where none is."""
         self.home = ""
         """The socket of the peer that this client is connected to."""
         self._welcome: Welcome | None = None
@@ -80,16 +84,18 @@ class Transport:
         return self._welcome
 
     def connect(self) -> None:
-        """Connects to the first live peer.
+        """Connects to the first live peer; waits a while where peers are full.
 
         Raises:
             NoPeer: none answers.
             Refused: a peer does not want this client.
         """
         with self._lock:
-            problems = self._try_all(avoid="")
-            if problems is not None:
-                raise NoPeer(problems)
+            until = time.monotonic() + FAIL_OVER_S
+            while (problems := self._try_all(avoid="")) is not None:
+                if not self._full_s or time.monotonic() >= until:
+                    raise NoPeer(problems)
+                time.sleep(self._full_s)
 
     def close(self) -> None:
         """Closes the connection; whoever waits is told."""
@@ -234,11 +240,14 @@ class Transport:
         """
         addresses = in_order(self._addresses(), avoid)
         problems = []
+        self._full_s = 0.0
         for address in addresses:
             try:
                 self._try(address)
             except (OSError, ProtocolError) as error:
                 problems.append(problem(address, error))
+                if isinstance(error, PeerFull):
+                    self._full_s = spread(error.retry_after)
             else:
                 return None
         return summary(problems)
@@ -249,7 +258,8 @@ class Transport:
         try:
             sock.settimeout(CONNECT_S)
             sock.connect(address)
-            sock.sendall(greeting())
+            with contextlib.suppress(ConnectionError):  # a full peer has said so, and gone
+                sock.sendall(greeting())
             unpacker = for_local()
             messages: list[LocalMessage] = []
             while not any(isinstance(message, Pong) for message in messages):
@@ -288,6 +298,11 @@ def problem(address: str, error: Exception) -> str:
     return f"{address}: {reason}"
 
 
+def spread(retry_after: float) -> float:
+    """A pause of about that many seconds: not all who were turned away come back at once."""
+    return retry_after * (0.5 + random.random())
+
+
 def summary(problems: list[str]) -> str:
     """Why no peer is home."""
     if not problems:
@@ -300,9 +315,12 @@ def raise_closed(messages: list[LocalMessage]) -> NoReturn:
 
     Raises:
         Refused: it said why.
+        PeerFull: it may be tried again.
         ConnectionResetError: it did not.
     """
     for message in messages:
         if isinstance(message, RefusedMessage):
+            if message.retry_after_ms >= 0:
+                raise PeerFull(message.message, message.retry_after_ms / 1000)
             raise Refused(message.kind, message.message)
     raise ConnectionResetError("it closed the connection")

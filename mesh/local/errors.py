@@ -27,13 +27,25 @@ class Refused(MeshError):
         kind: a stable CamelCase word that scripts may match on, such as ``UnknownSkill``.
         message: what failed, why, and what to try.
         index: the offending input of a batch, or -1.
+        retry_after: seconds until trying again makes sense; None where it never does.
     """
 
-    def __init__(self, kind: str, message: str, index: int = -1) -> None:
+    def __init__(
+        self, kind: str, message: str, index: int = -1, retry_after: float | None = None
+    ) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
         self.message = message
         self.index = index
+        self.retry_after = retry_after
+
+
+class PeerFull(OSError):
+    """A peer takes no more connections for now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 def counted(count: int, what: str) -> str:

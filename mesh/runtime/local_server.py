@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import trio
 
-from mesh.local.codec import ProtocolError, encode_value
+from mesh.local.codec import ProtocolError, encode_value, pack
 from mesh.local.json_lines import LineReader, Reader, by_first_byte
 from mesh.local.messages import (
     PROTOCOL,
@@ -44,6 +44,10 @@ from protocols.tasks.events import TaskView
 SOCKET_PATH_LIMIT = 107 if os.uname().sysname == "Linux" else 103
 """Bytes in the path of a Unix socket."""
 CONNECTIONS_LIMIT = 1024
+FULL_RETRY_MS = 1000
+"""When a client that was turned away may come again."""
+GREETING_BYTES = 4096
+"""More than the first words of any client."""
 BACKLOG = 128
 TASKS_LISTED_LIMIT = 10_000
 
@@ -182,7 +186,7 @@ class LocalServer:
                 self._log.warning("local-accept-failed", error=str(error))
                 return
             if len(self._connections) >= CONNECTIONS_LIMIT:
-                sock.close()
+                _turn_away(sock)
                 continue
             connection = LocalConnection(sock, self._flusher, self._outgoing_limit)
             self._connections[connection] = None
@@ -335,6 +339,19 @@ def _is_about(event: Any, task: str) -> bool:
     if isinstance(event, list | tuple):
         return any(_is_about(value, task) for value in event)
     return bool(event == task)
+
+
+def _turn_away(sock: socket.socket) -> None:
+    """Says when to come again, as far as that can be said at once."""
+    text = f"{CONNECTIONS_LIMIT} clients and workers are connected to this peer already"
+    refusal = Refused(request=0, kind="Busy", message=text, retry_after_ms=FULL_RETRY_MS)
+    sock.setblocking(False)
+    with contextlib.suppress(OSError):
+        sock.send(pack(refusal))
+        # What is left unread would reset the connection, and the refusal would not be seen.
+        sock.shutdown(socket.SHUT_RD)
+        sock.recv(GREETING_BYTES)
+    sock.close()
 
 
 def _listen(path: Path) -> socket.socket:
