@@ -1,5 +1,6 @@
 """Peers that take no more clients for now: a refusal that says when to come again."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -30,9 +31,12 @@ def peer(path: Path, turned_away: int) -> Iterator[list[int]]:
 
         def serve() -> None:
             while True:
-                sock, _ = listener.accept()
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return  # the test is over
                 came.append(len(came))
-                with sock:
+                with sock, contextlib.suppress(ConnectionError):
                     if len(came) <= turned_away:
                         sock.sendall(pack(FULL))
                         sock.shutdown(socket.SHUT_RD)
@@ -48,7 +52,11 @@ def peer(path: Path, turned_away: int) -> Iterator[list[int]]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield came
+        try:
+            yield came
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_a_client_that_is_turned_away_comes_again_when_it_was_told(tmp_path: Path) -> None:
