@@ -120,7 +120,7 @@ def test_a_single_call_beside_a_long_map_is_served_at_once() -> None:
     made.start("a")
     made.start("b", (skill(), 2), run=echo(10 * MILLISECOND_NS))
     made.run(10 * MILLISECOND_NS)
-    made["a"].submit(*[spec(submitter="map") for _ in range(2_000)])
+    made["a"].submit(*[spec(submitter="map") for _ in range(600)])
     made.run(SECOND_NS)
     (single,) = made["a"].submit(spec(submitter="single"))
     begin = made.now
