@@ -118,17 +118,16 @@ class Vault:
                 raise NoSecret(f"secret {name}: {error}") from None
         variable = PREFIX + re.sub(r"[^A-Z0-9]", "_", name.upper())
         if source is None:
-            return self._variable(name, variable, told)
+            return self._variable(name, variable, f" and {told} does not name it" if told else "")
         if source.env:
-            return self._variable(name, source.env, told)
+            return self._variable(name, source.env, f", where {told} says it is")
         if source.file:
             return _content(name, Path(told).parent / source.file)
         return _printed(name, source.command, Path(told).parent)
 
-    def _variable(self, name: str, variable: str, told: str) -> str:
+    def _variable(self, name: str, variable: str, where: str) -> str:
         value = self._environ.get(variable, "")
         if not value:
-            where = f" and {told} does not name it" if told else ""
             raise NoSecret(
                 f"there is no secret {name} here: {variable} is not set{where}. Set it where the "
                 "peer is started, or name a source in the file of `mesh up --secrets`"

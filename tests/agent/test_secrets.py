@@ -48,6 +48,15 @@ def test_what_cannot_be_had_says_why(name: str, environ: dict[str, str], word: s
         Vault(environ).secret(name)
 
 
+def test_a_variable_that_a_file_names_and_that_is_not_set_says_so(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('x = { env = "NOT_HERE" }')
+    told = {SECRETS_FILE: str(tmp_path / "s.toml")}
+    with pytest.raises(NoSecret, match=r"NOT_HERE is not set, where .*s\.toml says it is"):
+        Vault(told).secret("x")
+    with pytest.raises(NoSecret, match=r"MESH_SECRET_Y is not set and .*s\.toml does not name it"):
+        Vault(told).secret("y")
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
