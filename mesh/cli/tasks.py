@@ -2,14 +2,17 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import FAILED, fail, print_json, print_table, print_value
+from mesh.cli.output import FAILED, TIMED_OUT, fail, print_json, print_table, print_value
 from mesh.cli.spending import spent, told
 from mesh.cli.work import say_failure, say_incomplete
+
+if TYPE_CHECKING:
+    from mesh.client import Client
 
 LISTED_LIMIT = 10_000
 """The most that a peer lists at once."""
@@ -23,7 +26,12 @@ STATES = (
     "cancelled",
     "expired",
 )
-TaskArgument = Annotated[str, typer.Argument(help="The task's id.")]
+FAILURES = ("failed", "dead", "cancelled", "expired")
+"""States of a task that has ended without a result."""
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+"""`task --wait` asks again after pauses that grow from the one to the other."""
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 
 
 def tasks(
@@ -78,12 +86,28 @@ def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, 
     return sorted(rows, key=lambda row: row["accepted"] or 0, reverse=True)
 
 
-def task(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
-    """Show one task: its state and, when it is done, its result."""
+def task(
+    task_id: TaskArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0, help="How long to wait; else for ever."
+        ),
+    ] = None,
+    folder: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one task: its state and, when it is done, its result.
+
+    Exit status 1 where it ended without a result, 4 where --timeout ran out.
+    """
     from mesh.client import Client
 
+    if timeout is not None and not wait:
+        raise typer.BadParameter("--timeout is how long to --wait")
     with Client(dir=folder) as client:
-        row = client.task(task_id)
+        row = _ended(client, task_id, timeout) if wait else client.task(task_id)
     if as_json:
         print_json(row)
     elif row["state"] == "done":
@@ -94,8 +118,23 @@ def task(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = 
         say_failure(row)
     else:
         print(f"{row['state']}, attempt {row['attempts']}{_progress(row)}")
-    if row["state"] in ("failed", "dead", "cancelled", "expired"):
+    if row["state"] in FAILURES:
         raise SystemExit(FAILED)
+    if wait and row["state"] != "done":
+        fail(f"task {task_id} has not ended within {timeout:g} s and goes on", TIMED_OUT)
+
+
+def _ended(client: "Client", task_id: str, timeout: float | None) -> dict[str, Any]:
+    """A task once it has ended, or as it is when the time is up."""
+    until = None if timeout is None else time.monotonic() + timeout
+    pause = FIRST_PAUSE_S
+    while True:
+        row = client.task(task_id)
+        left = LONGEST_PAUSE_S if until is None else until - time.monotonic()
+        if row["state"] in ("done", *FAILURES) or left <= 0:
+            return row
+        time.sleep(min(pause, left))
+        pause = min(1.5 * pause, LONGEST_PAUSE_S)
 
 
 def cancel(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:

@@ -150,6 +150,15 @@ def test_a_submitted_task_can_be_looked_at_later(probes: LocalMesh) -> None:
     assert len(probes.cli("tasks", "--limit", "1").rows) == 1
 
 
+def test_a_submitted_task_can_be_waited_for(probes: LocalMesh) -> None:
+    task = probes.cli("submit", "sleep", "seconds:=0.3").row["task"]
+    assert probes.cli("task", task, "--wait", "--timeout", "60").row["state"] == "done"
+    task = probes.cli("submit", "sleep", "seconds:=600").row["task"]
+    ran = probes.cli("task", task, "--wait", "--timeout", "0.2", expect=TIMED_OUT)
+    assert ran.row["state"] in ("accepted", "running")
+    probes.cli("cancel", task)
+
+
 def test_submit_prints_the_id_alone_for_people(probes: LocalMesh) -> None:
     ran = finish(start_cli("submit", "echo", "--dir", str(probes.path)))
     assert probes.cli("task", ran.out.strip()).row["task"] == ran.out.strip()
