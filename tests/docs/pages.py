@@ -83,7 +83,9 @@ def script(page: Path) -> str:
 
 FINISH = f"""
 finish() {{
-    for job in $(jobs -p); do kill -INT -- -"$job" 2>/dev/null || true; done
+    for job in $(jobs -p); do
+        kill -INT -- -"$job" 2>/dev/null || kill "$job" 2>/dev/null || true
+    done
     wait
     for found in $(find . -name mesh.json); do mesh down --dir "$(dirname "$found")" || true; done
 }}
@@ -103,6 +105,7 @@ def run(page: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="page-"))
     venv = Path(sys.prefix)
     (folder / ".venv").symlink_to(venv)
+    (folder / "docs").symlink_to(ROOT / "docs")
     runtime = folder / "run"
     runtime.mkdir(mode=0o700)
     environment = {
