@@ -102,8 +102,8 @@ def run(
 ) -> None:
     """Run a scenario under one seed.
 
-    Exit status 1 where an invariant was violated: the plan is saved, and the command that
-    replays it is printed.
+    Exit status 1 where an invariant was violated: the plan is saved, and the
+    command that replays it is printed.
     """
     from simulations.outcome import execute
     from simulations.plan import draw

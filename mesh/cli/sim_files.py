@@ -194,8 +194,8 @@ def shrink(
 ) -> None:
     """Take faults out of a failing plan until none can go without its violation going too.
 
-    Then the run is made shorter and the mesh smaller. Exit status 2 where the plan violates
-    nothing. Ctrl-C keeps the smallest plan found so far.
+    Then the run is made shorter and the mesh smaller. Exit status 2 where the
+    plan violates nothing. Ctrl-C keeps the smallest plan found so far.
     """
     from simulations.shrink import NothingToShrink, Shrinker
 

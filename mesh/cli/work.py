@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mesh.client.outcome import Outcome
 
 UNKNOWN_SKILL = "UnknownSkill"
-SkillArgument = Annotated[str, typer.Argument(help="The skill's name, or name@version.")]
+SkillArgument = Annotated[
+    str, typer.Argument(metavar="SKILL", help="The skill's name, or name@version.")
+]
 InputsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=TEXT | KEY:=JSON]...", help="Keyword inputs.")
 ]
@@ -113,7 +115,9 @@ def map_inputs(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON lines, one object of inputs each; - reads stdin.", dir_okay=False
+            metavar="FILE",
+            help="JSON lines, one object of inputs each; - reads stdin.",
+            dir_okay=False,
         ),
     ],
     timeout: TimeoutOption = None,
@@ -125,8 +129,8 @@ def map_inputs(
 ) -> None:
     """Call a skill once per line of a file; print each outcome as it comes.
 
-    Each line carries the index of its input, from 0; blank lines of the file are passed
-    over, and not counted. Exit status 1 where any task failed.
+    Each line carries the index of its input, from 0; blank lines of the file
+    are passed over, and not counted. Exit status 1 where any task failed.
     """
     from mesh.client import Client
 
