@@ -67,7 +67,10 @@ def _member_down(event: gossip_events.MemberDown) -> list[Routed]:
 
 
 def _load_changed(event: gossip_events.LoadChanged) -> list[Routed]:
-    return [(AUCTION, auction_commands.CandidateLoad(event.peer, event.load))]
+    return [
+        (AUCTION, auction_commands.CandidateLoad(event.peer, event.load)),
+        (TASKS, task_commands.PeerLoad(event.peer, event.load)),
+    ]
 
 
 def _slots_won(event: auction_events.SlotsWon) -> list[Routed]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from protocols.identity import text_id
-from protocols.tasks.commands import HostSkills, PeerUp
+from protocols.tasks.commands import HostSkills, PeerLoad, PeerUp
 from protocols.tasks.messages import DescribeSkill, SkillDescribed
 from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.outbox import Outbox
@@ -81,6 +81,8 @@ class Catalogue:
         self._compile = compile_schema
         self._outbox = outbox
         self.members: dict[bytes, PeerUp] = {}
+        self._loads: dict[bytes, int] = {}
+        """Of members, in milliseconds, as they said last."""
         self._names: dict[bytes, str] = {}
         """Also of peers that are gone; the oldest make room."""
         self._hosts: dict[tuple[str, str], dict[bytes, bytes]] = {}
@@ -98,7 +100,9 @@ class Catalogue:
         """A member, or what it hosts now."""
         if member.peer not in self.members and len(self.members) >= MEMBERS_LIMIT:
             return
+        load_ms = self.load_of(member.peer)
         self.down(member.peer)
+        self._loads[member.peer] = load_ms
         self.members[member.peer] = member
         self._names[member.peer] = member.name
         if len(self._names) > MEMBERS_LIMIT:
@@ -110,9 +114,19 @@ class Catalogue:
 
     def down(self, peer: bytes) -> None:
         """A member is gone."""
+        self._loads.pop(peer, None)
         member = self.members.pop(peer, None)
         if member is not None:
             self._unhost(peer, tuple((name, version) for name, version, _ in member.skills))
+
+    def loaded(self, command: PeerLoad) -> None:
+        """A member says how much it has to do."""
+        if command.peer in self.members:
+            self._loads[command.peer] = command.load_ms
+
+    def load_of(self, peer: bytes) -> int:
+        """What a member has to do, milliseconds, as it said last; 0 where it said nothing."""
+        return self._loads.get(peer, 0)
 
     def host(self, command: HostSkills) -> None:
         """What this peer hosts itself, in all."""
@@ -153,6 +167,11 @@ class Catalogue:
         """The live peers that host a skill and have these labels."""
         hosts = self._hosts.get((skill, version), ())
         return [peer for peer in hosts if not self.lacks(peer, requires)]
+
+    def able(self, skill: str, version: str, requires: tuple[str, ...] = ()) -> list[bytes]:
+        """Those of the hosts whose agents can work now."""
+        sick = self._sick.get((skill, version), ())
+        return [peer for peer in self.hosts(skill, version, requires) if peer not in sick]
 
     def lacks(self, peer: bytes, requires: tuple[str, ...]) -> list[str]:
         """The labels of these that a peer does not have."""

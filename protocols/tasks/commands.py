@@ -178,6 +178,13 @@ class PeerUp(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
+class PeerLoad(msgspec.Struct, frozen=True):
+    """From gossip: what a member says that it has to do, in milliseconds."""
+
+    peer: bytes
+    load_ms: int
+
+
 class PeerSuspected(msgspec.Struct, frozen=True):
     """From gossip: this member does not answer. It is refuted by `PeerUp`, or by a word of its."""
 

@@ -90,7 +90,7 @@ class Custodian:
             parameters, self.ledger, self.settling, self.failing, catalogue, outbox
         )
         self.breakers = self.failing.breakers
-        self.desks = Desks(parameters, outbox, self.breakers)
+        self.desks = Desks(parameters, outbox, self.breakers, catalogue, rng)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
         self._redriving = Redriving(parameters, self.ledger, self.desks, catalogue, outbox)
@@ -293,6 +293,11 @@ class Custodian:
 
     # Steps.
 
+    def touch_spread(self) -> None:
+        """Other peers can, or may, take tasks that no auction places."""
+        for desk in self.desks.spread():
+            self.touch(desk)
+
     def touch(self, desk: Desk) -> None:
         """Something changed at a desk; it is looked at when the step ends."""
         self.attempts.dirty[desk] = None
@@ -349,6 +354,7 @@ class Custodian:
 
     def _tell_breakers(self, now: int) -> None:
         changed = tuple(self.breakers.changed)
+        self.touch_spread()
         self.breakers.changed.clear()
         for breaker in changed:
             skill, version, peer = breaker.key

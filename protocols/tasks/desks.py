@@ -1,23 +1,27 @@
 """The desks of one custodian, and what they ask of the auction.
 
 Demand is stated per skill and not per task: again when it grows, and lower when
-slots have been idle for a while. A direct desk has slots of its own, and asks
-nobody.
+slots have been idle for a while. A desk for one peer (``direct``), or for
+``least_loaded``, has slots of its own, and asks nobody.
 """
 
+import random
 from collections.abc import Iterable
 
 from protocols.tasks.attempts import Attempts
 from protocols.tasks.breakers import HALF_OPEN, OPEN, Breakers
 from protocols.tasks.breakers import Key as BreakerKey
+from protocols.tasks.catalogue import Catalogue
 from protocols.tasks.commands import SlotsGone, SlotsHeld, SlotsRecalled
 from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
 from protocols.tasks.events import SlotsReturned, SlotsWanted
 from protocols.tasks.lifecycle import SETTLED, WAITING
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
+from protocols.tasks.spreading import SpreadDesk
 from protocols.tasks.task import Envelope, Task
 
+LEAST_LOADED = "least_loaded"
 DESKS_LIMIT = 1024
 """Desks beyond which empty ones are forgotten, with what is known of their peers' pace."""
 
@@ -25,27 +29,54 @@ DESKS_LIMIT = 1024
 class Desks:
     """Desks by skill, version and peer."""
 
-    def __init__(self, parameters: TaskParameters, outbox: Outbox, breakers: Breakers) -> None:
+    def __init__(
+        self,
+        parameters: TaskParameters,
+        outbox: Outbox,
+        breakers: Breakers,
+        catalogue: Catalogue,
+        rng: random.Random,
+    ) -> None:
         self._parameters = parameters
         self._outbox = outbox
         self._breakers = breakers
+        self._catalogue = catalogue
+        self._rng = rng
         self._desks: dict[Key, Desk] = {}
         self._timed: dict[Desk, None] = {}
         """Desks that want to be looked at again."""
 
     def of(self, envelope: Envelope) -> Desk:
         """The desk for tasks with this envelope."""
-        return self.get(envelope.skill, envelope.version, envelope.to, envelope.requires)
+        is_spread = envelope.strategy == LEAST_LOADED
+        return self.get(envelope.skill, envelope.version, envelope.to, envelope.requires, is_spread)
 
-    def get(self, skill: str, version: str, to: bytes, requires: tuple[str, ...] = ()) -> Desk:
+    def get(
+        self,
+        skill: str,
+        version: str,
+        to: bytes,
+        requires: tuple[str, ...] = (),
+        is_spread: bool = False,
+    ) -> Desk:
         """The desk for a skill, perhaps at one peer, or at peers with certain labels."""
-        key = (skill, version, to, requires)
+        key = (skill, version, to, requires, is_spread)
         desk = self._desks.get(key)
         if desk is None:
             if len(self._desks) >= DESKS_LIMIT:
                 self._forget_empty()
-            desk = self._desks[key] = Desk(key, self._parameters.target_us, self._breakers)
+            desk = self._desks[key] = self._make(key)
         return desk
+
+    def _make(self, key: Key) -> Desk:
+        target_us, breakers = self._parameters.target_us, self._breakers
+        if key[4]:
+            return SpreadDesk(key, target_us, breakers, self._catalogue, self._rng)
+        return Desk(key, target_us, breakers)
+
+    def spread(self) -> list[Desk]:
+        """The desks for ``least_loaded`` with work: who can take it may have changed."""
+        return [desk for desk in self._desks.values() if desk.is_spread and len(desk.line)]
 
     def like(self, task: Task) -> Desk:
         """The desk for a task whose own may have been forgotten."""
@@ -82,7 +113,11 @@ class Desks:
     def shut(self, key: BreakerKey) -> list[Desk]:
         """A breaker opened: its slots go back, and what runs there is run to its end."""
         skill, version, peer = key
-        found = [desk for desk in self._desks.values() if desk.key[:3] == (skill, version, b"")]
+        found = [
+            desk
+            for desk in self._desks.values()
+            if desk.key[:3] == (skill, version, b"") and not desk.has_no_lots
+        ]
         for desk in found:
             for slots in [each for each in desk.slots.values() if each.peer == peer]:
                 self._give_back(desk, slots, slots.count)
@@ -92,7 +127,7 @@ class Desks:
         """Slots are lost; what runs there goes on unless its peer is gone."""
         for desk in self._desks.values():
             slots = desk.slots.get((command.lot, command.peer))
-            if slots is not None and command.slots > 0 and not desk.to:
+            if slots is not None and command.slots > 0 and not desk.has_no_lots:
                 desk.drop(slots, min(command.slots, slots.count))
                 return
 
@@ -100,7 +135,7 @@ class Desks:
         """Others wait: slots are to be given back when what runs there has ended."""
         for desk in self._desks.values():
             slots = desk.slots.get((command.lot, command.peer))
-            if slots is not None and command.slots > 0 and not desk.to:
+            if slots is not None and command.slots > 0 and not desk.has_no_lots:
                 slots.owed = min(slots.count, slots.owed + command.slots)
                 desk.owing[slots] = None
                 return desk
@@ -115,15 +150,15 @@ class Desks:
     def give_up(self, desk: Desk, lot: str, peer: bytes) -> None:
         """The worker's peer would not serve these slots."""
         slots = desk.slots.get((lot, peer))
-        if slots is not None and not desk.to:
+        if slots is not None and not desk.has_no_lots:
             self._give_back(desk, slots, slots.count)
 
     def peer_up(self, peer: bytes) -> list[Desk]:
-        """Direct desks for the peer have their slots again; returns those with work."""
+        """Direct desks for the peer have their slots again; returns those with work for it."""
         found = [desk for desk in self._desks.values() if desk.to == peer and len(desk.line)]
         for desk in found:
             self.open_direct(desk)
-        return found
+        return [*found, *self.spread()]
 
     def peer_down(self, peer: bytes) -> None:
         """All slots at a peer are gone."""
@@ -141,7 +176,7 @@ class Desks:
 
     def settle_demand(self, desk: Desk, now: int) -> None:
         """States a demand that grew, and begins to watch for idle slots."""
-        if desk.to:
+        if desk.has_no_lots:
             self._time(desk)
             return
         if desk.owing:
@@ -173,7 +208,7 @@ class Desks:
         desk = slots.desk
         idle = slots.count - len(slots.running)
         count = min(count, idle)
-        if desk.to or count <= 0 or desk.slots.get((slots.lot, slots.peer)) is not slots:
+        if desk.has_no_lots or count <= 0 or desk.slots.get((slots.lot, slots.peer)) is not slots:
             return
         # The lower demand goes first, or the auction would seek at once what comes back.
         self._ask(desk, min(desk.asked, max(desk.demand(self._parameters.units), 0)))

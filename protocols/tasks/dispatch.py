@@ -17,8 +17,9 @@ from protocols.tasks.pace import Pace
 from protocols.tasks.parameters import NEVER, PARKED_PER_SLOT, PARKED_SPARE
 from protocols.tasks.task import Task
 
-Key = tuple[str, str, bytes, tuple[str, ...]]
-"""Skill, version, the one peer for ``direct`` (else empty), and the labels asked for."""
+Key = tuple[str, str, bytes, tuple[str, ...], bool]
+"""Skill, version, the one peer for ``direct`` (else empty), the labels asked for, and whether
+the strategy is ``least_loaded``."""
 
 TAIL_PER_SLOT = 4
 """The tail begins when so many tasks a slot are left."""
@@ -76,7 +77,7 @@ class Desk:
 
     def __init__(self, key: Key, target_us: int, breakers: Breakers) -> None:
         self.key = key
-        self.skill, self.version, self.to, self.requires = key
+        self.skill, self.version, self.to, self.requires, self.is_spread = key
         self.line = Line()
         self.slots: dict[tuple[str, bytes], Slots] = {}
         self.paces: dict[bytes, Pace] = {}
@@ -100,6 +101,11 @@ class Desk:
         """When to try again to bind what was held back."""
         self._target_us = target_us
         self._breakers = breakers
+
+    @property
+    def has_no_lots(self) -> bool:
+        """Its slots are its own: no auction gave them, and none takes them back."""
+        return bool(self.to) or self.is_spread
 
     # Slots.
 
@@ -153,9 +159,7 @@ class Desk:
         if first is None or not first.avoid or len(self.line) > TAIL_LOOK_LIMIT:
             return ()
         tasks = self.line.upcoming()
-        return tuple(
-            peer for peer in first.avoid if all(_avoids(task, peer, now) for task in tasks)
-        )
+        return tuple(peer for peer in first.avoid if all(avoids(task, peer, now) for task in tasks))
 
     @property
     def is_saturated(self) -> bool:
@@ -235,7 +239,7 @@ class Desk:
             task = line.pop(only_children)
             if task is None:
                 break
-            if _avoids(task, slots.peer, now):
+            if avoids(task, slots.peer, now):
                 self._look_again(task.avoid_until)
                 aside.append(task)
             elif task.suspicions and self._runs_suspect(slots.peer, tasks):
@@ -275,7 +279,7 @@ class Desk:
             best, end = -1, mine
             for index, (at, other) in enumerate(ready):
                 ends = at + other.expected_us(task.weight_us)
-                if ends <= end and not _avoids(task, other.peer, now):
+                if ends <= end and not avoids(task, other.peer, now):
                     best, end = index, ends
             if best < 0:
                 return True
@@ -322,6 +326,6 @@ class Desk:
         assert total == self.total, "slots-add-up: the total is wrong"
 
 
-def _avoids(task: Task, peer: bytes, now: int) -> bool:
+def avoids(task: Task, peer: bytes, now: int) -> bool:
     """Whether a task insists on another peer: it failed, or was lost, at this one."""
     return bool(task.avoid) and now < task.avoid_until and peer in task.avoid

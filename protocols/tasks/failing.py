@@ -162,6 +162,9 @@ class Failing:
         """The worker's peer would not run it."""
         attempt = self._ended(task, REFUSED, reason, now)
         task.refusals += 1
+        if task.desk.is_spread:
+            # A peer that takes nothing has little to do, and would be asked again and again.
+            self._avoid(task, attempt.peer, now.monotonic_ns)
         self._record(task, attempt)
         if task.refusals >= REFUSALS_FREE:
             self._wait(task, min(task.refusals - REFUSALS_FREE + 1, 4), now)

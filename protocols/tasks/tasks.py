@@ -156,6 +156,7 @@ class Tasks:
         self._catalogue.host(command)
         self._worker.host(command, now)
         self._custodian.specs_changed(now)
+        self._custodian.touch_spread()
 
     def _on_peer_up(self, command: commands.PeerUp, now: Now) -> None:
         self._outbox.forsaken.pop(command.peer, None)
@@ -216,6 +217,7 @@ class Tasks:
             command.peer, now
         ),
         commands.PeerDown: _on_peer_down,
+        commands.PeerLoad: lambda self, command, now: self._catalogue.loaded(command),
         commands.HostSkills: _on_host_skills,
         commands.CancelTasks: lambda self, command, now: self._custodian.cancel(command, now),
         commands.RedriveTasks: lambda self, command, now: self._custodian.redrive(command, now),
