@@ -139,7 +139,8 @@ def sweep(
 ) -> None:
     """Run a scenario under many seeds; print which fault met which phase.
 
-    Exit status 1 where a seed failed, or where the scenario never met what it is there for.
+    Exit status 1 where a seed failed, or where the scenario never met what
+    it is there for.
     Ctrl-C stops it and prints what there is by then.
     """
     from simulations.plan import draw

@@ -54,7 +54,9 @@ def replay(
 ) -> None:
     """Execute a saved plan again and print what happens, entry by entry.
 
-    Kinds: accuse, command, disk, event, fault, frame, job, network, send, wake, world.
+    Kinds: accuse, command, disk, event, fault, frame, job, network, send,
+    wake, world.
+
     Exit status 1 where the run violates an invariant.
     """
     from protocols.machine import SECOND_NS

@@ -73,9 +73,7 @@ def found() -> list[tuple[str, TyperCommand]]:
     return list(verbs(group))
 
 
-@pytest.mark.parametrize(
-    ("verb", "command"), found(), ids=lambda each: each if isinstance(each, str) else ""
-)
+@pytest.mark.parametrize(("verb", "command"), found(), ids=[verb for verb, _ in found()])
 def test_the_page_tells_of_a_verb_all_that_it_takes(verb: str, command: TyperCommand) -> None:
     assert not wrong(PAGE, verb, options(command))
 
@@ -90,9 +88,7 @@ def test_what_the_page_lacks_would_be_found() -> None:
     assert wrong(page, "cal", set()) == ["cal is not there"]
 
 
-@pytest.mark.parametrize(
-    ("verb", "command"), found(), ids=lambda each: each if isinstance(each, str) else ""
-)
+@pytest.mark.parametrize(("verb", "command"), found(), ids=[verb for verb, _ in found()])
 def test_the_help_of_a_verb_fits_a_terminal_of_80_columns(verb: str, command: TyperCommand) -> None:
     # Below the first paragraph, the help keeps the lines of the docstring: longer ones break twice.
     _, *paragraphs = (command.help or "").split("\n\n")
