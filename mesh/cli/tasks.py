@@ -194,6 +194,8 @@ def tell(story: dict[str, Any]) -> list[str]:
         f"  +0.000 s  accepted by {story['custodian']}"
         + (f" for task {story['parent']}" if story["parent"] else ""),
     ]
+    if story.get("strategy") == "least_loaded":
+        lines.append("            no auction: of two peers drawn, the less loaded (least_loaded)")
     lots = {lot["lot"]: lot for lot in story["lots"]}
     told: list[str] = []
     for attempt in story["history"]:

@@ -30,6 +30,10 @@ DeadlineOption = Annotated[
     float | None, typer.Option("--deadline", min=0, help="Seconds that the whole task may take.")
 ]
 ToOption = Annotated[str | None, typer.Option("--to", help="Run it on this peer, by name or id.")]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", help="How a peer is found: auction, least_loaded or direct."),
+]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Idempotency key: the same key is the same task.")
 ]
@@ -47,6 +51,7 @@ def call(
     timeout: TimeoutOption = None,
     deadline: DeadlineOption = None,
     to: ToOption = None,
+    strategy: StrategyOption = None,
     key: KeyOption = None,
     retries: RetriesOption = None,
     wait: WaitOption = None,
@@ -61,7 +66,9 @@ def call(
 
     values = parse_inputs(inputs or [])
     with Client(dir=folder) as client:
-        view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
+        view = client.options(
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key, retries=retries
+        )
         handle = view.submit(skill, **values)
         try:
             outcome = handle.outcome(timeout=wait)
@@ -92,6 +99,7 @@ def submit(
     timeout: TimeoutOption = None,
     deadline: DeadlineOption = None,
     to: ToOption = None,
+    strategy: StrategyOption = None,
     key: KeyOption = None,
     retries: RetriesOption = None,
     folder: DirOption = None,
@@ -102,7 +110,9 @@ def submit(
 
     values = parse_inputs(inputs or [])
     with Client(dir=folder) as client:
-        view = client.options(timeout=timeout, deadline=deadline, to=to, key=key, retries=retries)
+        view = client.options(
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key, retries=retries
+        )
         handle = view.submit(skill, **values)
         if as_json:
             print_json(client.task(handle.id))
@@ -123,6 +133,7 @@ def map_inputs(
     timeout: TimeoutOption = None,
     deadline: DeadlineOption = None,
     to: ToOption = None,
+    strategy: StrategyOption = None,
     retries: RetriesOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
@@ -136,7 +147,9 @@ def map_inputs(
 
     failed = done = 0
     with Client(dir=folder) as client, Progress("tasks") as progress:
-        view = client.options(timeout=timeout, deadline=deadline, to=to, retries=retries)
+        view = client.options(
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy, retries=retries
+        )
         for index, outcome in view.map_unordered(skill, read_lines(file)):
             line = outcome_line(outcome)
             print_json({"index": index, **line})

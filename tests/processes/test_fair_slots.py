@@ -2,12 +2,14 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from mesh.client import Client, TaskFailed
-from tests.processes.rig import LANES, PATIENCE_S, LocalMesh, local_mesh
+from mesh.cli.tasks import tell
+from mesh.client import Client, Refused, TaskFailed
+from tests.processes.rig import LANES, PATIENCE_S, LocalMesh, local_mesh, until
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,30 @@ def test_two_clients_with_much_work_share_the_slots(lanes: LocalMesh) -> None:
         assert first_done.is_set()
 
 
+def test_the_least_loaded_peers_take_tasks_and_a_busy_one_fewer(lanes: LocalMesh) -> None:
+    with lanes.client("peer-1") as client:
+        long = client.options(to="peer-2").submit("hold", seconds=30.0)
+        until(lambda: client.task(long.id)["state"] == "running", "the long one runs")
+        view = client.options(strategy="least_loaded", deadline=PATIENCE_S)
+        tasks = [view.submit("hold", seconds=0.05) for _ in range(30)]
+        until(
+            lambda: sum(client.task(task.id)["state"] == "done" for task in tasks) >= 26,
+            "all are done but those that stand behind the long one",
+        )
+        long.cancel()
+        for task in tasks:
+            task.result(PATIENCE_S)
+        stories = [client.why(task.id) for task in tasks]
+        counts = Counter(story["producer"] for story in stories)
+        assert counts["peer-2"] < min(counts["peer-1"], counts["peer-3"])
+        assert not any(story["lots"] for story in stories)
+        assert any("no auction: of two peers drawn" in line for line in tell(stories[0]))
+        with pytest.raises(Refused, match="auction, direct, least_loaded"):
+            client.options(strategy="nearest").call("hold", seconds=0.1)
+    ran = lanes.cli("call", "hold", "seconds:=0.1", "--strategy", "least_loaded")
+    assert lanes.cli("task", ran.row["task"]).row["strategy"] == "least_loaded"
+
+
 def test_a_retry_goes_to_another_peer(lanes: LocalMesh) -> None:
     with lanes.client("peer-1") as client:
         for _ in range(4):
@@ -57,3 +83,19 @@ def test_a_retry_goes_to_another_peer(lanes: LocalMesh) -> None:
                 task.result(PATIENCE_S)
             peers = [attempt["peer"] for attempt in client.why(task.id)["history"]]
             assert len(peers) == len(set(peers)) == 3
+
+
+def test_tasks_without_an_auction_leave_a_peer_that_is_killed(lanes: LocalMesh) -> None:
+    """The last one here: it leaves two peers."""
+    with lanes.client("peer-1") as client:
+        view = client.options(strategy="least_loaded", deadline=PATIENCE_S)
+        tasks = [view.submit("hold", seconds=0.3) for _ in range(12)]
+        running = {"peer": "peer-3", "status": "running"}.items()
+        until(
+            lambda: any(running <= client.why(task.id)["history"][-1].items() for task in tasks),
+            "some run on peer-3",
+        )
+        lanes.kill("peer-3")
+        assert [task.result(PATIENCE_S) for task in tasks] == [0.3] * 12
+        ends = [attempt for task in tasks for attempt in client.why(task.id)["history"]]
+        assert any(end["peer"] == "peer-3" and end["status"] == "lost" for end in ends)

@@ -31,6 +31,10 @@ def member(made: Town, name: str, sick: tuple[tuple[str, str], ...] = ()) -> com
     return commands.PeerUp(peer.id, name, peer.boot, hosted, sick)
 
 
+def _out(made: Town) -> list[events.AttemptView]:
+    return [made["a"].view(task).history[-1] for task in made["a"].accepted]
+
+
 def producers(made: Town) -> Counter[bytes]:
     return Counter(one.producer for one in made["a"].settled.values() if one.state == "done")
 
@@ -72,6 +76,15 @@ def test_few_tasks_are_out_at_a_peer_and_the_rest_waits() -> None:
     made.run(100 * MILLISECOND_NS)
     out = [task for task in ids if made["a"].view(task).state == "running"]
     assert len(out) == 2 * DIRECT_SLOTS
+
+
+def test_what_is_out_from_here_counts_where_nothing_was_said() -> None:
+    made = town("b", "c")
+    for name in "bc":
+        made[name].run = hanging
+    made["a"].submit(*[LEAST] * 6)
+    made.run(100 * MILLISECOND_NS)
+    assert Counter(attempt.peer for attempt in _out(made)) == {peer_id("b"): 3, peer_id("c"): 3}
 
 
 def test_tasks_of_a_peer_that_ended_are_run_by_others() -> None:
