@@ -68,7 +68,7 @@ def script(page: Path) -> str:
             parts.append(f"cat > {block.file} <<'END-OF-BLOCK'\n{block.text}END-OF-BLOCK")
         elif block.note.startswith("second terminal:"):
             ready = block.note.partition(":")[2].strip()
-            # A group of its own, so that its end can be asked for as Ctrl-C asks.
+            # A group of its own, so that all of it can be asked to end.
             parts.append(f"set -m\n(\n{block.text}) > terminal-{block.line}.log 2>&1 &\nset +m")
             parts.append(f"wait_until '{ready}' terminal-{block.line}.log")
         elif block.note.startswith("exits "):
@@ -84,7 +84,7 @@ def script(page: Path) -> str:
 FINISH = f"""
 finish() {{
     for job in $(jobs -p); do
-        kill -INT -- -"$job" 2>/dev/null || kill "$job" 2>/dev/null || true
+        kill -TERM -- -"$job" 2>/dev/null || kill "$job" 2>/dev/null || true
     done
     wait
     for found in $(find . -name mesh.json); do mesh down --dir "$(dirname "$found")" || true; done
