@@ -7,6 +7,7 @@ be tried again.
 
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,10 @@ SEED_LIMIT = 2**32
 
 if not __debug__:
     raise pytest.UsageError("the tests rest on assertions: run them without -O")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job; what tests start would inherit deafness to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "mesh",

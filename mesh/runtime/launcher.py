@@ -253,8 +253,9 @@ def wait_converged(
             f"{', '.join(sorted(paused))} are paused: `mesh resume PEER` lets one go on"
         )
     entries = [entry for entry in folder.peers() if entry.name not in paused]
+    asked = list(entries)
     while True:
-        statuses, waiting_for = _look(entries, started)
+        statuses, waiting_for = _look(entries, asked, started)
         if not waiting_for:
             return Convergence(True, statuses, "")
         if time.monotonic() > ends:
@@ -268,18 +269,20 @@ def wait_converged(
         time.sleep(POLL_S)
 
 
-def _look(entries: list[PeerEntry], started: set[str]) -> tuple[dict[str, Status], str]:
+def _look(
+    entries: list[PeerEntry], asked: list[PeerEntry], started: set[str]
+) -> tuple[dict[str, Status], str]:
     """What the peers say, and who is missing what; asks no further than the first such peer.
 
-    That peer is asked first the next time: questions to all of them, again and again,
-    would take from a small machine what the peers need to find each other.
+    That peer is asked first the next time (`asked` is the order): questions to all of them,
+    again and again, would take from a small machine what they need to find each other.
     """
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(asked):
         if entry.name in started:
             status = _statuses([entry])
             waiting_for = _not_yet(status, {entry.name}, len(started))
             if waiting_for:
-                entries.insert(0, entries.pop(index))
+                asked.insert(0, asked.pop(index))
                 return status, waiting_for
     statuses = _statuses(entries)
     return statuses, _not_yet(statuses, started, len(started))

@@ -18,7 +18,7 @@ from mesh.runtime.sockets import Address, new_curve_keys
 from protocols.wire import encode_frame
 from tests.processes.intruders import Issuer, admitted, connected, knock, other_mesh
 from tests.processes.rig import PATIENCE_S, LocalMesh
-from tests.runtime.strangers import hello
+from tests.runtime.strangers import bent, hello
 from tests.runtime.transport_rig import pack
 
 MILLION = 1_000_000
@@ -56,7 +56,7 @@ async def test_wrong_credentials_are_refused_with_the_reason(
         "expired": lambda public: own.chain(public, begins_in_s=-9000, ends_in_s=-5000),
         "not-yet-valid": lambda public: own.chain(public, begins_in_s=5000),
         "wrong-curve-key": lambda public: own.chain(new_curve_keys().public),
-        "bad-signature": lambda public: own.chain(public)[:-1] + b"\0",
+        "bad-signature": lambda public: bent(own.chain(public)),
     }
     for reason, credential in make.items():
         # A key that was turned away is not listened to for a while, so each has its own.

@@ -11,7 +11,7 @@ from mesh.runtime.zap import GUESTS_LIMIT, TURNED_AWAY_LIMIT, TURNED_AWAY_NS, Gu
 from protocols.gossip.commands import Contact
 from protocols.machine import Now
 from protocols.wire import encode_frame
-from tests.runtime.strangers import hello, knocker, stranger
+from tests.runtime.strangers import bent, hello, knocker, stranger
 from tests.runtime.transport_rig import Authority, Neighbour, eventually, pack
 
 PEER = bytes([9]) * 32
@@ -27,7 +27,7 @@ MAKE: dict[str, Callable[[Authority, CurveKeys], bytes]] = {
     "other-mesh": lambda own, keys: Authority(seed=50).chain(PEER, keys.public),
     "expired": lambda own, keys: own.chain(PEER, keys.public, ends_in_s=-1000),
     "wrong-curve-key": lambda own, keys: own.chain(PEER, new_curve_keys().public),
-    "bad-signature": lambda own, keys: own.chain(PEER, keys.public)[:-1] + b"\0",
+    "bad-signature": lambda own, keys: bent(own.chain(PEER, keys.public)),
 }
 
 

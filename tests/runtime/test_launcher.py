@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.local.discovery import PeerEntry
 from mesh.runtime import launcher
 from mesh.storage.authority import create_mesh
 from mesh.storage.folder import MeshFolder
@@ -57,3 +58,25 @@ def test_whoever_fails_leaves_nothing_of_a_mesh_of_its_own(tmp_path: Path) -> No
         launcher.prepare(path, 1, ["missing.py"])
     assert not path.exists()
     assert launcher.prepare(path, 1, []).is_new
+
+
+def test_peers_are_told_in_their_order_whichever_was_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = launcher.prepare(tmp_path / ".mesh", 3, [])
+    names = [entry.name for entry in folder.peers()]
+    asked: list[str] = []
+
+    def status(entries: list[PeerEntry]) -> dict[str, launcher.Status]:
+        asked.extend(entry.name for entry in entries)
+        ready = asked[-1] != "peer-2" or asked.count("peer-2") > 1
+        said = {"ready": ready, "agents": [], "alive": 3, "members": []}
+        return {entry.name: {"id": entry.name, "skills": [], **said} for entry in entries}
+
+    monkeypatch.setattr(launcher, "_statuses", status)
+    monkeypatch.setattr(launcher, "running", lambda folder: dict.fromkeys(names, 0))
+    monkeypatch.setattr(launcher, "is_paused", lambda pid: False)
+    found = launcher.wait_converged(folder, 30.0)
+    assert found.converged
+    assert asked[:4] == ["peer-1", "peer-2", "peer-2", "peer-1"]
+    assert list(found.statuses) == names
