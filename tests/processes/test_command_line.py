@@ -254,6 +254,7 @@ def test_nobody_answering_is_told_with_what_to_try(probes: LocalMesh) -> None:
         probes.converge()
 
 
+@pytest.mark.slow
 def test_a_direct_call_to_a_paused_peer_says_that_it_is_not_alive(tmp_path: Path) -> None:
     with local_mesh(tmp_path, 2) as mesh:
         mesh.signal("peer-2", signal.SIGSTOP)
@@ -380,6 +381,7 @@ def test_a_killed_launcher_leaves_the_peers_running(tmp_path: Path) -> None:
         mesh.down()
 
 
+@pytest.mark.slow
 def test_agents_are_placed_on_the_peers_that_are_named(tmp_path: Path) -> None:
     mesh = LocalMesh(tmp_path / ".mesh")
     try:
@@ -396,6 +398,7 @@ def test_agents_are_placed_on_the_peers_that_are_named(tmp_path: Path) -> None:
         mesh.down()
 
 
+@pytest.mark.slow
 def test_an_agent_file_that_cannot_be_imported_is_told_with_its_error(tmp_path: Path) -> None:
     mesh = LocalMesh(tmp_path / ".mesh")
     broken = tmp_path / "broken.py"

@@ -16,6 +16,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
         yield mesh
 
 
+@pytest.mark.slow
 def test_a_dead_letter_outlives_its_custodian_and_is_redriven_under_its_id(
     fragile: LocalMesh, tmp_path: Path
 ) -> None:

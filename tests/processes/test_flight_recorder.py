@@ -54,6 +54,7 @@ def test_a_peer_killed_with_9_is_replayed_to_its_last_whole_block(
     assert killed.begun_ns < killed.ended_ns < others
 
 
+@pytest.mark.slow
 def test_nothing_is_recorded_where_that_is_not_wanted(tmp_path: Path) -> None:
     mesh = LocalMesh(tmp_path / ".mesh")
     RUNNING.append(mesh)

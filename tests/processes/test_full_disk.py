@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mesh.local.codec import encode_value, for_local, pack
 from mesh.local.messages import Accepted, Hello, Submit
 from mesh.runtime import launcher
@@ -47,6 +49,7 @@ def submit_until_it_breaks(address: Path) -> list[str]:
                 return accepted
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_peer_and_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     mesh = LocalMesh(tmp_path / ".mesh")
     RUNNING.append(mesh)

@@ -23,6 +23,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
         mesh.down()
 
 
+@pytest.mark.slow
 def test_a_handler_that_eats_memory_ends_alone(mesh: LocalMesh) -> None:
     with mesh.client() as client:
         peer, before = mesh.pid("peer-1"), {worker.pid for worker in mesh.workers("peer-1")}

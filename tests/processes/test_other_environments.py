@@ -63,6 +63,7 @@ def packages_of(python: Path) -> Path:
     return python.parent.parent / "lib" / version / "site-packages"
 
 
+@pytest.mark.slow
 def test_agents_run_by_the_interpreter_that_up_or_they_themselves_name(
     tmp_path: Path, equipped: Path
 ) -> None:

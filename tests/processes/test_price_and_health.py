@@ -85,6 +85,7 @@ def asks(mesh: LocalMesh, peer: str, least_ms: float, most_ms: float) -> str:
     return found[-1]
 
 
+@pytest.mark.slow
 def test_the_cheaper_agent_gets_the_work_and_a_hanging_handler_asks_what_was_measured(
     mesh: LocalMesh, say: Say
 ) -> None:

@@ -34,6 +34,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
             yield made
 
 
+@pytest.mark.slow
 def test_secrets_come_from_variables_files_and_commands(mesh: LocalMesh) -> None:
     with mesh.client() as client:
         lengths = [

@@ -32,6 +32,7 @@ def until_unknown(mesh: LocalMesh, name: str, to: str) -> None:
     until(lambda: not mesh.state_of(name, seen_by=to), f"{to} to have no such member")
 
 
+@pytest.mark.slow
 def test_a_peer_renews_at_an_issuers_door_and_no_link_breaks(members: LocalMesh) -> None:
     members.cli("issuer", "add", "peer-1")
     aside = members.folder.issuer_key.with_name("aside")
@@ -87,6 +88,7 @@ def test_a_revoked_peer_is_cut_off_while_it_sleeps_and_ends_when_it_wakes(
     assert "was revoked (left the company)" in members.log("peer-4")
 
 
+@pytest.mark.slow
 def test_a_revocation_survives_restarts_and_nobody_starts_who_was_revoked(
     members: LocalMesh,
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_revocation_survives_restarts_and_nobody_starts_who_was_revoked(
     assert states["peer-4"] == "revoked"
 
 
+@pytest.mark.slow
 def test_a_revoked_issuer_is_replaced_where_its_key_was_and_its_peers_stay(
     members: LocalMesh,
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_second_process_on_a_peers_folder_is_refused_and_harms_nothing(tmp_pat
             assert client.call("echo", a=1) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_a_peer_whose_port_is_taken_moves_and_the_others_find_it(tmp_path: Path) -> None:
     with local_mesh(tmp_path, 3) as mesh:
         mesh.kill("peer-2")
@@ -72,6 +73,7 @@ def test_a_peer_whose_port_is_taken_moves_and_the_others_find_it(tmp_path: Path)
                 assert client.options(to="peer-2").call("echo", a=1) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_a_key_file_that_others_may_read_is_refused(unborn: LocalMesh) -> None:
     key = unborn.folder.peer_folder("peer-1").key
     key.chmod(0o644)
@@ -83,6 +85,7 @@ def test_a_key_file_that_others_may_read_is_refused(unborn: LocalMesh) -> None:
     assert f"chmod 600 {key}" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["credential", "key", "journal"])
 def test_damaged_files_are_refused_with_their_path(unborn: LocalMesh, what: str) -> None:
     place = unborn.folder.peer_folder("peer-1")
@@ -103,6 +106,7 @@ def test_a_folder_of_a_mesh_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_peers_folder_that_is_gone_is_told(unborn: LocalMesh) -> None:
     place = unborn.folder.peer_folder("peer-1").path
     place.rename(place.with_name("elsewhere"))
@@ -121,6 +125,7 @@ def test_a_folder_that_is_not_writable_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_peer_does_not_run_without_its_assertions(unborn: LocalMesh) -> None:
     ended = subprocess.run(
         [sys.executable, "-O", "-P", "-m", "mesh.runtime.nursery"],

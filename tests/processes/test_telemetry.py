@@ -6,6 +6,7 @@ import urllib.request
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.processes.rig import PATIENCE_S, LocalMesh, start_cli, until
 from tests.telemetry.collector import Collector
@@ -14,6 +15,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 
 
+@pytest.mark.slow
 def test_spans_of_several_peers_reach_a_collector_in_one_trace(crew: LocalMesh) -> None:
     collector = Collector()
     words = ("spans", "--endpoint", collector.endpoint, "--dir", str(crew.path))

@@ -24,6 +24,7 @@ async def relay(ctx: Context) -> list[str]:
 """
 
 
+@pytest.mark.slow
 def test_callers_pin_a_version_or_take_the_highest(tmp_path: Path) -> None:
     files = []
     for version in ("9", "10", "10-rc1"):
