@@ -174,7 +174,7 @@ async def test_a_message_of_a_million_parts_ends_its_connection(
     async with at as mallory:
         if where == "door":
             assert await mallory.handshake() is LinkEvent.READY
-        mallory.send(*[b"\xc0"] * MILLION)
+        mallory.send_until_cut_off(*[b"\xc0"] * MILLION)
         assert await mallory.next_event() is LinkEvent.LOST
     assert peer.memory_info().rss - before < 64 * MILLION, "what a million parts weigh at least"
 

@@ -47,6 +47,11 @@ class Stranger:
         """Sends one message of so many parts."""
         self.socket.send_multipart(parts, zmq.NOBLOCK)
 
+    def send_until_cut_off(self, *parts: bytes) -> None:
+        """Sends one message of so many parts, or as many as go before the peer closes."""
+        with contextlib.suppress(zmq.Again):
+            self.send(*parts)
+
     def begin_without_end(self, size: int) -> None:
         """Sends one message of so many bytes, in parts that are all the same memory.
 
