@@ -1,0 +1,1 @@
+"""Agreement that liars cannot bend: ballots, and a small ordered log."""
