@@ -140,13 +140,14 @@ class Attempts:
         """What is wrong with a result, by its skill's schema.
 
         After a restart the peer that a task is for may be gone, and then what others
-        say of the same version holds.
+        say of the same version holds; where nobody is known yet, what was known before.
         """
         skill = self._catalogue.skill
         known = (
             desk.known
             or skill(desk.skill, desk.version, desk.to)
             or skill(desk.skill, desk.version, b"")
+            or self._catalogue.remembered(desk.skill, desk.version)
         )
         return fault_of(known.check_output if known is not None else None, outcome.value)
 

@@ -1,8 +1,9 @@
 """Who hosts which skill, and what each skill is.
 
 Members say `name@version` with a digest; the spec behind a digest is asked for
-once, kept on disk, and compiled when it is first needed. A custodian can so
-check inputs and outputs of skills that it does not host.
+once, kept on disk (one's own too), and compiled when it is first needed. A custodian can
+so check inputs and outputs of skills that it does not host, also just after a restart,
+when it does not yet know of anybody who does.
 """
 
 import difflib
@@ -90,7 +91,10 @@ class Catalogue:
         self._labels: frozenset[str] = frozenset()
         self._sick: dict[tuple[str, str], dict[bytes, None]] = {}
         self._specs: dict[bytes, SkillSpec] = {}
-        self._fetched: dict[bytes, None] = {}
+        self._kept: dict[bytes, None] = {}
+        """The specs on disk."""
+        self._latest: dict[tuple[str, str], bytes] = {}
+        """Of those, the one that came last, by skill and version."""
         self._known: dict[bytes, KnownSkill | str] = {}
         self._wanted: dict[bytes, _Wanted] = {}
 
@@ -136,8 +140,10 @@ class Catalogue:
         self._own = {(spec.name, spec.version): spec for spec in specs}
         for key, spec in self._own.items():
             digest = spec.digest()
-            self._specs[digest] = spec
             self._wanted.pop(digest, None)
+            if digest not in self._kept:
+                self.keep(spec)
+                self._outbox.persist(SpecRecorded(spec))
             self._hosts.setdefault(key, {})[self._me] = digest
         self._ail(self._me, command.sick)
 
@@ -243,6 +249,12 @@ class Catalogue:
         known = self.known(digest) if digest is not None else None
         return known if isinstance(known, KnownSkill) else None
 
+    def remembered(self, name: str, version: str) -> KnownSkill | None:
+        """The skill as it was known last, where nobody is known to host it now."""
+        digest = self._latest.get((name, version))
+        known = self.known(digest) if digest is not None else None
+        return known if isinstance(known, KnownSkill) else None
+
     # Fetching specs.
 
     def want(self, digest: bytes, now: int) -> None:
@@ -296,18 +308,24 @@ class Catalogue:
         """A spec is on disk; the oldest ones that nobody hosts make room."""
         digest = spec.digest()
         self._specs[digest] = spec
-        self._fetched[digest] = None
-        if len(self._fetched) > SPECS_LIMIT:
+        self._kept[digest] = None
+        self._latest[spec.name, spec.version] = digest
+        if len(self._kept) > SPECS_LIMIT:
             used = {d for hosts in self._hosts.values() for d in hosts.values()}
-            unused = [d for d in self._fetched if d not in used] or list(self._fetched)
+            unused = [d for d in self._kept if d not in used] or list(self._kept)
             for old in unused[: max(1, len(unused) // 2)]:
-                del self._fetched[old]
-                self._specs.pop(old, None)
-                self._known.pop(old, None)
+                self._drop(old)
 
-    def fetched(self) -> list[SkillSpec]:
+    def _drop(self, digest: bytes) -> None:
+        del self._kept[digest]
+        self._known.pop(digest, None)
+        spec = self._specs.pop(digest, None)
+        if spec is not None and self._latest.get((spec.name, spec.version)) == digest:
+            del self._latest[spec.name, spec.version]
+
+    def kept(self) -> list[SkillSpec]:
         """The specs that a snapshot keeps."""
-        return [self._specs[digest] for digest in self._fetched if digest in self._specs]
+        return [self._specs[digest] for digest in self._kept if digest in self._specs]
 
     def wake(self, now: int) -> None:
         """Asks again for what did not come."""

@@ -90,7 +90,7 @@ class TasksRedrivenRecorded(msgspec.Struct, frozen=True, array_like=True, tag="t
 
 
 class SpecRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.spec"):
-    """A skill's spec, fetched from a peer that hosts it."""
+    """A skill's spec, of this peer's own agents or fetched from a peer that hosts it."""
 
     spec: SkillSpec
 

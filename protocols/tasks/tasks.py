@@ -99,7 +99,7 @@ class Tasks:
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """The records that give today's tasks and specs."""
-        for spec in self._catalogue.fetched():
+        for spec in self._catalogue.kept():
             yield SpecRecorded(spec)
         yield from kept_records(self._custodian)
 

@@ -12,6 +12,7 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("everything-at-once", 50165),
     ("everything-at-once", 50277),
     ("everything-at-once", 100671),
+    ("everything-at-once", 300142),
     ("disk-trouble", 107),
     ("clock-trouble", 60000),
 )

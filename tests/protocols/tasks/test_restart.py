@@ -290,3 +290,44 @@ def test_after_a_restart_a_result_of_a_peer_that_is_gone_is_checked_by_what_othe
     wrong = messages.Outcome(task, 1, "ok", raw("garbled"), 5)
     made["a"].receive(peer_id("b"), messages.Results(1, (wrong,)))
     assert made["a"].view(task).state == "failed"
+
+
+@pytest.mark.parametrize("compacts", [False, True])
+def test_after_a_restart_a_result_is_checked_before_anyone_is_known_to_host_its_skill(
+    compacts: bool,
+) -> None:
+    strict = skill(output_schema=b"int")
+    made = Town("a", "b")
+    made.start("a")
+    made.start("b", (strict, 1), run=hanging)
+    made.run(10 * MILLISECOND_NS)
+    (task,) = made["a"].submit(spec(retries=0))
+    made.run(10 * MILLISECOND_NS)
+    if compacts:
+        compact(made, "a")
+    made.crash("a")
+    made.crash("b", is_noticed=False)
+    made.start("a")
+    wrong = messages.Outcome(task, 1, "ok", raw("garbled"), 5)
+    made["a"].receive(peer_id("b"), messages.Results(1, (wrong,)))
+    assert made["a"].view(task).state == "failed"
+
+
+@pytest.mark.parametrize("compacts", [False, True])
+def test_a_skill_that_only_its_own_agents_had_is_known_after_a_restart_too(compacts: bool) -> None:
+    strict = skill(output_schema=b"int")
+    made = Town("a", "b")
+    made.start("b", (strict, 1), run=hanging)
+    made.start("a", (strict, 1), run=hanging)
+    made.run(10 * MILLISECOND_NS)
+    (task,) = made["a"].submit(spec(strategy="direct", to=peer_id("b"), retries=0))
+    made.run(10 * MILLISECOND_NS)
+    if compacts:
+        compact(made, "a")
+    made.crash("a")
+    made.crash("b", is_noticed=False)
+    made["a"].skills = ()
+    made.start("a")
+    wrong = messages.Outcome(task, 1, "ok", raw("garbled"), 5)
+    made["a"].receive(peer_id("b"), messages.Results(1, (wrong,)))
+    assert made["a"].view(task).state == "failed"
