@@ -1,0 +1,158 @@
+"""Version vectors: how far each writer is known, and which numbers beyond that.
+
+Per chain (a writer and one of its generations) a peer knows a *prefix*, every op up to
+which it has applied or knows to be superseded by one that it has applied, and spans of
+further numbers that came out of order. Only the prefix is told to others: a vector is
+the prefixes.
+
+Invariants:
+    board-prefix-grows: a prefix never goes back, whatever is dropped: so nothing that
+        was superseded once is ever taken again.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from protocols.blackboard.segments import GenerationField, SequenceField
+from protocols.errors import Malformed
+from protocols.wire import PeerIdField, encode
+
+Chain = tuple[bytes, int]
+"""A writer, and one of its generations."""
+
+CHAINS_LIMIT = 8192
+"""Chains of a vector, of all writers together."""
+SPANS_LIMIT = 256
+"""Spans of one chain beyond its prefix; what comes in more pieces waits for its turn."""
+
+
+class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How far one chain is known."""
+
+    writer: PeerIdField
+    generation: GenerationField
+    prefix: SequenceField
+
+
+Vector = Annotated[tuple[Reach, ...], msgspec.Meta(max_length=CHAINS_LIMIT)]
+
+_decoder = msgspec.msgpack.Decoder(Vector)
+
+
+def vector_of(prefixes: Mapping[Chain, int]) -> tuple[Reach, ...]:
+    """Prefixes as they travel, in their order."""
+    return tuple(
+        Reach(writer, generation, prefixes[writer, generation])
+        for writer, generation in sorted(prefixes)
+        if prefixes[writer, generation]
+    )
+
+
+def prefixes_of(vector: Iterable[Reach]) -> dict[Chain, int]:
+    """What a vector says, by chain."""
+    return {(each.writer, each.generation): each.prefix for each in vector}
+
+
+def encode_vector(prefixes: Mapping[Chain, int]) -> bytes:
+    """An opaque cursor, the same at every peer that knows as much."""
+    return encode(vector_of(prefixes))
+
+
+def decode_vector(data: bytes) -> dict[Chain, int]:
+    """The reverse.
+
+    Raises:
+        Malformed: it is none.
+    """
+    try:
+        return prefixes_of(_decoder.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not a version vector: {error}") from None
+
+
+def covers(mine: Mapping[Chain, int], theirs: Mapping[Chain, int]) -> bool:
+    """Whether one vector knows all that another does."""
+    return all(mine.get(chain, 0) >= prefix for chain, prefix in theirs.items())
+
+
+def least(vectors: Iterable[Mapping[Chain, int]]) -> dict[Chain, int]:
+    """What all of some vectors know; nothing for none."""
+    found: dict[Chain, int] | None = None
+    for vector in vectors:
+        if found is None:
+            found = dict(vector)
+        else:
+            found = {
+                chain: min(prefix, vector[chain])
+                for chain, prefix in found.items()
+                if chain in vector
+            }
+    return found or {}
+
+
+class Spans:
+    """A growing set of numbers from 1: a prefix, and spans beyond it."""
+
+    __slots__ = ("_firsts", "_lasts", "prefix")
+
+    def __init__(self, prefix: int = 0) -> None:
+        self.prefix = prefix
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+
+    def __contains__(self, number: int) -> bool:
+        if number <= self.prefix:
+            return True
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
+
+    @property
+    def last(self) -> int:
+        """The greatest number within."""
+        return self._lasts[-1] if self._lasts else self.prefix
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further span has room."""
+        return len(self._firsts) >= SPANS_LIMIT
+
+    @property
+    def beyond(self) -> list[tuple[int, int]]:
+        """The spans beyond the prefix."""
+        return list(zip(self._firsts, self._lasts, strict=True))
+
+    def add(self, first: int, last: int) -> None:
+        """Takes the numbers from `first` to `last`."""
+        if first <= self.prefix + 1:
+            if last > self.prefix:
+                self.prefix = last
+            while self._firsts and self._firsts[0] <= self.prefix + 1:
+                self.prefix = max(self.prefix, self._lasts[0])
+                del self._firsts[0], self._lasts[0]
+            return
+        low = bisect_right(self._lasts, first - 2)
+        high = bisect_right(self._firsts, last + 1)
+        if low < high:
+            first = min(first, self._firsts[low])
+            last = max(last, self._lasts[high - 1])
+        self._firsts[low:high] = [first]
+        self._lasts[low:high] = [last]
+
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The spans between two numbers, both counted, that are not within."""
+        found = []
+        at = max(first, self.prefix + 1)
+        for low, high in zip(self._firsts, self._lasts, strict=True):
+            if high < at:
+                continue
+            if low > last:
+                break
+            if low > at:
+                found.append((at, low - 1))
+            at = high + 1
+        if at <= last:
+            found.append((at, last))
+        return found
