@@ -24,7 +24,8 @@ QUESTION_LIMIT = 48 * 1024
 """Bytes of the input that voters are asked with."""
 OPTIONS_LIMIT = 32
 CLOSE_MOST_MS = 24 * 3600 * 1000
-NONCE_BYTES = 16
+REQUEST_DOMAIN = "voting.request"
+"""What an opener signs its requests under."""
 NUMBER = "number"
 
 HashField = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
@@ -37,7 +38,7 @@ class Request(Message, frozen=True, array_like=True, tag="voting.request"):
     Attributes:
         epoch: of the electorate whose members vote and finalise.
         opener: the peer that asks; it has no say in the outcome.
-        nonce: makes two requests two ballots.
+        number: grows with each request of its opener, so that an old one is known as such.
         skill, version: what each voter runs to have an answer.
         question: the hash of the skill's input.
         rule: as `rules.parse_rule` has it.
@@ -50,7 +51,7 @@ class Request(Message, frozen=True, array_like=True, tag="voting.request"):
 
     epoch: CountField
     opener: PeerIdField
-    nonce: Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+    number: CountField
     skill: NameField
     version: NameField
     question: HashField

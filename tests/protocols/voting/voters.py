@@ -18,11 +18,11 @@ def keyrings(count: int) -> list[Ed25519Keyring]:
     return [Ed25519Keyring(bytes([index + 1]) * 32, MESH) for index in range(count)]
 
 
-def request(rule: str = "majority", epoch: int = 1, nonce: bytes = b"n" * 16) -> Request:
+def request(rule: str = "majority", epoch: int = 1, number: int = 1) -> Request:
     """A request that asks for a review."""
     folding = "number" if rule == "median" else "text"
     return Request(
-        epoch, b"o" * 32, nonce, "review", "1", question_hash(b"\x80"), rule, folding, b"",
+        epoch, b"o" * 32, number, "review", "1", question_hash(b"\x80"), rule, folding, b"",
         0, 10_000, 60_000,
     )  # fmt: skip
 

@@ -1,0 +1,74 @@
+"""From a caller's wish to a signed question, and from a skill's output to a choice."""
+
+import msgspec
+
+from protocols.errors import Refused
+from protocols.identity import Keyring
+from protocols.voting import normalising, requests
+from protocols.voting.ballot_commands import OpenBallot
+from protocols.voting.ballot_messages import Question
+from protocols.voting.open_ballot import Electors
+from protocols.voting.requests import Request
+from protocols.wire import encode
+
+
+def question_of(
+    command: OpenBallot, electorate: Electors, number: int, keyring: Keyring
+) -> tuple[Question, Request]:
+    """The signed question that a command asks for.
+
+    Raises:
+        Refused: TooLarge, or InvalidBallot.
+    """
+    count = len(electorate.electors)
+    if not 0 <= command.voters <= count:
+        text = f"{command.voters} voters of an electorate of {count}; `mesh peers` shows who is in"
+        raise Refused("InvalidBallot", text)
+    if len(command.question) > requests.QUESTION_LIMIT:
+        raise Refused("TooLarge", f"an input is over {requests.QUESTION_LIMIT} bytes")
+    panel = command.voters if command.voters < count else 0
+    try:
+        options = tuple(normalising.normalised(o, command.folding) for o in command.options)
+        request = Request(
+            electorate.epoch, keyring.peer, number, command.skill, command.version,
+            requests.question_hash(command.question), command.rule, command.folding,
+            requests.options_hash(options), panel, command.close_ms, command.deadline_ms,
+        )  # fmt: skip
+        body = encode(request)
+        fault = requests.fault_of(request) or requests.options_fault(request, options)
+        if fault is None and requests.decode_request(body) is None:
+            fault = "a name, number or duration in it is out of range"
+    except (ValueError, OverflowError) as error:
+        raise Refused("InvalidBallot", str(error)) from None
+    if fault is not None:
+        raise Refused("InvalidBallot", fault)
+    signature = keyring.sign(requests.REQUEST_DOMAIN, body)
+    return Question(body, signature, command.question, options), request
+
+
+def is_asked(keyring: Keyring, request: Request, asked: Question) -> bool:
+    """Whether a question is what its opener signed, all of it."""
+    if requests.question_hash(asked.question) != request.question:
+        return False
+    if requests.options_fault(request, asked.options) is not None and request.options:
+        return False
+    if asked.options and not request.options:
+        return False
+    domain = requests.REQUEST_DOMAIN
+    return keyring.verify(domain, request.opener, asked.request, asked.signature)
+
+
+def choice_of_value(request: Request, asked: Question, value: bytes) -> tuple[bytes, bytes]:
+    """The choice that an encoded output is, and the text behind it.
+
+    Raises:
+        ValueError: it is no answer to this request; the voter abstains.
+    """
+    try:
+        answer = msgspec.msgpack.decode(value)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise normalising.NoAnswer(f"an output that does not decode: {error}") from None
+    if request.folding == requests.NUMBER:
+        return normalising.number(answer), b""
+    text = normalising.option(answer, asked.options, request.folding)
+    return normalising.choice_of(text), text

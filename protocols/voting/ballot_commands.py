@@ -1,0 +1,123 @@
+"""What ballots are told, what they ask of their peer, and what they say came of it."""
+
+import msgspec
+
+
+class OpenBallot(msgspec.Struct, frozen=True):
+    """Ask the electorate. Answered by `BallotOpened`, then `BallotDecided` or `BallotEnded`.
+
+    Raises `Refused`: NoElectorate, NoQuorum, InvalidBallot, TooLarge, Busy (with a retry time).
+
+    Attributes:
+        request: the caller's own number.
+        skill, version: what each voter runs to have an answer.
+        question: the skill's encoded input.
+        rule: as `rules.parse_rule` has it.
+        folding: ``exact``, ``text``, or ``number`` for a median.
+        options: what may be answered; empty for anything.
+        voters: how many electors vote; 0 for all.
+        close_ms, deadline_ms: when voters stop waiting, and when all give up.
+        trace: the W3C trace context that it belongs to.
+    """
+
+    request: int
+    skill: str
+    version: str
+    question: bytes
+    rule: str = "majority"
+    folding: str = "text"
+    options: tuple[str, ...] = ()
+    voters: int = 0
+    close_ms: int = 60_000
+    deadline_ms: int = 90_000
+    trace: str = ""
+
+
+class CastAnswer(msgspec.Struct, frozen=True):
+    """This voter's own answer to a ballot: what its skill returned, or why there is none.
+
+    `value` is encoded; empty where there is no answer, and the voter abstains.
+    `confidence` is in millionths, -1 where none was stated.
+    """
+
+    ballot: bytes
+    value: bytes
+    confidence: int = -1
+    reason: str = ""
+
+
+class ElectorUp(msgspec.Struct, frozen=True):
+    """Gossip sees a peer alive."""
+
+    peer: bytes
+
+
+class ElectorDown(msgspec.Struct, frozen=True):
+    """Gossip sees a peer dead or gone: it is not waited for. It defines no quorum."""
+
+    peer: bytes
+
+
+class AskVoter(msgspec.Struct, frozen=True, gc=False):
+    """A job: have this peer's own agents answer. Its end comes back as `CastAnswer`.
+
+    It may be asked for again after a restart; the same ballot is the same task.
+    """
+
+    ballot: bytes
+    skill: str
+    version: str
+    question: bytes
+    timeout_ms: int
+
+
+class BallotOpened(msgspec.Struct, frozen=True, tag="voting.ballot-opened"):
+    """A ballot was opened here for a caller."""
+
+    request: int
+    ballot: bytes
+    skill: str
+    rule: str
+
+
+class AnswerCast(msgspec.Struct, frozen=True, tag="voting.answer-cast"):
+    """This peer voted, or abstained for a reason."""
+
+    ballot: bytes
+    choice: bytes
+    confidence: int
+    reason: str
+
+
+class BallotDecided(msgspec.Struct, frozen=True, tag="voting.ballot-decided"):
+    """A set of answers was settled, and every honest elector has the same.
+
+    Attributes:
+        requests: the callers here that wait for it.
+        ballot: its id.
+        status: certified, leaning or undecided.
+        margin: as `rules.Tally` has it.
+        certificate: the file that anybody can verify.
+    """
+
+    requests: tuple[int, ...]
+    ballot: bytes
+    status: str
+    margin: int
+    certificate: bytes
+
+
+class BallotEnded(msgspec.Struct, frozen=True, tag="voting.ballot-ended"):
+    """A ballot came to no end here: its deadline passed, or a quorum cannot be reached."""
+
+    requests: tuple[int, ...]
+    ballot: bytes
+    reason: str
+
+
+class VoterContradicted(msgspec.Struct, frozen=True, tag="voting.voter-contradicted"):
+    """A voter signed two answers to one ballot. Its evidence is two signed answers."""
+
+    ballot: bytes
+    voter: bytes
+    evidence: bytes
