@@ -12,6 +12,7 @@ import msgspec
 
 from mesh.core.bulk import KINDS as BULK_KINDS
 from protocols.auction.messages import KINDS as AUCTION_KINDS
+from protocols.blackboard.messages import KINDS as BOARD_KINDS
 from protocols.credentials import CredentialRefused
 from protocols.errors import Malformed
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
@@ -41,7 +42,7 @@ HONESTLY_SHOWN = (
 SIGNED_KINDS = (MemberRecord, Accusation, *STATEMENTS)
 PLAIN_KINDS = tuple(
     kind
-    for kind in (*GOSSIP_KINDS, *AUCTION_KINDS, *TASK_KINDS, *BULK_KINDS)
+    for kind in (*GOSSIP_KINDS, *AUCTION_KINDS, *TASK_KINDS, *BOARD_KINDS, *BULK_KINDS)
     if kind not in SIGNED_KINDS
 )
 

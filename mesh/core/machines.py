@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.core.routing import AUCTION, GOSSIP, INVITATIONS, TASKS
+from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, TASKS
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
+from protocols.blackboard.blackboard import Blackboard
 from protocols.gossip.gossip import Gossip
 from protocols.identity import Keyring
 from protocols.invitations.invitations import Invitations
@@ -21,6 +22,7 @@ class Machines(NamedTuple):
     gossip: Gossip
     auction: Auction
     tasks: Tasks
+    board: Blackboard
     invitations: Invitations
 
     def by_name(self) -> dict[str, Machine]:
@@ -29,6 +31,7 @@ class Machines(NamedTuple):
             GOSSIP: self.gossip,
             AUCTION: self.auction,
             TASKS: self.tasks,
+            BOARD: self.board,
             INVITATIONS: self.invitations,
         }
 
@@ -44,10 +47,12 @@ def make_machines(
     compile_schema: Callable[[bytes], Callable[[object], str | None]],
 ) -> Machines:
     """New machines; the arguments are those of `PeerCore`."""
-    one, two, three = (random.Random(rng.getrandbits(64)) for _ in range(3))
+    one, two, three, four = (random.Random(rng.getrandbits(64)) for _ in range(4))
+    trust = Trust(root)
     return Machines(
-        Gossip(keyring, credential, boot, settings.gossip, one, Trust(root)),
+        Gossip(keyring, credential, boot, settings.gossip, one, trust),
         Auction(keyring.peer, settings.auction, two, entropy, boot),
         Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
+        Blackboard(keyring, credential, settings.board, four, trust),
         Invitations(root, keyring),
     )

@@ -12,6 +12,9 @@ from protocols.auction import commands as auction_commands
 from protocols.auction import events as auction_events
 from protocols.auction.messages import KINDS as AUCTION_KINDS
 from protocols.auction.records import RECORDS as AUCTION_RECORDS
+from protocols.blackboard import commands as board_commands
+from protocols.blackboard.messages import KINDS as BOARD_KINDS
+from protocols.blackboard.records import RECORDS as BOARD_RECORDS
 from protocols.gossip import commands as gossip_commands
 from protocols.gossip import events as gossip_events
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
@@ -27,6 +30,7 @@ RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "gossip": GOSSIP_RECORDS,
     "auction": AUCTION_RECORDS,
     "tasks": TASK_RECORDS,
+    "board": BOARD_RECORDS,
     "invitations": INVITATION_RECORDS,
 }
 """What each machine may have written."""
@@ -35,12 +39,14 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
     **dict.fromkeys(GOSSIP_KINDS, "gossip"),
     **dict.fromkeys(AUCTION_KINDS, "auction"),
     **dict.fromkeys(TASK_KINDS, "tasks"),
+    **dict.fromkeys(BOARD_KINDS, "board"),
 }
 """Which machine takes a message."""
 
 Routed = tuple[str, msgspec.Struct]
 
 GOSSIP, AUCTION, TASKS, INVITATIONS = "gossip", "auction", "tasks", "invitations"
+BOARD = "board"
 
 
 def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
@@ -55,6 +61,7 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
             ),
         ),
         (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills, event.labels)),
+        (BOARD, board_commands.BoardPeerUp(event.peer)),
     ]
 
 
@@ -179,6 +186,7 @@ def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]
     return [
         (AUCTION, auction_commands.CandidateDown(peer, reason)),
         (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
+        (BOARD, board_commands.BoardPeerDown(peer)),
     ]
 
 
@@ -193,6 +201,7 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     invitation_commands.OpenInvitation: INVITATIONS,
     invitation_commands.Redeem: INVITATIONS,
     auction_commands.SetPrice: AUCTION,
+    board_commands.WriteBoard: BOARD,
     **{
         kind: TASKS
         for kind in vars(task_commands).values()

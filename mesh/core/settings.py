@@ -3,6 +3,7 @@
 import msgspec
 
 from protocols.auction.parameters import AuctionParameters
+from protocols.blackboard.parameters import BoardParameters
 from protocols.gossip.parameters import GossipParameters
 from protocols.tasks.parameters import TaskParameters
 
@@ -13,3 +14,4 @@ class CoreSettings(msgspec.Struct, frozen=True):
     gossip: GossipParameters = GossipParameters()
     auction: AuctionParameters = AuctionParameters()
     tasks: TaskParameters = TaskParameters()
+    board: BoardParameters = BoardParameters()

@@ -40,11 +40,13 @@ class Claim:
 class ChainState:
     """One writer's generation, as far as it is known here."""
 
-    __slots__ = ("_firsts", "claims", "head", "head_header", "known", "segments")
+    __slots__ = ("_firsts", "claims", "head", "head_header", "known", "segments", "told")
 
     def __init__(self) -> None:
         self.known = Spans()
         """The numbers that are applied, or superseded by what is applied."""
+        self.told = Spans()
+        """Those, and the ones that are said to be superseded by what may come still."""
         self.segments: dict[int, list[Segment]] = {}
         """Segments with ops that are kept, by the first number; several after a fork."""
         self._firsts: list[int] = []

@@ -42,19 +42,12 @@ class WriteBoard(msgspec.Struct, frozen=True, gc=False):
 
 
 class BoardPeerUp(msgspec.Struct, frozen=True, gc=False):
-    """A member is alive. `credential` is its encoded chain, which was verified."""
+    """A member is alive."""
 
     peer: bytes
-    credential: bytes
 
 
 class BoardPeerDown(msgspec.Struct, frozen=True, gc=False):
     """A member is gone."""
-
-    peer: bytes
-
-
-class BoardPeerRevoked(msgspec.Struct, frozen=True, gc=False):
-    """A key is no peer's any more; what it wrote until now stays, and nothing is added."""
 
     peer: bytes

@@ -40,7 +40,7 @@ class Dot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sequence: SequenceField
 
 
-class Writers(Message, frozen=True, array_like=True, tag="board.writers"):
+class WritersShown(Message, frozen=True, array_like=True, tag="board.writers"):
     """The credentials of writers, one's own or others'."""
 
     credentials: ChainsOfCredentials
@@ -66,6 +66,19 @@ class Stored(Message, frozen=True, array_like=True, tag="board.stored"):
 
     generation: GenerationField
     last: SequenceField
+
+
+class AskOwn(Message, frozen=True, array_like=True, tag="board.ask-own"):
+    """I have started from my disk, and wrote under this number: what do you know of it?"""
+
+    generation: GenerationField
+
+
+class Own(Message, frozen=True, array_like=True, tag="board.own"):
+    """The greatest number that I have seen of yours."""
+
+    generation: GenerationField
+    last: CountField
 
 
 class BoardDigest(Message, frozen=True, array_like=True, tag="board.digest"):
@@ -94,11 +107,14 @@ class Want(Message, frozen=True, array_like=True, tag="board.want"):
 
 
 class Omitted(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Ops that are left out: this one, which is live here, supersedes up to the last."""
+    """Ops that are left out: this one, which is live here, supersedes up to the last.
+
+    Without one, what superseded them is collected, or they are: below the floor.
+    """
 
     first: SequenceField
     last: SequenceField
-    by: Dot
+    by: Dot | None = None
 
 
 class Described(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +151,8 @@ class Frontier(msgspec.Struct, frozen=True, array_like=True, tag="board.frontier
     """Grows from one statement of an author to the next."""
     vector: Vector
     floor: Vector
+    live: LiveField
+    """As in `BoardDigest`, at this vector."""
 
 
 class FrontierShown(Message, frozen=True, array_like=True, tag="board.frontier-shown"):
@@ -142,13 +160,6 @@ class FrontierShown(Message, frozen=True, array_like=True, tag="board.frontier-s
 
     body: Annotated[bytes, msgspec.Meta(max_length=FRONTIER_BODY_LIMIT)]
     signature: SignatureField
-
-
-class AskState(Message, frozen=True, array_like=True, tag="board.ask-state"):
-    """Send the ids of all that is live at your place: I am too old to be told what changed."""
-
-    session: CountField
-    after: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
 
 
 class AskSketch(Message, frozen=True, array_like=True, tag="board.ask-sketch"):
@@ -193,6 +204,6 @@ class WantHashes(Message, frozen=True, array_like=True, tag="board.want-hashes")
 
 
 KINDS = (
-    Writers, AskWriters, Push, Stored, BoardDigest, Want, Delta, ForkShown, FrontierShown,
-    AskSketch, Sketch, AskHashes, Hashes, WantHashes,
+    WritersShown, AskWriters, Push, Stored, AskOwn, Own, BoardDigest, Want, Delta, ForkShown,
+    FrontierShown, AskSketch, Sketch, AskHashes, Hashes, WantHashes,
 )  # fmt: skip

@@ -124,6 +124,12 @@ class Spans:
         """The spans beyond the prefix."""
         return list(zip(self._firsts, self._lasts, strict=True))
 
+    def copy(self) -> "Spans":
+        """Another one, of the same numbers."""
+        made = Spans(self.prefix)
+        made._firsts, made._lasts = list(self._firsts), list(self._lasts)
+        return made
+
     def add(self, first: int, last: int) -> None:
         """Takes the numbers from `first` to `last`."""
         if first <= self.prefix + 1:

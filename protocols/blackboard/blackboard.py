@@ -1,0 +1,196 @@
+"""The blackboard: the machine that the parts of this package make up.
+
+See `docs/protocols/blackboard.md`. What happens where: `replica` holds the live ops and
+reads them, `store` keeps replica and signed segments in step, `writing` is this peer as
+a writer, `intake` verifies what others bring, `exchange` compares vectors, `frontier`
+collects garbage, `healing` finds what vectors cannot tell.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from protocols.blackboard import restoring
+from protocols.blackboard.commands import (
+    BoardPeerDown,
+    BoardPeerUp,
+    WriteBoard,
+)
+from protocols.blackboard.events import EntriesChanged
+from protocols.blackboard.exchange import Exchange
+from protocols.blackboard.intake import Intake
+from protocols.blackboard.messages import (
+    AskOwn,
+    AskWriters,
+    BoardDigest,
+    Delta,
+    ForkShown,
+    Own,
+    Push,
+    Stored,
+    Want,
+    WritersShown,
+)
+from protocols.blackboard.outbox import Outbox
+from protocols.blackboard.parameters import EVENT_KEYS_LIMIT, BoardParameters
+from protocols.blackboard.records import SpanPassed, WriterKnown
+from protocols.blackboard.replica import Replica
+from protocols.blackboard.store import Store
+from protocols.blackboard.vectors import prefixes_of
+from protocols.blackboard.writers import Writers
+from protocols.blackboard.writing import Writing
+from protocols.effects import Effect
+from protocols.errors import Malformed
+from protocols.identity import Keyring
+from protocols.machine import Instant, Now
+from protocols.trust import Trust
+
+
+class Blackboard:
+    """The blackboard of one peer. Implements `protocols.machine.Machine`."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        credential: bytes,
+        parameters: BoardParameters,
+        rng: random.Random,
+        trust: Trust,
+    ) -> None:
+        """Takes the peer's identity and credential chain, and whom to trust."""
+        self._me = keyring.peer
+        self._outbox = outbox = Outbox()
+        self.replica = Replica()
+        self._store = store = Store(self.replica)
+        self._writers = Writers(keyring, credential, trust)
+        self._intake = Intake(keyring, store, self._writers, outbox)
+        self._writing = Writing(keyring, parameters, rng, store, outbox)
+        self._exchange = Exchange(parameters, rng, store, self._intake, outbox)
+        self._position = 0
+
+    # Steps.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
+        """Takes a local write, or word of a member.
+
+        Raises:
+            Refused: the write is refused, and nothing has changed.
+        """
+        match command:
+            case WriteBoard():
+                self._writing.write(command, now)
+                self._exchange.stir(now.monotonic_ns)
+            case BoardPeerUp():
+                self._member_up(command.peer, now)
+            case BoardPeerDown():
+                self._writing.member_down(command.peer)
+                self._exchange.member_down(command.peer)
+            case _:
+                raise AssertionError(f"{type(command).__name__} is no command of the blackboard")
+        return self._end(now)
+
+    def _member_up(self, peer: bytes, now: Now) -> None:
+        if peer == self._me or peer in self._exchange.members:
+            return
+        self._outbox.send(peer, WritersShown((self._writers.own,)))
+        self._intake.show_forks(peer)
+        self._writing.member_up(peer)
+        self._exchange.member_up(peer, now.monotonic_ns)
+
+    def receive(
+        self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
+    ) -> tuple[Effect, ...]:
+        """Takes a message of another blackboard."""
+        at = now.monotonic_ns
+        match message:
+            case Push():
+                kept = self._intake.take(link, message.parts, at)
+                if message.is_ack_wanted:
+                    self._intake.acknowledge(link, kept)
+                self._exchange.stir(at)
+            case Stored():
+                self._writing.stored(message.generation, message.last)
+            case BoardDigest():
+                theirs = prefixes_of(message.vector)
+                own = theirs.get((self._me, self._writing.generation), 0)
+                self._writing.known_elsewhere(self._writing.generation, own)
+                self._exchange.compare(link, message, now)
+            case Want():
+                self._exchange.answer(link, message)
+            case Delta():
+                self._exchange.take(link, message, now, is_trusted=False)
+            case WritersShown():
+                self._learn(link, message, now)
+            case AskWriters():
+                self._show_writers(link, message)
+            case AskOwn():
+                last = self._store.last_of(link, message.generation)
+                self._outbox.send(link, Own(message.generation, last))
+            case Own():
+                self._writing.told(link, message, now)
+            case ForkShown():
+                self._intake.take_fork(link, message)
+        return self._end(now)
+
+    def _learn(self, link: bytes, shown: WritersShown, now: Now) -> None:
+        for credential in shown.credentials:
+            try:
+                writer = self._writers.take(credential, now.wall_ns)
+            except Malformed as error:
+                self._outbox.blame(link, f"board: {error}")
+                return
+            if writer is not None:
+                self._outbox.persist(WriterKnown(credential))
+
+    def _show_writers(self, link: bytes, asked: AskWriters) -> None:
+        known = self._writers.known
+        found = tuple(known[writer] for writer in asked.writers if writer in known)
+        if found:
+            self._outbox.send(link, WritersShown(found))
+
+    def wake(self, now: Now) -> tuple[Effect, ...]:
+        """Does all that is due."""
+        self._writing.wake(now)
+        self._exchange.wake(now.monotonic_ns)
+        return self._end(now)
+
+    def deadline(self) -> Instant | None:
+        """The soonest of all parts."""
+        dues = (self._writing.deadline(), self._exchange.deadline())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _end(self, now: Now) -> tuple[Effect, ...]:
+        store = self._store
+        for (writer, generation), first, last in store.settle_claims():
+            self._outbox.persist(SpanPassed(writer, generation, first, last))
+        self._writing.outdone(now)
+        for writer in self._intake.take_news():
+            for peer in self._exchange.members:
+                self._outbox.send(peer, self._intake.forks[writer])
+        keys = store.take_changed()
+        if keys:
+            first, count = self._position + 1, store.applied - self._position
+            self._position = store.applied
+            shown = tuple(keys[:EVENT_KEYS_LIMIT])
+            self._outbox.emit(EntriesChanged(shown, first, count, len(keys) > len(shown)))
+        return self._outbox.take()
+
+    # Disk.
+
+    def snapshot(self) -> Iterator[msgspec.Struct]:
+        """What is durable: see `restoring`."""
+        return restoring.durable(self._store, self._writers, self._intake, self._writing)
+
+    def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
+        """Takes back what was on disk."""
+        generation = restoring.restore(records, self._store, self._writers, self._intake)
+        self._store.take_changed()
+        self._position = self._store.applied
+        self._writing.restored(generation, list(self._writers.known), now)
+
+    def check(self) -> None:
+        """Asserts the invariants of all parts."""
+        self._store.check()
+        self._writers.check()
+        self._writing.check()
