@@ -121,3 +121,20 @@ class VoterContradicted(msgspec.Struct, frozen=True, tag="voting.voter-contradic
     ballot: bytes
     voter: bytes
     evidence: bytes
+
+
+class ElectorContradicted(msgspec.Struct, frozen=True, tag="voting.elector-contradicted"):
+    """An elector signed against itself while a ballot was settled: two marks are the evidence."""
+
+    ballot: bytes
+    elector: bytes
+    evidence: bytes
+
+
+class AdoptElectorate(msgspec.Struct, frozen=True):
+    """The electorate as the mesh's root has signed it; an older one is ignored.
+
+    Raises `Refused`: NoElectorate, where it is not signed by this mesh's root.
+    """
+
+    bundle: bytes

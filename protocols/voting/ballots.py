@@ -29,7 +29,14 @@ from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.quorum import quorum
 from protocols.voting import ballot_messages as messages
 from protocols.voting import requests
-from protocols.voting.answers import UNSTATED, Answer, SignedAnswer, decode_set, sign_answer
+from protocols.voting.answers import (
+    UNSTATED,
+    Answer,
+    AnswerSet,
+    SignedAnswer,
+    decode_set,
+    sign_answer,
+)
 from protocols.voting.asking import choice_of_value, is_asked, question_of
 from protocols.voting.ballot import CONTRADICTED, NEW, WRONG, Ballot
 from protocols.voting.ballot_commands import (
@@ -217,6 +224,14 @@ class Ballots:
         opened.keep_text(message.answer.choice, message.text)
         if what in (NEW, CONTRADICTED):
             self._heard(opened, [(message.elector, message.answer, what)], link)
+            self._progress(opened, now)
+
+    def on_answers(self, ballot: bytes, answers: AnswerSet, now: Now) -> None:
+        """Answers that a leader proposes: those that were not known are, from now on."""
+        opened = self._open.get(ballot)
+        news = [] if opened is None else opened.ballot.hear_all(answers, now)
+        if opened is not None and news:
+            self._heard(opened, news, b"")
             self._progress(opened, now)
 
     def on_want(self, link: bytes, message: messages.Want, now: Now) -> None:

@@ -26,6 +26,9 @@ class Electors(Protocol):
     def electors(self) -> tuple[bytes, ...]:
         """Its peers, in their order."""
 
+    def order(self, instance: bytes) -> tuple[int, ...]:
+        """The order in which they lead an instance."""
+
 
 class OpenBallot:
     """One open ballot.

@@ -24,6 +24,9 @@ class Electorate(NamedTuple):
     epoch: int
     electors: tuple[bytes, ...]
 
+    def order(self, instance: bytes) -> tuple[int, ...]:
+        return tuple(range(len(self.electors)))
+
 
 class Settling:
     """Remembers the instances, and which of them run against the clock."""

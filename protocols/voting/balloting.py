@@ -1,0 +1,199 @@
+"""The machine of ballots: the electorate that this peer knows, its ballots, their settlements.
+
+Driven by local commands, messages and time like any other machine. What a ballot is told may
+let its settlement go on, and what a settlement comes to ends its ballot; both happen within
+one step. The protocol is on docs/protocols/voting.md.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from protocols.effects import Effect, Persist
+from protocols.errors import Refused
+from protocols.identity import Keyring
+from protocols.machine import Instant, Now
+from protocols.voting import ballot_commands as commands
+from protocols.voting import ballot_messages as messages
+from protocols.voting import settlement_messages
+from protocols.voting.answers import decode_set
+from protocols.voting.ballots import Ballots
+from protocols.voting.certificate import Decision
+from protocols.voting.roll import Roll, open_bundle
+from protocols.voting.settlement_messages import MarkRecord, MarkSaid, ProofShown, Proposal
+from protocols.voting.settlements import Settlements
+from protocols.voting.vouching import Certifier
+
+
+class ElectorateRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.electorate"):
+    """The electorate's bundle. A later record replaces it."""
+
+    bundle: bytes
+
+
+KINDS = (*messages.BALLOT_KINDS, *settlement_messages.SETTLEMENT_KINDS)
+RECORDS = (ElectorateRecord, *messages.BALLOT_RECORDS, MarkRecord)
+
+
+class Balloting:
+    """One peer's ballots."""
+
+    def __init__(self, keyring: Keyring, mesh: bytes, boot: int) -> None:
+        """Begins without an electorate.
+
+        Args:
+            keyring: signs as this peer.
+            mesh: the mesh's id, its root's public key.
+            boot: how often this peer has started; makes its requests' numbers grow.
+        """
+        self._keyring = keyring
+        self._mesh = mesh
+        self._effects: list[Effect] = []
+        self._down: dict[bytes, None] = {}
+        self._bundle = b""
+        self._roll: Roll | None = None
+        self._certifier = Certifier(mesh, keyring, lambda: self._bundle)
+        self._settlements = Settlements(keyring, self._effects, self._down.__contains__)
+        self._ballots = Ballots(
+            keyring, boot, lambda: self._roll, self._settlements, self._certifier, self._effects
+        )
+
+    # Queries.
+
+    @property
+    def electorate(self) -> Roll | None:
+        """Who votes, as far as this peer knows."""
+        return self._roll
+
+    @property
+    def bundle(self) -> bytes:
+        """What proves it; empty where there is none."""
+        return self._bundle
+
+    def read(self, certificate: bytes) -> Decision:
+        """What a certificate's file says.
+
+        Raises:
+            CertificateRefused: it proves nothing.
+        """
+        return self._certifier.read(certificate)
+
+    # The interface of a machine.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
+        """Takes local intent.
+
+        Raises:
+            Refused: see the command.
+        """
+        match command:
+            case commands.OpenBallot():
+                self._ballots.open(command, now)
+            case commands.CastAnswer():
+                self._ballots.cast(command, now)
+            case commands.ElectorUp():
+                self._down.pop(command.peer, None)
+                self._ballots.elector_up(command.peer, now)
+            case commands.ElectorDown():
+                self._down[command.peer] = None
+                self._ballots.elector_down(command.peer, now)
+            case commands.AdoptElectorate():
+                self._adopt(command.bundle)
+            case _:
+                raise AssertionError(f"no voting command: {type(command).__name__}")
+        return self._take_effects(now)
+
+    def receive(
+        self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
+    ) -> tuple[Effect, ...]:
+        """Takes a remote message; what does not fit is dropped, or blamed."""
+        match message:
+            case messages.Question():
+                self._ballots.on_question(link, message, now)
+            case messages.Vote():
+                self._ballots.on_vote(link, message, now)
+            case messages.Want():
+                self._ballots.on_want(link, message, now)
+            case messages.Decided():
+                self._ballots.on_decided(link, message, now)
+            case MarkSaid() | Proposal() | ProofShown():
+                self._on_settlement(link, message, now)
+            case _:
+                raise AssertionError(f"no voting message: {type(message).__name__}")
+        return self._take_effects(now)
+
+    def wake(self, now: Now) -> tuple[Effect, ...]:
+        """Does all that is due."""
+        self._ballots.wake(now)
+        self._settlements.wake(now)
+        return self._take_effects(now)
+
+    def deadline(self) -> Instant | None:
+        """When `wake` is wanted."""
+        due = (self._ballots.deadline(), self._settlements.deadline())
+        return min((instant for instant in due if instant is not None), default=None)
+
+    def snapshot(self) -> Iterable[msgspec.Struct]:
+        """The records that give today's durable state."""
+        if self._bundle:
+            yield ElectorateRecord(self._bundle)
+        yield from self._settlements.snapshot()
+        yield from self._ballots.snapshot()
+
+    def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
+        """Takes the records of an earlier life."""
+        of_ballots: list[msgspec.Struct] = []
+        for record in records:
+            match record:
+                case ElectorateRecord():
+                    roll = open_bundle(record.bundle, self._mesh, self._keyring)
+                    assert roll is not None, "verified before it was written"
+                    self._roll, self._bundle = roll, record.bundle
+                case MarkRecord():
+                    self._settlements.restore(record)
+                case _:
+                    of_ballots.append(record)
+        self._ballots.restore(of_ballots, now)
+        self._settlements.restored()
+
+    def check(self) -> None:
+        """Asserts the invariants."""
+        self._ballots.check()
+        self._settlements.check()
+
+    # Inside.
+
+    def _adopt(self, bundle: bytes) -> None:
+        roll = open_bundle(bundle, self._mesh, self._keyring)
+        if roll is None:
+            raise Refused("NoElectorate", "the list of electors is not signed by the mesh's root")
+        if self._roll is not None and roll.epoch <= self._roll.epoch:
+            return
+        self._roll, self._bundle = roll, bundle
+        self._effects.append(Persist(ElectorateRecord(bundle), sync=True))
+
+    def _on_settlement(
+        self, link: bytes, message: MarkSaid | Proposal | ProofShown, now: Now
+    ) -> None:
+        if message.ballot not in self._settlements:
+            self._ballots.unknown(link, message.ballot, now)
+            return
+        match message:
+            case MarkSaid():
+                self._settlements.on_mark(link, message, now)
+            case Proposal():
+                answers = decode_set(message.payload)
+                if answers is not None:
+                    # Whoever proposes them shows answers that may be new here.
+                    self._ballots.on_answers(message.ballot, answers, now)
+                self._settlements.on_proposal(link, message, now)
+            case ProofShown():
+                self._settlements.on_proof(link, message, now)
+
+    def _take_effects(self, now: Now) -> tuple[Effect, ...]:
+        while settled := self._settlements.take_settled():
+            for ballot, payload, proof in settled:
+                self._ballots.settled(ballot, payload, proof, now)
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
