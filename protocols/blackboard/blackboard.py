@@ -19,17 +19,25 @@ from protocols.blackboard.commands import (
 )
 from protocols.blackboard.events import EntriesChanged
 from protocols.blackboard.exchange import Exchange
+from protocols.blackboard.frontier import Frontiers
+from protocols.blackboard.healing import Healing
 from protocols.blackboard.intake import Intake
 from protocols.blackboard.messages import (
+    AskHashes,
     AskOwn,
+    AskSketch,
     AskWriters,
     BoardDigest,
     Delta,
     ForkShown,
+    FrontierShown,
+    Hashes,
     Own,
     Push,
+    Sketch,
     Stored,
     Want,
+    WantHashes,
     WritersShown,
 )
 from protocols.blackboard.outbox import Outbox
@@ -67,6 +75,17 @@ class Blackboard:
         self._intake = Intake(keyring, store, self._writers, outbox)
         self._writing = Writing(keyring, parameters, rng, store, outbox)
         self._exchange = Exchange(parameters, rng, store, self._intake, outbox)
+        self._frontiers = Frontiers(keyring, parameters, store, self._writers, trust, outbox)
+        self._healing = Healing(
+            keyring.peer,
+            parameters,
+            rng,
+            store,
+            self._intake,
+            self._exchange,
+            self._frontiers,
+            outbox,
+        )
         self._position = 0
 
     # Steps.
@@ -86,6 +105,8 @@ class Blackboard:
             case BoardPeerDown():
                 self._writing.member_down(command.peer)
                 self._exchange.member_down(command.peer)
+                self._frontiers.member_down(command.peer)
+                self._healing.member_down(command.peer)
             case _:
                 raise AssertionError(f"{type(command).__name__} is no command of the blackboard")
         return self._end(now)
@@ -95,6 +116,7 @@ class Blackboard:
             return
         self._outbox.send(peer, WritersShown((self._writers.own,)))
         self._intake.show_forks(peer)
+        self._frontiers.member_up(peer, now)
         self._writing.member_up(peer)
         self._exchange.member_up(peer, now.monotonic_ns)
 
@@ -105,7 +127,8 @@ class Blackboard:
         at = now.monotonic_ns
         match message:
             case Push():
-                kept = self._intake.take(link, message.parts, at)
+                by_hash = message.is_reconciled and self._healing.takes_by_hash(link)
+                kept = self._intake.take(link, message.parts, at, by_hash)
                 if message.is_ack_wanted:
                     self._intake.acknowledge(link, kept)
                 self._exchange.stir(at)
@@ -115,11 +138,13 @@ class Blackboard:
                 theirs = prefixes_of(message.vector)
                 own = theirs.get((self._me, self._writing.generation), 0)
                 self._writing.known_elsewhere(self._writing.generation, own)
-                self._exchange.compare(link, message, now)
+                may_ask = self._healing.consider(link, message, now)
+                self._exchange.compare(link, message, now, may_ask)
             case Want():
                 self._exchange.answer(link, message)
             case Delta():
-                self._exchange.take(link, message, now, is_trusted=False)
+                if self._exchange.take(link, message, now, self._healing.is_trusted(link)):
+                    self._healing.told_all(link, now)
             case WritersShown():
                 self._learn(link, message, now)
             case AskWriters():
@@ -131,6 +156,19 @@ class Blackboard:
                 self._writing.told(link, message, now)
             case ForkShown():
                 self._intake.take_fork(link, message)
+            case FrontierShown():
+                if self._frontiers.take(link, message, now):
+                    self._exchange.ask_again(link, now)
+            case AskSketch():
+                self._healing.answer(link, message)
+            case Sketch():
+                self._healing.take_sketch(link, message)
+            case AskHashes():
+                self._healing.answer_hashes(link, message)
+            case Hashes():
+                self._healing.take_hashes(link, message)
+            case WantHashes():
+                self._healing.answer_wanted(link, message)
         return self._end(now)
 
     def _learn(self, link: bytes, shown: WritersShown, now: Now) -> None:
@@ -153,11 +191,18 @@ class Blackboard:
         """Does all that is due."""
         self._writing.wake(now)
         self._exchange.wake(now.monotonic_ns)
+        self._frontiers.wake(now)
+        self._healing.wake(now.monotonic_ns)
         return self._end(now)
 
     def deadline(self) -> Instant | None:
         """The soonest of all parts."""
-        dues = (self._writing.deadline(), self._exchange.deadline())
+        dues = (
+            self._writing.deadline(),
+            self._exchange.deadline(),
+            self._frontiers.deadline(),
+            self._healing.deadline(),
+        )
         return min((due for due in dues if due is not None), default=None)
 
     def _end(self, now: Now) -> tuple[Effect, ...]:
@@ -168,6 +213,7 @@ class Blackboard:
         for writer in self._intake.take_news():
             for peer in self._exchange.members:
                 self._outbox.send(peer, self._intake.forks[writer])
+        self._frontiers.stir(now.monotonic_ns)
         keys = store.take_changed()
         if keys:
             first, count = self._position + 1, store.applied - self._position
@@ -180,11 +226,15 @@ class Blackboard:
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """What is durable: see `restoring`."""
-        return restoring.durable(self._store, self._writers, self._intake, self._writing)
+        return restoring.durable(
+            self._store, self._writers, self._intake, self._writing, self._frontiers
+        )
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes back what was on disk."""
-        generation = restoring.restore(records, self._store, self._writers, self._intake)
+        generation = restoring.restore(
+            records, self._store, self._writers, self._intake, self._frontiers
+        )
         self._store.take_changed()
         self._position = self._store.applied
         self._writing.restored(generation, list(self._writers.known), now)
@@ -193,4 +243,6 @@ class Blackboard:
         """Asserts the invariants of all parts."""
         self._store.check()
         self._writers.check()
+        self._frontiers.check()
+        self._healing.check()
         self._writing.check()

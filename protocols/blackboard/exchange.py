@@ -13,7 +13,7 @@ import msgspec
 
 from protocols.blackboard.events import BoardSynced
 from protocols.blackboard.intake import Intake
-from protocols.blackboard.messages import LIVE_DIGEST_BYTES, BoardDigest, Delta, Position, Want
+from protocols.blackboard.messages import BoardDigest, Delta, Position, Want
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import MEMBERS_LIMIT, BoardParameters
 from protocols.blackboard.records import SpanPassed
@@ -73,7 +73,7 @@ class Exchange:
         return BoardDigest(
             vector_of(store.chains.prefixes()),
             vector_of(store.floor),
-            store.live.to_bytes(LIVE_DIGEST_BYTES, "little"),
+            store.live_digest(),
             is_reply_wanted,
         )
 
@@ -97,6 +97,11 @@ class Exchange:
         if not self.members:
             self._next_at = None
 
+    def ask_again(self, peer: bytes, now: Now) -> None:
+        """A member stated something new: where nothing is asked of anybody, look at it."""
+        if self._session is None and peer in self._unmet:
+            self._outbox.send(peer, self.digest(is_reply_wanted=True))
+
     def stir(self, now: Instant) -> None:
         """Something is new: the next comparison comes after the short interval."""
         if self.is_quiet:
@@ -107,16 +112,16 @@ class Exchange:
 
     # Being told.
 
-    def compare(self, link: bytes, digest: BoardDigest, now: Now) -> None:
+    def compare(self, link: bytes, digest: BoardDigest, now: Now, may_ask: bool) -> None:
         """A member's vector: asks for what is lacking here, answers where it lacks there."""
         if link not in self.members:
             return
         mine, theirs = self._store.chains.prefixes(), prefixes_of(digest.vector)
         self.theirs[link] = theirs
         is_behind = not covers(mine, theirs)
-        if is_behind:
+        if is_behind and may_ask:
             self._ask(link, mine, theirs, now.monotonic_ns)
-        elif link in self._unmet:
+        elif link in self._unmet and not is_behind:
             self._synced(link)
         if digest.is_reply_wanted and not covers(theirs, mine):
             self._outbox.send(link, self.digest(is_reply_wanted=False))
@@ -145,14 +150,14 @@ class Exchange:
         if link in self.members:
             self._outbox.send(link, delta_of(self._store, want.session, want.positions))
 
-    def take(self, link: bytes, delta: Delta, now: Now, is_trusted: bool) -> None:
-        """A piece of what was asked for; asks for the next.
+    def take(self, link: bytes, delta: Delta, now: Now, is_trusted: bool) -> bool:
+        """A piece of what was asked for; asks for the next. Whether it was the last.
 
         `is_trusted`: what is left out counts as known although nothing supersedes it here.
         """
         session = self._session
         if session is None or session.peer != link or session.number != delta.session:
-            return
+            return False
         self._intake.take(link, delta.parts, now.monotonic_ns)
         store = self._store
         moved = False
@@ -173,10 +178,11 @@ class Exchange:
             session.ends = now.monotonic_ns + self._parameters.want_timeout_ns
             positions = tuple(Position(*chain, at) for chain, at in session.positions.items())
             self._outbox.send(link, Want(session.number, positions))
-            return
+            return False
         self._session = None
         if session.is_first and link in self._unmet:
             self._synced(link)
+        return True
 
     def _pass(self, chain: Chain, first: int, last: int) -> None:
         state = self._store.chains.make(chain)

@@ -21,6 +21,8 @@ FORKS_LIMIT = 256
 """Forked writers whose evidence is kept."""
 GENERATIONS_LIMIT = 1024
 """Generations of one writer; more are not taken."""
+COLLECTED_LIMIT = 4096
+"""Ops that are collected in one step."""
 ACKS_WANTED = 3
 """Of how many members a writer asks word that they stored a segment."""
 
@@ -37,6 +39,9 @@ class BoardParameters(msgspec.Struct, frozen=True):
     replication_ns: int = 10 * SECOND_NS
     """So long a write waits for another peer's word before it is told as not replicated."""
     want_timeout_ns: int = 5 * SECOND_NS
+    compare_interval_ns: int = 5 * SECOND_NS
+    """How often live ops are compared with one member at most."""
+    compare_timeout_ns: int = 30 * SECOND_NS
     frontier_interval_ns: int = 10 * SECOND_NS
     """How often a peer that has something new says what it has."""
     horizon_ms: int = 7 * 24 * 3600 * 1000

@@ -59,10 +59,14 @@ class Symbols:
         self._sums = [0] * count
         self._checks = [0] * count
         self._counts = [0] * count
+        self.add(items)
+
+    def add(self, items: Iterable[int]) -> None:
+        """Takes more items in."""
         sums, checks, counts = self._sums, self._checks, self._counts
         for item in items:
             check = check_of(item)
-            for at in places(item, count):
+            for at in places(item, self.count):
                 sums[at] ^= item
                 checks[at] ^= check
                 counts[at] += 1

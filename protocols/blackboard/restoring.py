@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from protocols.blackboard import records
+from protocols.blackboard.frontier import Frontiers
 from protocols.blackboard.intake import Intake, decoded
 from protocols.blackboard.segments import Segment, decode_header, read_part
 from protocols.blackboard.store import Store
@@ -14,7 +15,7 @@ from protocols.blackboard.writing import Writing
 
 
 def durable(
-    store: Store, writers: Writers, intake: Intake, writing: Writing
+    store: Store, writers: Writers, intake: Intake, writing: Writing, frontiers: Frontiers
 ) -> Iterator[msgspec.Struct]:
     """The records from which the same store comes out."""
     for credential in writers.known.values():
@@ -23,6 +24,8 @@ def durable(
         yield records.GenerationBegun(writing.generation)
     for fork in intake.forks.values():
         yield records.ForkKept(fork.one, fork.other)
+    for said in frontiers.statements.values():
+        yield records.FrontierHeard(said.shown.body, said.shown.signature, said.heard_ms)
     if store.floor:
         yield records.FloorKept(vector_of(store.floor))
     # Before the ops, so that the contexts of all but those held back are known.
@@ -37,7 +40,11 @@ def durable(
 
 
 def restore(
-    written: Iterable[msgspec.Struct], store: Store, writers: Writers, intake: Intake
+    written: Iterable[msgspec.Struct],
+    store: Store,
+    writers: Writers,
+    intake: Intake,
+    frontiers: Frontiers,
 ) -> int:
     """Fills an empty store; under which number this peer wrote last."""
     generation = 0
@@ -58,6 +65,8 @@ def restore(
                 intake.restore_fork(record)
             case records.FloorKept():
                 store.floor = prefixes_of(record.floor)
+            case records.FrontierHeard():
+                frontiers.restore(record)
             case records.OpsDropped():
                 store.drop(record.ops)
     return generation

@@ -12,12 +12,15 @@ Invariants:
     board-live-digest: the digest is the sum over the live ops that nothing collects.
 """
 
+from collections.abc import Iterator
+
 from protocols.blackboard.chains import Chains, ChainState, Claim
 from protocols.blackboard.holding import Held, Holding
+from protocols.blackboard.messages import LIVE_DIGEST_BYTES
 from protocols.blackboard.ops import Op, decode_op
 from protocols.blackboard.parameters import CLAIMS_LIMIT
 from protocols.blackboard.replica import Replica
-from protocols.blackboard.segments import Segment, op_hash
+from protocols.blackboard.segments import Segment, SegmentPart, op_hash
 from protocols.blackboard.vectors import Chain
 
 DotKey = tuple[bytes, int, int]
@@ -38,6 +41,8 @@ class Store:
         """The sum of the ids of the live ops that nothing collects."""
         self.floor: dict[Chain, int] = {}
         """The newest of each chain that was collected for good (`frontier`)."""
+        self.collectable: dict[bytes, Op] = {}
+        """Live ops that are dropped some day without another: tombstones, and those with an end."""
         self.changed: dict[str, None] = {}
         """Keys whose live state changed since `take_changed`."""
         self.applied = 0
@@ -143,9 +148,14 @@ class Store:
     def _count(self, op: Op, encoded: bytes, sign: int) -> None:
         self.live_ops += sign
         self.bytes_by[op.writer] = self.bytes_by.get(op.writer, 0) + sign * len(encoded)
+        identity = op_hash(encoded)
         if op.is_lasting:
-            identity = int.from_bytes(op_hash(encoded)[:16], "little")
-            self.live = (self.live + sign * identity) % LIVE_MODULUS
+            value = int.from_bytes(identity[:16], "little")
+            self.live = (self.live + sign * value) % LIVE_MODULUS
+        elif sign > 0:
+            self.collectable[identity] = op
+        else:
+            del self.collectable[identity]
 
     # Stretches that were left out.
 
@@ -233,6 +243,28 @@ class Store:
             return 0
         head = 0 if state.head_header is None else state.head_header.last
         return max(state.known.last, head)
+
+    def live_digest(self) -> bytes:
+        """The sum that peers compare; empty while this peer has gaps, and so cannot."""
+        if self.claims or len(self.holding):
+            return b""
+        if any(state.known.beyond for state in self.chains.states.values()):
+            return b""
+        return self.live.to_bytes(LIVE_DIGEST_BYTES, "little")
+
+    def parts_of(self, ops: list[bytes]) -> Iterator[tuple[SegmentPart, int]]:
+        """Live ops with what proves them, segment by segment, and their bytes."""
+        found: dict[int, tuple[Segment, dict[int, None], int]] = {}
+        for encoded in ops:
+            op = decode_op(encoded)
+            state = self.chains.get((op.writer, op.generation))
+            for segment in state.holding(op.sequence) if state is not None else ():
+                if segment.ops[op.sequence - segment.header.first] == encoded:
+                    _, numbers, size = found.get(id(segment), (segment, {}, 0))
+                    numbers[op.sequence] = None
+                    found[id(segment)] = (segment, numbers, size + len(encoded))
+        for segment, numbers, size in found.values():
+            yield segment.part(numbers), size
 
     def segments_in_order(self) -> list[Segment]:
         """All segments, chain by chain, in the order of their numbers."""
