@@ -134,19 +134,20 @@ class Settlement:
         """Takes somebody's mark; False where its signature is wrong."""
         if self.is_settled or not self._is_near(said.view):
             return True
-        heard = self._heard.setdefault((said.view, said.phase), {})
-        known = heard.get(said.elector)
-        if known is not None and known.digest == said.digest:
+        known = self._heard.get((said.view, said.phase), {}).get(said.elector)
+        if known == said:
             if said.view < self.view and self._ends:
                 self._help(said.elector, said.view)
             return True
         if not self._is_signed(said):
             return False
         contradicted = known or self._opposite(said)
+        if contradicted is not None and contradicted.digest == said.digest:
+            return True  # another signature of the same
         if contradicted is not None:
             self._out.contradiction(contradicted, said)
             return True
-        heard[said.elector] = said
+        self._heard.setdefault((said.view, said.phase), {})[said.elector] = said
         self._count(said, now)
         return True
 

@@ -58,6 +58,7 @@ class Place:
         self.outbox: list[tuple[int | None, Heard]] = []
         self.contradicted: list[tuple[Said, Said]] = []
         self.payload: bytes | None = None
+        self.final: tuple[bytes, Proof] | None = None
         self.is_up = True
         self.settlement = self._new()
 
@@ -75,6 +76,11 @@ class Place:
         for mark, payload in self.disk:
             self.settlement.restore(mark, payload)
         self.settlement.look(True, self.arena.now)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether time means something to it."""
+        return self.is_up and self.final is None
 
     # The way out of a settlement.
 
@@ -103,6 +109,7 @@ class Place:
     def settled(self, payload: bytes, proof: Proof) -> None:
         arena = self.arena
         assert is_proof(proof, EPOCH, INSTANCE, arena.electors, KEYRINGS[0]), "no proof"
+        self.final = (payload, proof)
         if self.seat in arena.liars:
             return
         assert self.payload in (None, payload), "settles anew"
@@ -163,10 +170,19 @@ class Arena:
             return
         what, said = heard
         settlement = receiver.settlement
+        if what == "settled":
+            receiver.settled(*said)
+            return
+        if receiver.final is not None and sender.final is None:
+            # Whoever is done shows the certificate to whoever still speaks of the instance.
+            if self.passes(receiver, sender):
+                self.under_way.append((receiver, sender, ("settled", receiver.final)))
+            return
         if what == "mark":
             is_good = settlement.hear(said, self.now)
         elif what == "proposal":
-            is_good = settlement.hear_proposal(*said, self.now)
+            view, payload, signature, parent = said
+            is_good = settlement.hear_proposal(view, payload, signature, parent, self.now)
         else:
             is_good = settlement.prove(said, self.now)
         assert is_good or sender.seat in self.liars, "blames somebody honest"
@@ -189,14 +205,14 @@ class Arena:
         """Time passes until somebody is due; False where nobody is."""
         dues = [
             due for place in self.places
-            if place.is_up and (due := place.settlement.deadline()) is not None
+            if place.is_running and (due := place.settlement.deadline()) is not None
         ]  # fmt: skip
         if not dues:
             return False
         self.monotonic_ns = max(self.monotonic_ns, min(dues))
         for place in self.places:
             due = place.settlement.deadline()
-            if place.is_up and due is not None and due <= self.monotonic_ns:
+            if place.is_running and due is not None and due <= self.monotonic_ns:
                 place.settlement.wake(self.now)
         self.collect()
         return True
