@@ -12,11 +12,17 @@ import msgspec
 from mesh.core.settings import CoreSettings
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from simulations.adversaries import ADVERSARIES
+from simulations.board_load import BoardClients
 from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
 from simulations.checkers.answers import RequestsAreAnswered
 from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
 from simulations.checkers.blame import LiesAreNoticed, NobodyHonestIsBlamed
+from simulations.checkers.board import (
+    BoardConverges,
+    BoardKeepsWhatItAcknowledged,
+    BoardMemoryFollowsLiveData,
+)
 from simulations.checkers.children import ChildrenFollow
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
@@ -133,6 +139,9 @@ def checkers_of(plan: Plan) -> tuple[Checker, ...]:
         CoresHoldTheirInvariants(),
         MembershipConverges(),
         NothingIsLeft(),
+        BoardConverges(),
+        BoardKeepsWhatItAcknowledged(),
+        BoardMemoryFollowsLiveData(),
     )
 
 
@@ -160,6 +169,9 @@ class Run:
         rng = random.Random(f"{scenario.name} {plan.seed}")
         self.clients = Clients(scenario.load, random.Random(rng.getrandbits(64)))
         self.injector = Injector(plan.faults)
+        self.writers = BoardClients(
+            scenario.board, random.Random(f"{scenario.name} {plan.seed} board")
+        )
         self.world = World(
             plan.seed,
             scenario.peers,
@@ -184,6 +196,7 @@ class Run:
             world.corrupt(peer, ADVERSARIES[name]())
         self.injector.begin(world)
         self.clients.begin(world, duration_ns)
+        self.writers.begin(world, duration_ns)
         world.run(duration_ns)
         self.injector.make_peace(world)
         peace = world.now

@@ -8,6 +8,7 @@ import msgspec
 
 from mesh.core.settings import CoreSettings
 from simulations.agents import Behaviour
+from simulations.board_load import BoardLoad
 from simulations.keyrings import Signatures
 from simulations.load import Load
 from simulations.schedule import DiskKind, Fault, Milliseconds, Share
@@ -30,6 +31,12 @@ LIES = {
     "multitude": "that it is many: names, doors and boots beyond number",
     "poisoner": "times, loads and counts at the limits of what a message can hold",
     "understater": "bids that claim far too little, sealed and opened alike",
+    "forker": "on the blackboard one thing to some and another to others, under one number",
+    "forger": "ops of the blackboard that their writers never signed",
+    "scribbler": "more on the blackboard than anybody wants to read, and beside the point",
+    "futurist": "that what it writes is of years to come",
+    "withholder": "that what others wrote is superseded by what is not",
+    "overstater": "that it has, and has collected, what nobody ever wrote",
     "outcast": "no lie, but it is revoked, and goes on as if it were not",
 }
 """Each kind of liar, and what it says."""
@@ -87,6 +94,7 @@ class Scenario(
     duration_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
     """How long load and faults last; peace follows."""
     load: Load = Load()
+    board: BoardLoad = BoardLoad()
     rates: Rates = Rates()
     faults: tuple[Fault, ...] = ()
     """Faults that strike in every run, beside those that are drawn."""
@@ -121,7 +129,12 @@ def _named() -> Iterator[Scenario]:
     for path in sorted(FOLDER.glob("*.toml")):
         yield load_scenario(path)
     for name, lie in LIES.items():
-        yield Scenario(name=f"byzantine-{name}", summary=f"One liar: {lie}.", liars=(name,))
+        yield Scenario(
+            name=f"byzantine-{name}",
+            summary=f"One liar: {lie}.",
+            liars=(name,),
+            board=BoardLoad(writes=60),
+        )
 
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _named()}

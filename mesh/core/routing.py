@@ -186,7 +186,7 @@ def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]
     return [
         (AUCTION, auction_commands.CandidateDown(peer, reason)),
         (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
-        (BOARD, board_commands.BoardPeerDown(peer)),
+        (BOARD, board_commands.BoardPeerDown(peer, reason == "left")),
     ]
 
 

@@ -44,8 +44,9 @@ from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import EVENT_KEYS_LIMIT, BoardParameters
 from protocols.blackboard.records import SpanPassed, WriterKnown
 from protocols.blackboard.replica import Replica
+from protocols.blackboard.segments import Segment
 from protocols.blackboard.store import Store
-from protocols.blackboard.vectors import prefixes_of
+from protocols.blackboard.vectors import Chain, prefixes_of
 from protocols.blackboard.writers import Writers
 from protocols.blackboard.writing import Writing
 from protocols.effects import Effect
@@ -105,7 +106,7 @@ class Blackboard:
             case BoardPeerDown():
                 self._writing.member_down(command.peer)
                 self._exchange.member_down(command.peer)
-                self._frontiers.member_down(command.peer)
+                self._frontiers.member_down(command.peer, command.has_left)
                 self._healing.member_down(command.peer)
             case _:
                 raise AssertionError(f"{type(command).__name__} is no command of the blackboard")
@@ -221,6 +222,20 @@ class Blackboard:
             shown = tuple(keys[:EVENT_KEYS_LIMIT])
             self._outbox.emit(EntriesChanged(shown, first, count, len(keys) > len(shown)))
         return self._outbox.take()
+
+    # Questions.
+
+    def knows(self, writer: bytes, generation: int, sequence: int) -> bool:
+        """Whether an op is applied here, or superseded by what is."""
+        return self._store.chains.knows(writer, generation, sequence)
+
+    def prefixes(self) -> dict[Chain, int]:
+        """How far each writer is known."""
+        return self._store.chains.prefixes()
+
+    def segments(self) -> Iterator[Segment]:
+        """The segments of which something is kept."""
+        return self._store.chains.segments()
 
     # Disk.
 

@@ -48,6 +48,7 @@ class BoardPeerUp(msgspec.Struct, frozen=True, gc=False):
 
 
 class BoardPeerDown(msgspec.Struct, frozen=True, gc=False):
-    """A member is gone."""
+    """A member is gone. `has_left`: it said goodbye, and may never come back."""
 
     peer: bytes
+    has_left: bool = False

@@ -5,7 +5,9 @@ numbers, per chain, of what it has collected. The frontier is the least vector o
 members heard from within the horizon. A tombstone, or an op whose time has run out, may
 go once it is within the frontier: everybody has dropped what it supersedes. Who was
 silent for longer than the horizon may still hold that; it does not dominate the floor
-and is reset when it returns (`healing`).
+and is reset when it returns (`healing`). Only a majority of all that ever stated
+anything, those who left or were revoked aside, collects: the two sides of a partition
+never collect what the other has not seen.
 
 Invariants:
     board-floor-is-known: what was collected is within this peer's own vector.
@@ -17,7 +19,7 @@ import msgspec
 from protocols.blackboard.messages import Frontier, FrontierShown
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import COLLECTED_LIMIT, MEMBERS_LIMIT, BoardParameters
-from protocols.blackboard.records import FloorKept, FrontierHeard, OpsDropped
+from protocols.blackboard.records import FloorKept, FrontierForgotten, FrontierHeard, OpsDropped
 from protocols.blackboard.store import Store
 from protocols.blackboard.vectors import Chain, covers, least, prefixes_of, vector_of
 from protocols.blackboard.writers import Writers
@@ -80,9 +82,16 @@ class Frontiers:
         if self._mine is not None:
             self._outbox.send(peer, self._mine.shown)
 
-    def member_down(self, peer: bytes) -> None:
-        """It is not told any more; what it stated holds for the horizon."""
+    def member_down(self, peer: bytes, has_left: bool) -> None:
+        """It is not told any more; what it stated holds for the horizon, unless it left."""
         self.members.pop(peer, None)
+        if has_left and peer in self.statements:
+            self.forget(peer)
+            self._outbox.persist(FrontierForgotten(peer))
+
+    def forget(self, peer: bytes) -> None:
+        """Nothing waits any more for a peer that left, until it states something again."""
+        self.statements.pop(peer, None)
 
     def _state(self, now: Now) -> None:
         store = self._store
@@ -147,12 +156,18 @@ class Frontiers:
         oldest = now.wall_ns // MILLISECOND_NS - self._parameters.horizon_ms
         if any(peer not in self.statements for peer in self.members):
             return {}
+        present = {
+            author: each
+            for author, each in self.statements.items()
+            if author not in self._trust.outcasts
+        }
         heard = [
             each.vector
-            for author, each in self.statements.items()
-            if (each.heard_ms >= oldest or author in self.members)
-            and author not in self._trust.outcasts
+            for author, each in present.items()
+            if each.heard_ms >= oldest or author in self.members
         ]
+        if 2 * (len(heard) + 1) <= len(present) + 1:
+            return {}
         return least([self._store.chains.prefixes(), *heard])
 
     def collect(self, now: Now) -> int:

@@ -73,7 +73,13 @@ class FrontierHeard(msgspec.Struct, frozen=True, array_like=True, tag="board.fro
     wall_ms: int
 
 
+class FrontierForgotten(msgspec.Struct, frozen=True, array_like=True, tag="board.left"):
+    """A member left; nothing waits for it any more."""
+
+    peer: bytes
+
+
 RECORDS: tuple[type[msgspec.Struct], ...] = (
     WriterKnown, GenerationBegun, SegmentKept, SpanPassed, ChainKept, ForkKept, FloorKept,
-    OpsDropped, FrontierHeard,
+    OpsDropped, FrontierHeard, FrontierForgotten,
 )  # fmt: skip

@@ -67,6 +67,8 @@ def restore(
                 store.floor = prefixes_of(record.floor)
             case records.FrontierHeard():
                 frontiers.restore(record)
+            case records.FrontierForgotten():
+                frontiers.forget(record.peer)
             case records.OpsDropped():
                 store.drop(record.ops)
     return generation

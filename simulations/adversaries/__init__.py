@@ -1,6 +1,14 @@
 """Peers that lie, one kind of lie a file, by name."""
 
 from simulations.adversaries.bidders import Defaulter, Underbidder, Unrevealed
+from simulations.adversaries.board import (
+    BoardFlooder,
+    Dropper,
+    Forger,
+    Forker,
+    Futurist,
+    Withholder,
+)
 from simulations.adversaries.flooder import Flooder
 from simulations.adversaries.garbler import Garbler
 from simulations.adversaries.ghosts import Ghosts
@@ -32,4 +40,10 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "poisoner": Poisoner,
     "understater": Understater,
     "outcast": Outcast,
+    "forker": Forker,
+    "forger": Forger,
+    "scribbler": BoardFlooder,
+    "futurist": Futurist,
+    "withholder": Withholder,
+    "overstater": Dropper,
 }
