@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli.decisions import decide, verify
 from mesh.cli.demo import demo
 from mesh.cli.doctor import doctor
 from mesh.cli.hosts import init, invite, join, serve
@@ -45,6 +46,7 @@ def main(
 LOCAL = "Peers on this machine"
 HOSTS = "Many hosts"
 WORK = "Work"
+DECISIONS = "Decisions"
 SEEING = "Seeing"
 TRYING = "Trying"
 BREAKING = "Breaking it"
@@ -71,6 +73,8 @@ app.command("task", rich_help_panel=WORK)(task)
 app.command("cancel", rich_help_panel=WORK)(cancel)
 app.command("redrive", rich_help_panel=WORK)(redrive)
 app.command("why", rich_help_panel=WORK)(why)
+app.command("decide", rich_help_panel=DECISIONS)(decide)
+app.command("verify", rich_help_panel=DECISIONS)(verify)
 app.command("top", rich_help_panel=SEEING)(top)
 app.command("logs", rich_help_panel=SEEING)(logs)
 app.command("trace", rich_help_panel=SEEING)(trace)

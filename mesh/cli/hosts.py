@@ -39,6 +39,7 @@ def init(
     """Found a mesh: its root key, an issuer, and this host's peer. Nothing is started."""
     from mesh.runtime.launcher import PROBE, discard, place_agents
     from mesh.storage.authority import create_mesh, enrol
+    from mesh.storage.electorate import found_electorate
     from protocols.errors import ConfigurationError
 
     path, peer = _new_folder(at), name or _host_name()
@@ -47,6 +48,7 @@ def init(
     folder = create_mesh(path, mesh_name or path.absolute().parent.name)
     try:
         enrol(folder, peer, agents=placed or [PROBE])
+        found_electorate(folder)
     except ConfigurationError:
         if not was_there:
             discard(path)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mesh.client.client import Client, Handle
+from mesh.client.deciding import Decision, Vote
 from mesh.client.outcome import Outcome
 from mesh.local.errors import ConnectionLost, MeshError, NoPeer, Refused, TaskFailed
 
@@ -23,10 +24,12 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ConnectionLost",
+    "Decision",
     "Handle",
     "MeshError",
     "NoPeer",
     "Outcome",
     "Refused",
     "TaskFailed",
+    "Vote",
 ]

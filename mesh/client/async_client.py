@@ -23,6 +23,7 @@ from mesh.client.async_transport import AsyncTransport
 from mesh.client.async_typed_calls import TypedAsyncCalls
 from mesh.client.client import PathLike, addresses_of
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
+from mesh.client.deciding import Decision, decision_of, wanted
 from mesh.client.mapping import located
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.typed_calls import WINDOW
@@ -147,6 +148,32 @@ class AsyncClient(TypedAsyncCalls):
         """Stops a task wherever it runs; returns its state, "" where nobody knows it."""
         answer = await self._request(Cancel(request=0, task=task, reason=reason))
         return str(answer["state"])
+
+    async def decide(
+        self,
+        skill: SkillLike,
+        input: Mapping[str, Any] | None = None,
+        *,
+        voters: int | None = None,
+        rule: str = "majority",
+        distinct: str | Iterable[str] = "peer",
+        options: Iterable[str] = (),
+        compare: str = "",
+        close: float | None = None,
+        deadline: float | None = None,
+    ) -> Decision:
+        """Runs a skill on the mesh's electors and settles what they answer: `Client.decide`.
+
+        Raises:
+            Refused: it cannot be held, or came to no end.
+            TimeoutError: the peer gave no answer.
+        """
+        arguments, patience = wanted(
+            skill, input, voters=voters, rule=rule, distinct=distinct, options=options,
+            compare=compare, close=close, deadline=deadline,
+        )  # fmt: skip
+        with anyio.fail_after(patience):
+            return decision_of(await self.ask("decide", arguments))
 
     async def task(self, task: str) -> dict[str, Any]:
         """What is known of a task, by its id."""

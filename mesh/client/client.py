@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from mesh.client.core import ClientCore, Entry, Question
+from mesh.client.deciding import Decision, decision_of, wanted
 from mesh.client.mapping import MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Carrier, Transport
@@ -167,6 +168,43 @@ class Client(TypedCalls):
         answer = self._request(Cancel(request=0, task=task, reason=reason))
         return str(answer["state"])
 
+    def decide(
+        self,
+        skill: SkillLike,
+        input: Mapping[str, Any] | None = None,
+        *,
+        voters: int | None = None,
+        rule: str = "majority",
+        distinct: str | Iterable[str] = "peer",
+        options: Iterable[str] = (),
+        compare: str = "",
+        close: float | None = None,
+        deadline: float | None = None,
+    ) -> Decision:
+        """Runs a skill on the mesh's electors, each for itself, and settles what they answer.
+
+        Args:
+            skill: what each voter runs.
+            input: its keyword inputs.
+            voters: how many electors vote; all of them without it.
+            rule: ``majority``, ``supermajority:2/3``, ``unanimous`` or ``median``.
+            distinct: what no two voters share: ``peer``.
+            options: the answers that count; any without them.
+            compare: ``text`` (the usual: case and blanks do not matter) or ``exact``.
+            close: seconds that voters may take; a minute without it.
+            deadline: seconds after which it is given up.
+
+        Raises:
+            Refused: it cannot be held, or came to no end.
+            TimeoutError: the peer gave no answer.
+        """
+        arguments, patience = wanted(
+            skill, input, voters=voters, rule=rule, distinct=distinct, options=options,
+            compare=compare, close=close, deadline=deadline,
+        )  # fmt: skip
+        ask = Ask(request=0, verb="decide", arguments=encode_value(arguments))
+        return decision_of(self._request(ask, patience))
+
     # Questions.
 
     def task(self, task: str) -> dict[str, Any]:
@@ -249,12 +287,12 @@ class Client(TypedCalls):
         order = self._core.order(skill, self._options, collect=collect)
         return MapRun(self._core, self._transport, order, inputs, window)
 
-    def _request(self, message: LocalMessage) -> Any:
+    def _request(self, message: LocalMessage, patience: float = ASK_S) -> Any:
         questions: list[Question] = []
         self._transport.do(lambda: questions.append(self._core.ask(message)))
         (question,) = questions
-        if not self._transport.wait(lambda: question.answer is not None, ASK_S):
-            raise TimeoutError(f"the peer {self.home} has not answered within {ASK_S:g} s")
+        if not self._transport.wait(lambda: question.answer is not None, patience):
+            raise TimeoutError(f"the peer {self.home} has not answered within {patience:g} s")
         if isinstance(question.answer, Refused):
             raise question.answer
         assert question.answer is not None, "waited for"

@@ -22,6 +22,7 @@ from protocols.machine import SECOND_NS, Now
 from protocols.statements import KINDS as STATEMENTS
 from protocols.tasks.messages import KINDS as TASK_KINDS
 from protocols.trust import Trust
+from protocols.voting.balloting import KINDS as VOTING_KINDS
 from protocols.wire import BULK_LIMIT, MESSAGE_LIMIT, Codec, Signed, Verified, tag_of
 
 SIGNATURES_PER_SECOND = 2_000
@@ -42,7 +43,14 @@ HONESTLY_SHOWN = (
 SIGNED_KINDS = (MemberRecord, Accusation, *STATEMENTS)
 PLAIN_KINDS = tuple(
     kind
-    for kind in (*GOSSIP_KINDS, *AUCTION_KINDS, *TASK_KINDS, *BOARD_KINDS, *BULK_KINDS)
+    for kind in (
+        *GOSSIP_KINDS,
+        *AUCTION_KINDS,
+        *TASK_KINDS,
+        *BOARD_KINDS,
+        *VOTING_KINDS,
+        *BULK_KINDS,
+    )
     if kind not in SIGNED_KINDS
 )
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, TASKS
+from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, TASKS, VOTING
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
 from protocols.blackboard.blackboard import Blackboard
@@ -14,6 +14,7 @@ from protocols.invitations.invitations import Invitations
 from protocols.machine import Machine
 from protocols.tasks.tasks import Tasks
 from protocols.trust import Trust
+from protocols.voting.balloting import Balloting
 
 
 class Machines(NamedTuple):
@@ -23,6 +24,7 @@ class Machines(NamedTuple):
     auction: Auction
     tasks: Tasks
     board: Blackboard
+    voting: Balloting
     invitations: Invitations
 
     def by_name(self) -> dict[str, Machine]:
@@ -32,6 +34,7 @@ class Machines(NamedTuple):
             AUCTION: self.auction,
             TASKS: self.tasks,
             BOARD: self.board,
+            VOTING: self.voting,
             INVITATIONS: self.invitations,
         }
 
@@ -54,5 +57,6 @@ def make_machines(
         Auction(keyring.peer, settings.auction, two, entropy, boot),
         Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
         Blackboard(keyring, credential, settings.board, four, trust),
+        Balloting(keyring, root, boot),
         Invitations(root, keyring),
     )

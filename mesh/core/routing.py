@@ -25,12 +25,16 @@ from protocols.tasks import commands as task_commands
 from protocols.tasks import events as task_events
 from protocols.tasks.messages import KINDS as TASK_KINDS
 from protocols.tasks.records import RECORDS as TASK_RECORDS
+from protocols.voting import ballot_commands as voting_commands
+from protocols.voting.balloting import KINDS as VOTING_KINDS
+from protocols.voting.balloting import RECORDS as VOTING_RECORDS
 
 RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "gossip": GOSSIP_RECORDS,
     "auction": AUCTION_RECORDS,
     "tasks": TASK_RECORDS,
     "board": BOARD_RECORDS,
+    "voting": VOTING_RECORDS,
     "invitations": INVITATION_RECORDS,
 }
 """What each machine may have written."""
@@ -40,13 +44,14 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
     **dict.fromkeys(AUCTION_KINDS, "auction"),
     **dict.fromkeys(TASK_KINDS, "tasks"),
     **dict.fromkeys(BOARD_KINDS, "board"),
+    **dict.fromkeys(VOTING_KINDS, "voting"),
 }
 """Which machine takes a message."""
 
 Routed = tuple[str, msgspec.Struct]
 
 GOSSIP, AUCTION, TASKS, INVITATIONS = "gossip", "auction", "tasks", "invitations"
-BOARD = "board"
+BOARD, VOTING = "board", "voting"
 
 
 def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
@@ -62,6 +67,7 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
         ),
         (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills, event.labels)),
         (BOARD, board_commands.BoardPeerUp(event.peer)),
+        (VOTING, voting_commands.ElectorUp(event.peer)),
     ]
 
 
@@ -187,6 +193,7 @@ def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]
         (AUCTION, auction_commands.CandidateDown(peer, reason)),
         (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
         (BOARD, board_commands.BoardPeerDown(peer, reason == "left")),
+        (VOTING, voting_commands.ElectorDown(peer)),
     ]
 
 
@@ -202,6 +209,9 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     invitation_commands.Redeem: INVITATIONS,
     auction_commands.SetPrice: AUCTION,
     board_commands.WriteBoard: BOARD,
+    voting_commands.AdoptElectorate: VOTING,
+    voting_commands.OpenBallot: VOTING,
+    voting_commands.CastAnswer: VOTING,
     **{
         kind: TASKS
         for kind in vars(task_commands).values()

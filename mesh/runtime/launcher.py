@@ -23,6 +23,7 @@ import msgspec
 from mesh.local.ask import NoAnswer, QuestionRefused, ask
 from mesh.local.discovery import PeerEntry
 from mesh.storage.authority import create_mesh, enrol
+from mesh.storage.electorate import found_electorate
 from mesh.storage.files import make_private_folder, refusing_unwritable
 from mesh.storage.folder import MeshFolder
 from protocols.errors import ConfigurationError
@@ -132,6 +133,7 @@ def _prepare(path: Path, count: int | None, agents: Sequence[str], name: str) ->
             folder.update_peer(entry.name, agents=placed[entry.name])
     for peer in fresh:
         enrol(folder, peer, agents=placed[peer] if agents else [PROBE])
+    found_electorate(folder)
     return folder
 
 

@@ -31,6 +31,7 @@ from mesh.core.settings import CoreSettings
 from mesh.local.messages import Welcome
 from mesh.runtime import descriptors, probe
 from mesh.runtime.accusations import Accusations
+from mesh.runtime.ballot_desk import BallotDesk
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.draining import Draining
 from mesh.runtime.driver import Core, Driver, end_hung_process
@@ -40,6 +41,7 @@ from mesh.runtime.issuing import Issuing
 from mesh.runtime.launcher import PROBE
 from mesh.runtime.local_server import LocalServer
 from mesh.runtime.renewal import Renewal
+from mesh.runtime.restoring import reading_back
 from mesh.runtime.serve_file import AS_UP, Serving
 from mesh.runtime.serving import bind, contacts, tell_ready
 from mesh.runtime.sockets import CurveKeys
@@ -48,6 +50,7 @@ from mesh.runtime.transport import Transport
 from mesh.runtime.views import Views
 from mesh.runtime.workers import WorkerHost
 from mesh.storage.authority import load_or_renew
+from mesh.storage.electorate import load_electorate
 from mesh.storage.folder import MeshFolder
 from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
@@ -62,7 +65,6 @@ GOODBYE_S = 0.1
 SETTLED_AGENT_STATES = ("ready", "asleep", "failed")
 CHECKPOINT_EVERY_S = 1.0
 FAILED_STATUS = 1
-RECURSION_FACTOR = 4
 MEGABYTE = 1024 * 1024
 
 
@@ -82,21 +84,6 @@ def run_peer(path: Path, name: str, serving: Serving = AS_UP) -> int:
             sys.stderr.write(f"mesh: {name} stops: {error}\n")
         status = FAILED_STATUS
     return status
-
-
-@contextlib.contextmanager
-def reading_back() -> Iterator[None]:
-    """Lets values nest more deeply than they may when they are taken in.
-
-    In its record a value lies a few levels deeper than in the message that brought
-    it. One that just passed would else be a journal that can never be read again.
-    """
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(before * RECURSION_FACTOR)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
@@ -235,6 +222,7 @@ class PeerProcess:
             secrets=self._entry.secrets,
         )
         self._add_agents()
+        self._ballots = BallotDesk(self._core, self._driver, self._views)
         self._server = self._make_server(boot)
         self._draining = Draining(self._driver, self._core)
         self._standing.begin(self._driver, self._transport)
@@ -256,6 +244,7 @@ class PeerProcess:
                 await nursery.start(self._server.serve, socket)
                 await nursery.start(self._workers.run)
                 self._driver.submit(Announce(self._name, door))
+                self._ballots.adopt(load_electorate(self._folder))
                 known = self._folder.read()
                 seeds = [*self._serving.seeds, *known.seeds]
                 self._driver.submit(Join(contacts(self._name, known.peers, seeds)))
@@ -295,12 +284,14 @@ class PeerProcess:
         self._draining.notify(event)
         self._standing.notify(event)
         self._desk.notify(event)
+        self._ballots.notify(event)
         self._events.note(event)
         self._server.notify(event)
 
     def execute(self, job: msgspec.Struct) -> None:
         """Takes work for this peer's workers."""
-        self._workers.execute(job)
+        if not self._ballots.execute(job):
+            self._workers.execute(job)
 
     def accuse(self, accusation: Accuse) -> None:
         """Takes note of a peer's misconduct."""
@@ -362,6 +353,7 @@ class PeerProcess:
                 "skills": lambda _: self._views.skills(),
                 "invite": self._desk.invite,
                 "reload": self._reload,
+                "decide": self._ballots.decide,
                 **self._standing.verbs(),
                 "renew": lambda _: self._renewal.renew(),
                 "drain": lambda _: self._draining.order(),

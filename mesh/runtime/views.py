@@ -15,6 +15,7 @@ from protocols.auction.events import LotCleared
 from protocols.identity import text_id
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import AttemptView, TaskView
+from protocols.tasks.versions import version_order
 
 
 def decoded(value: msgspec.Raw) -> Any:
@@ -103,6 +104,12 @@ class Views:
                 for name in member["skills"]:
                     hosts.setdefault(name, []).append(member["name"])
         return [{"skill": name, "peers": peers} for name, peers in sorted(hosts.items())]
+
+    def newest_version(self, skill: str) -> str:
+        """The highest version of a skill that an alive member hosts; "" for none."""
+        hosted = [row["skill"].partition("@") for row in self.skills()]
+        versions = [version for name, _, version in hosted if name == skill]
+        return max(versions, key=version_order, default="")
 
     def find_peer(self, text: str) -> bytes | None:
         """The peer of this name or text id; None where nobody is known by it."""

@@ -4,6 +4,7 @@
 
     mesh.json            what is here, for clients too (mesh.local.discovery); written last
     root.pub             the mesh's id: the root's public key
+    electorate           who votes in decisions, signed by the root
     root.key             the operator's; may be kept elsewhere
     issuer.key           signs the peers' credentials, with issuer.credential by the root
     lock                 held while mesh.json changes
@@ -83,6 +84,7 @@ class MeshFolder:
         self.path = path.absolute()
         self.root_key = self.path / "root.key"
         self.root_public = self.path / "root.pub"
+        self.electorate = self.path / "electorate"
         self.issuer_key = self.path / "issuer.key"
         self.issuer_credential = self.path / "issuer.credential"
         self.is_new = False

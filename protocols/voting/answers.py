@@ -150,3 +150,12 @@ def set_fault(
 def tally_of(rule: str, voters: int, liars: int, answers: AnswerSet) -> Tally:
     """What a set says under the rule of its request."""
     return tally(parse_rule(rule), voters, liars, [answered.counted for answered in answers])
+
+
+def contradiction(epoch: int, ballot: bytes, answers: Sequence[SignedAnswer]) -> bytes:
+    """Evidence against a voter: what it signed twice, for anybody to verify. No times in it."""
+    signed = [
+        (encode(Answer(epoch, ballot, each.choice, each.confidence)), each.signature)
+        for each in answers
+    ]
+    return encode((ANSWER_DOMAIN, signed))

@@ -1,9 +1,12 @@
 """From a caller's wish to a signed question, and from a skill's output to a choice."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from protocols.errors import Refused
 from protocols.identity import Keyring
+from protocols.quorum import quorum
 from protocols.voting import normalising, requests
 from protocols.voting.ballot_commands import OpenBallot
 from protocols.voting.ballot_messages import Question
@@ -44,6 +47,29 @@ def question_of(
         raise Refused("InvalidBallot", fault)
     signature = keyring.sign(requests.REQUEST_DOMAIN, body)
     return Question(body, signature, command.question, options), request
+
+
+def has_quorum(electorate: Electors, is_down: Callable[[bytes], bool]) -> bool:
+    """Whether so many electors are alive that something can be settled."""
+    electors = electorate.electors
+    return len(electors) - sum(map(is_down, electors)) >= quorum(len(electors))
+
+
+def refuse_without_quorum(electorate: Electors, is_down: Callable[[bytes], bool]) -> None:
+    """Refuses to ask where nothing can be settled.
+
+    Raises:
+        Refused: NoQuorum.
+    """
+    if has_quorum(electorate, is_down):
+        return
+    count = len(electorate.electors)
+    alive = count - sum(map(is_down, electorate.electors))
+    raise Refused(
+        "NoQuorum",
+        f"{alive} of {count} electors are alive, and {quorum(count)} are needed to decide: "
+        "start the others again (`mesh up` on the same folder)",
+    )
 
 
 def is_asked(keyring: Keyring, request: Request, asked: Question) -> bool:

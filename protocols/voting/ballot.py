@@ -84,7 +84,7 @@ class Ballot:
         voters: Sequence[int],
         keyring: Keyring,
         closes: Instant,
-        is_down: Callable[[int], bool],
+        is_down: Callable[[bytes], bool],
         pace: Pace | None = None,
     ) -> None:
         """Begins with no answers.
@@ -96,7 +96,7 @@ class Ballot:
             voters: the indices of those that vote: all of them, or a panel.
             keyring: verifies answers.
             closes: the monotonic instant of this elector's own close.
-            is_down: whether an elector counts as dead here; it is then not waited for.
+            is_down: whether a peer counts as dead here; it is then not waited for.
             pace: the numbers; None for the usual ones.
         """
         self.request = request
@@ -108,7 +108,7 @@ class Ballot:
         self._seen: dict[int, tuple[Instant, ...]] = {}
         self._electors = electors
         self._keyring = keyring
-        self._is_down = is_down
+        self._counts_as_dead = is_down
         self._pace = pace or Pace()
         self._allowed = frozenset(voters)
         self._rule: Rule = parse_rule(request.rule)
@@ -195,6 +195,9 @@ class Ballot:
         return True
 
     # Inside.
+
+    def _is_down(self, voter: int) -> bool:
+        return self._counts_as_dead(self._electors[voter])
 
     def _least(self) -> int:
         return len(self.voters) - self.liars

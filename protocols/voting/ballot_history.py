@@ -9,12 +9,13 @@ Invariants:
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from protocols.voting.ballot_messages import (
     BallotRecord,
+    CastRecord,
     DecidedRecord,
     EndedRecord,
     FloorRecord,
@@ -84,6 +85,26 @@ class BallotHistory:
     def raise_floor(self, opener: bytes, number: int) -> None:
         """Requests of an opener up to a number are old."""
         self._floors[opener] = max(number, self._floors.get(opener, -1))
+
+    def restore(
+        self, records: Iterable[msgspec.Struct]
+    ) -> list[tuple[BallotRecord, CastRecord | None]]:
+        """Takes the records of an earlier life; returns the ballots that are open still."""
+        asked: dict[bytes, BallotRecord] = {}
+        cast: dict[bytes, CastRecord] = {}
+        for record in records:
+            match record:
+                case BallotRecord():
+                    asked[ballot_id(record.asked.request)] = record
+                case CastRecord():
+                    cast[record.ballot] = record
+                case DecidedRecord():
+                    self.add(asked.pop(record.ballot).asked, record.certificate)
+                case EndedRecord():
+                    self.add(asked.pop(record.ballot).asked, b"")
+                case FloorRecord():
+                    self.raise_floor(record.opener, record.number)
+        return [(record, cast.get(ballot)) for ballot, record in asked.items()]
 
     def records(self) -> Iterator[BallotRecord | DecidedRecord | EndedRecord | FloorRecord]:
         """What gives the same when it is restored."""

@@ -52,10 +52,10 @@ class Balloting:
         self._down: dict[bytes, None] = {}
         self._bundle = b""
         self._roll: Roll | None = None
-        self._certifier = Certifier(mesh, keyring, lambda: self._bundle)
-        self._settlements = Settlements(keyring, self._effects, self._down.__contains__)
+        self._certifier = Certifier(mesh, keyring, self._bundle_now)
+        self._settlements = Settlements(keyring, self._effects, self._is_down)
         self._ballots = Ballots(
-            keyring, boot, lambda: self._roll, self._settlements, self._certifier, self._effects
+            keyring, boot, self._roll_now, self._settlements, self._certifier, self._effects
         )
 
     # Queries.
@@ -162,6 +162,15 @@ class Balloting:
         self._settlements.check()
 
     # Inside.
+
+    def _bundle_now(self) -> bytes:
+        return self._bundle
+
+    def _roll_now(self) -> Roll | None:
+        return self._roll
+
+    def _is_down(self, peer: bytes) -> bool:
+        return peer in self._down
 
     def _adopt(self, bundle: bytes) -> None:
         roll = open_bundle(bundle, self._mesh, self._keyring)

@@ -5,12 +5,11 @@
                         on by each at first      notarise, finalise            no elector, and
                         sight                    (`simplex.py`)                whoever is behind
 
-A voter's answer is what its own agents return (`AskVoter`, `CastAnswer`). It is on disk
-before it is shown, and is said again every `RETRY_NS` until the ballot is settled. A voter
-without an answer at its close says so: it abstains. A ballot whose deadline has passed ends
-here without an outcome. Where so many electors are dead that no quorum is left, or too few
-voters can have answered, the callers are told at once: gossip decides whether waiting is worth
-it, never what is settled.
+A voter's answer is what its own agents return (`AskVoter`, `CastAnswer`). It is on disk before
+it is shown, and said again every `RETRY_NS` until the ballot is settled. A voter without one at
+its close abstains. A ballot whose deadline has passed ends here without an outcome. Where so
+many electors are dead that nothing can be settled, the callers are told at once: gossip decides
+whether waiting is worth it, never what is settled.
 
 Invariants:
     one-answer: this elector signs one answer a ballot, and none in a ballot that is over.
@@ -18,7 +17,6 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import msgspec
 
@@ -26,66 +24,37 @@ from protocols.effects import Blame, Effect, Emit, Perform, Persist
 from protocols.errors import Refused
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
-from protocols.quorum import quorum
+from protocols.voting import ballot_commands as commands
 from protocols.voting import ballot_messages as messages
 from protocols.voting import requests
 from protocols.voting.answers import (
     UNSTATED,
-    Answer,
     AnswerSet,
     SignedAnswer,
+    contradiction,
     decode_set,
     sign_answer,
+)  # fmt: skip
+from protocols.voting.asking import (
+    choice_of_value,
+    has_quorum,
+    is_asked,
+    question_of,
+    refuse_without_quorum,
 )
-from protocols.voting.asking import choice_of_value, is_asked, question_of
-from protocols.voting.ballot import CONTRADICTED, NEW, WRONG, Ballot
-from protocols.voting.ballot_commands import (
-    AnswerCast,
-    AskVoter,
-    BallotDecided,
-    BallotEnded,
-    BallotOpened,
-    CastAnswer,
-    OpenBallot,
-    VoterContradicted,
-)
+from protocols.voting.ballot import CONTRADICTED, NEW, WRONG
+from protocols.voting.ballot_faces import Certifying, Settling
 from protocols.voting.ballot_history import BallotHistory
 from protocols.voting.ballot_talk import RETRY_NS, BallotTalk
 from protocols.voting.open_ballot import Electors
 from protocols.voting.open_ballot import OpenBallot as Opened
 from protocols.voting.rules import NO_CHOICE
-from protocols.wire import encode
 
-OPEN_LIMIT = 256
-"""Ballots open here at one time."""
-PER_OPENER_LIMIT = 64
-"""Of them, ballots of one opener."""
+OPEN_LIMIT, PER_OPENER_LIMIT = 256, 64
+"""Ballots open here at one time, and of them those of one opener."""
 BUSY_RETRY_NS = SECOND_NS // 4
 MILLIONTHS = 1_000
 """In a thousandth, in which confidences are signed."""
-
-
-class Settling(Protocol):
-    """The Simplex instances of ballots."""
-
-    def begin(self, ballot: bytes, electorate: Electors, application: Ballot, now: Now) -> None:
-        """An instance for a ballot; no view of it ends by the clock yet."""
-
-    def look(self, ballot: bytes, is_ready: bool, now: Now) -> None:
-        """The ballot may propose or accept what it did not before; `is_ready` starts its clock."""
-
-    def forget(self, ballot: bytes) -> None:
-        """The ballot is over; the instance signs nothing any more."""
-
-
-class Certifying(Protocol):
-    """Makes and checks certificates."""
-
-    def certify(self, opened: Opened, payload: bytes, proof: bytes) -> tuple[bytes, str, int]:
-        """The file of a settled ballot, its status and margin."""
-
-    def is_certificate(self, opened: Opened, file: bytes) -> tuple[str, int] | None:
-        """Status and margin, where a file is the certificate of a ballot; else None."""
 
 
 class Ballots:
@@ -115,7 +84,7 @@ class Ballots:
 
     # What is told here.
 
-    def open(self, command: OpenBallot, now: Now) -> None:
+    def open(self, command: commands.OpenBallot, now: Now) -> None:
         """Asks the electorate.
 
         Raises:
@@ -124,26 +93,19 @@ class Ballots:
         electorate = self._electorate()
         if electorate is None:
             raise Refused("NoElectorate", "this mesh has no electorate yet")
-        if not self._has_quorum(electorate):
-            alive = sum(elector not in self._down for elector in electorate.electors)
-            needed, count = quorum(len(electorate.electors)), len(electorate.electors)
-            raise Refused(
-                "NoQuorum",
-                f"{alive} of {count} electors are alive, and {needed} are needed to decide: "
-                "start the others again (`mesh up` on the same folder)",
-            )
+        refuse_without_quorum(electorate, self._is_down)
         asked, request = question_of(command, electorate, self._number + 1, self._keyring)
         if not self._has_room(self._me):
             raise Refused("Busy", f"{len(self._open)} ballots are open already", BUSY_RETRY_NS)
         self._number += 1
         opened = self._begin(asked, request, electorate, now)
         opened.callers.append(command.request)
-        event = BallotOpened(command.request, opened.id, command.skill, command.rule)
+        event = commands.BallotOpened(command.request, opened.id, command.skill, command.rule)
         self._effects.append(Emit(event))
         self._talk.ask(opened)
         self._progress(opened, now)
 
-    def cast(self, command: CastAnswer, now: Now) -> None:
+    def cast(self, command: commands.CastAnswer, now: Now) -> None:
         """Takes this voter's own answer; a second one, or one that comes late, is ignored."""
         opened = self._open.get(command.ballot)
         if opened is None or opened.own is not None or not opened.may_vote:
@@ -286,22 +248,8 @@ class Ballots:
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes the records of an earlier life; open ballots go on."""
-        asked: dict[bytes, messages.BallotRecord] = {}
-        cast: dict[bytes, messages.CastRecord] = {}
-        for record in records:
-            match record:
-                case messages.BallotRecord():
-                    asked[requests.ballot_id(record.asked.request)] = record
-                case messages.CastRecord():
-                    cast[record.ballot] = record
-                case messages.DecidedRecord():
-                    self._history.add(asked.pop(record.ballot).asked, record.certificate)
-                case messages.EndedRecord():
-                    self._history.add(asked.pop(record.ballot).asked, b"")
-                case messages.FloorRecord():
-                    self._history.raise_floor(record.opener, record.number)
-        for ballot, record in asked.items():
-            self._reopen(record, cast.get(ballot), now)
+        for record, cast in self._history.restore(records):
+            self._reopen(record, cast, now)
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """The records that give the same when they are restored."""
@@ -325,10 +273,6 @@ class Ballots:
 
     def _is_down(self, peer: bytes) -> bool:
         return peer in self._down
-
-    def _has_quorum(self, electorate: Electors) -> bool:
-        electors = electorate.electors
-        return len(electors) - sum(map(self._is_down, electors)) >= quorum(len(electors))
 
     def _has_room(self, opener: bytes) -> bool:
         own = sum(opened.request.opener == opener for opened in self._open.values())
@@ -374,17 +318,18 @@ class Ballots:
             return
         left_ms = max(1, (opened.ballot.closes - now.monotonic_ns) // MILLISECOND_NS)
         request = opened.request
-        job = AskVoter(opened.id, request.skill, request.version, opened.asked.question, left_ms)
+        job = commands.AskVoter(
+            opened.id, request.skill, request.version, opened.asked.question, left_ms
+        )
         self._effects.append(Perform(job))
 
     def _say(
         self, opened: Opened, choice: bytes, text: bytes, confidence: int, reason: str, now: Now
     ) -> None:
         """This voter answers: on disk first, then to all."""
-        epoch = opened.request.epoch
-        answer = sign_answer(self._keyring, epoch, opened.id, choice, confidence)
+        answer = sign_answer(self._keyring, opened.request.epoch, opened.id, choice, confidence)
         self._effects.append(Persist(messages.CastRecord(opened.id, answer, text), sync=True))
-        self._effects.append(Emit(AnswerCast(opened.id, choice, confidence, reason)))
+        self._effects.append(Emit(commands.AnswerCast(opened.id, choice, confidence, reason)))
         self._take_own(opened, answer, text, now)
         assert opened.seat is not None, "a voter has a seat"
         self._talk.vote(opened, opened.seat, answer)
@@ -406,14 +351,10 @@ class Ballots:
                 self._tell_contradiction(opened, voter)
 
     def _tell_contradiction(self, opened: Opened, voter: int) -> None:
-        epoch, peer = opened.request.epoch, opened.electorate.electors[voter]
-        evidence = encode(
-            [
-                (encode(Answer(epoch, opened.id, each.choice, each.confidence)), each.signature)
-                for each in opened.ballot.answered[voter]
-            ]
-        )
-        self._effects.append(Emit(VoterContradicted(opened.id, peer, evidence)))
+        peer = opened.electorate.electors[voter]
+        answers = opened.ballot.answered[voter]
+        evidence = contradiction(opened.request.epoch, opened.id, answers)
+        self._effects.append(Emit(commands.VoterContradicted(opened.id, peer, evidence)))
         self._effects.append(Blame(peer, "signed two answers to one ballot", (evidence,)))
 
     def _progress_all(self, now: Now) -> None:
@@ -428,18 +369,20 @@ class Ballots:
             self._settling.look(opened.id, opened.has_begun, now)
         if opened.id not in self._open or opened.is_given_up:
             return
-        if not self._has_quorum(opened.electorate) or not opened.ballot.can_settle():
+        if not has_quorum(opened.electorate, self._is_down) or not opened.ballot.can_settle():
             opened.is_given_up = True
             self._tell_end(opened, "so many electors are dead that nothing can be settled")
 
     def _tell_end(self, opened: Opened, reason: str) -> None:
         if opened.callers:
-            self._effects.append(Emit(BallotEnded(tuple(opened.callers), opened.id, reason)))
+            self._effects.append(
+                Emit(commands.BallotEnded(tuple(opened.callers), opened.id, reason))
+            )
             opened.callers.clear()
 
     def _decide(self, opened: Opened, file: bytes, status: str, margin: int, now: Now) -> None:
         self._effects.append(Persist(messages.DecidedRecord(opened.id, file), sync=True))
-        event = BallotDecided(tuple(opened.callers), opened.id, status, margin, file)
+        event = commands.BallotDecided(tuple(opened.callers), opened.id, status, margin, file)
         self._effects.append(Emit(event))
         opener = opened.request.opener
         if opened.seat is not None and opener not in opened.electorate.electors:

@@ -73,7 +73,7 @@ class OpenBallot:
             range(len(electors)),
             keyring,
             closes,
-            lambda voter: is_down(electors[voter]),
+            is_down,
         )
         wall = now.wall_ns
         self.record = BallotRecord(

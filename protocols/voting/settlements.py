@@ -28,6 +28,7 @@ class Way:
         me: bytes,
         effects: list[Effect],
         settled: Settled,
+        is_down: Callable[[bytes], bool],
     ) -> None:
         """Takes the instance's name, to whom it speaks, and who hears of its end."""
         self._ballot = ballot
@@ -36,6 +37,7 @@ class Way:
         self._me = me
         self._effects = effects
         self._settled = settled
+        self._is_down = is_down
         self.records: list[MarkRecord] = []
 
     def write(self, mark: Said, payload: bytes) -> None:
@@ -80,6 +82,10 @@ class Way:
         """It is over."""
         self._settled(self._ballot, payload, encode(proof))
 
+    def is_down(self, elector: int) -> bool:
+        """Whether an elector counts as dead here."""
+        return self._is_down(self._electors[elector])
+
     def _to_all(self, message: MarkSaid | Proposal | ProofShown) -> None:
         for elector in self._electors:
             if elector != self._me:
@@ -114,7 +120,7 @@ class Settlements:
     def begin(self, ballot: bytes, electorate: Electors, application: Ballot, now: Now) -> None:
         """An instance for a ballot; no view of it ends by the clock yet."""
         electors, me = electorate.electors, self._keyring.peer
-        way = Way(ballot, electorate, me, self._effects, lambda *over: self._over.append(over))
+        way = Way(ballot, electorate, me, self._effects, self._note_settled, self._is_down)
         instance = Settlement(
             electorate.epoch,
             ballot,
@@ -123,7 +129,7 @@ class Settlements:
             electorate.order(ballot),
             self._keyring,
             application,
-            lambda elector: self._is_down(electors[elector]),
+            way.is_down,
             way,
         )
         self._instances[ballot], self._ways[ballot] = instance, way
@@ -144,6 +150,9 @@ class Settlements:
         """The ballot is over."""
         self._instances.pop(ballot, None)
         self._ways.pop(ballot, None)
+
+    def _note_settled(self, ballot: bytes, payload: bytes, proof: bytes) -> None:
+        self._over.append((ballot, payload, proof))
 
     # Messages and time.
 

@@ -20,7 +20,7 @@ ASKING: dict[str, list[str]] = {
     "call": ["echo", "text=x"], "submit": ["echo", "text=x"], "map": ["echo", "inputs.jsonl"],
     "tasks": [], "task": ["abcdefghij"], "cancel": ["abcdefghij"], "why": ["abcdefghij"],
     "redrive": ["abcdefghij"], "drain": ["peer-1"], "renew": [], "revoke": ["peer-1"],
-    "issuer add": ["peer-1"], "issuer ls": [],
+    "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
 }  # fmt: skip
 """Verbs that need a peer that answers, with arguments that would do."""
 SIGNALS = {"kill": ["peer-1"], "pause": ["peer-1"], "resume": ["peer-1"]}
@@ -30,8 +30,8 @@ FOLDER_ONLY: dict[str, list[str]] = {
 }  # fmt: skip
 """Verbs that need a mesh folder, but nobody in it."""
 ELSEWHERE = {
-    "up", "init", "join", "serve", "demo", "sim list", "sim run", "sim sweep", "sim replay",
-    "sim shrink", "sim report", "sim experiment",
+    "up", "init", "join", "verify", "serve", "demo", "sim list", "sim run", "sim sweep",
+    "sim replay", "sim shrink", "sim report", "sim experiment",
 }  # fmt: skip
 """Verbs that make their own mesh, or need none; their own tests give them wrong arguments."""
 NAMED = {**ASKING, **SIGNALS, **FOLDER_ONLY}
@@ -118,7 +118,9 @@ def test_an_argument_too_many_or_too_few_is_wrong_usage(
 ) -> None:
     # Those that take any number of words are given none.
     wrong = (
-        [] if verb in ("call", "submit", "redrive", "revoke") else [*words, "another", "one-more"]
+        []
+        if verb in ("call", "submit", "redrive", "revoke", "decide")
+        else [*words, "another", "one-more"]
     )
     status, text = said(*verb.split(), *wrong, "--dir", str(stopped))
     assert status == USAGE, text

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mesh.core.records import decode_entries, encode_entries
-from mesh.runtime.peer_process import reading_back
+from mesh.runtime.restoring import reading_back
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

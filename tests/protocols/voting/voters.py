@@ -52,7 +52,7 @@ class Booth:
         self.down: set[int] = set()
         self.ballot = Ballot(
             self.request, self.id, self.electors, range(n), self.keyrings[0], CLOSE_NS,
-            lambda voter: voter in self.down,
+            lambda peer: self.electors.index(peer) in self.down,
         )  # fmt: skip
 
     def answer(self, voter: int, said: object, confidence: int = -1) -> SignedAnswer:

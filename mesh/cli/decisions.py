@@ -1,0 +1,167 @@
+"""The verbs that decide: decide, and verify, which needs no peer and no network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesh.cli.inputs import parse_inputs
+from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_value, say
+from mesh.cli.work import InputsArgument, SkillArgument
+
+if TYPE_CHECKING:
+    from mesh.client.deciding import Decision
+
+DECISIONS = "decisions"
+"""Where in the mesh folder certificates are kept."""
+
+
+def decide(
+    skill: SkillArgument,
+    inputs: InputsArgument = None,
+    voters: Annotated[
+        int | None, typer.Option("--voters", min=1, help="How many electors vote; all without it.")
+    ] = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule", help="majority, supermajority:2/3 (add :vetoes), unanimous or median."
+        ),
+    ] = "majority",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="An answer that counts; may repeat. Any without it."),
+    ] = None,
+    compare: Annotated[
+        str, typer.Option("--compare", help="When answers are the same: text or exact.")
+    ] = "",
+    close: Annotated[
+        float | None, typer.Option("--close", min=0.001, help="Seconds that voters may take.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", min=0.001, help="Seconds until it is given up.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="Where the proof goes.")
+    ] = None,
+    folder: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have electors answer, each for itself, and settle it so that liars cannot bend it.
+
+    Exit status 1 where it is undecided or came to no end, 4 where no answer came in time.
+    """
+    from mesh.client import Client, Refused
+    from mesh.local.discovery import find_folder
+
+    values = parse_inputs(inputs or [])
+    home = find_folder(folder)
+    with Client(dir=home) as client:
+        try:
+            decision = client.decide(
+                skill, values, voters=voters, rule=rule, options=option or (), compare=compare,
+                close=close, deadline=deadline,
+            )  # fmt: skip
+        except Refused as error:
+            if as_json:
+                print_json(_refusal(error.kind, error.message))
+            usage = error.kind in ("InvalidBallot", "InvalidInput")
+            fail(error.message, USAGE if usage else FAILED)
+        except TimeoutError as error:
+            fail(f"no word of the decision: {error}", TIMED_OUT)
+    path = decision.save(certificate or home / DECISIONS / f"{decision.ballot[:16]}.cert")
+    if as_json:
+        print_json(_line(decision, path))
+    else:
+        _tell(decision, path)
+    if decision.status == "undecided":
+        raise SystemExit(FAILED)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A decision's certificate.")],
+    mesh: Annotated[
+        Path | None,
+        typer.Option(
+            "--mesh", metavar="ROOT", help="The mesh's root.pub, or its folder; else as for --dir."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a decision's certificate offline, with the mesh's public root key alone.
+
+    Exit status 1 where it proves nothing; the reason says why.
+    """
+    from mesh.runtime.decisions import read_decision
+    from protocols.identity import text_id
+    from protocols.voting.certificate import CertificateRefused
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", USAGE)
+    root = _root(mesh)
+    try:
+        found = read_decision(data, root, text_id)
+    except CertificateRefused as error:
+        found = {"valid": False, "outcome": None, "reason": str(error)}
+    if as_json:
+        print_json(found)
+    elif found["valid"]:
+        print_value(found["outcome"])
+        say(_verdict(found))
+    else:
+        say(f"mesh: {file} proves nothing: {found['reason']}")
+    if not found["valid"]:
+        raise SystemExit(FAILED)
+
+
+def _root(given: Path | None) -> bytes:
+    from mesh.local.discovery import find_folder
+    from mesh.storage.keys import load_key
+
+    place = find_folder() if given is None else given
+    return load_key(place / "root.pub" if place.is_dir() else place, "root-public")
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    lies = found["tolerates"]
+    electors, signers = found["electors"], len(found["signers"])
+    return (
+        f"{found['status']} under {found['rule']}: margin {found['margin']}, above "
+        f"{found['needed']} is beyond the reach of {lies} {'liar' if lies == 1 else 'liars'}; "
+        f"{len(found['votes'])} of {electors} voters answered, {signers} electors signed"
+    )
+
+
+def _line(decision: "Decision", path: Path) -> dict[str, Any]:
+    import msgspec
+
+    line: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(decision, certificate=b""))
+    return {**line, "certificate": str(path), "error": None}
+
+
+def _refusal(kind: str, message: str) -> dict[str, Any]:
+    return {
+        "outcome": None,
+        "status": "undecided",
+        "margin": 0,
+        "votes": [],
+        "certificate": None,
+        "error": {"kind": kind, "message": message},
+    }
+
+
+def _tell(decision: "Decision", path: Path) -> None:
+    print_value(decision.outcome if decision.status != "undecided" else "undecided")
+    say(f"{decision.status}: margin {decision.margin}, needed above {decision.needed}")
+    for vote in decision.votes:
+        said = f"{vote.answer}" if not vote.contradicts else "two answers: it lies"
+        sure = f", {vote.confidence:.0%} sure" if vote.confidence is not None else ""
+        say(f"  {vote.peer}: {'abstains' if vote.abstains else said}{sure}")
+    for peer in decision.missing:
+        say(f"  {peer}: not heard")
+    if not decision.tolerates:
+        say("with fewer than four electors no lie is tolerated: one of them can bend this")
+    say(f"certificate: {path}; `mesh verify {path}` checks it anywhere")

@@ -1,0 +1,196 @@
+"""Ballots between this peer's core, its agents and its clients.
+
+A voter's answer is a task like any other: submitted to this peer itself, run by its own
+agents, once for each ballot however often the peer restarts (the ballot's id is the
+idempotency key). Its end, or its refusal, goes back to the core as this voter's answer. A
+client that decides waits here for the certificate, which is told as plain values.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+import trio
+
+from mesh.core.peer import PeerCore
+from mesh.runtime.decisions import described
+from mesh.runtime.local_requests import new_traceparent
+from mesh.runtime.views import Views
+from protocols.errors import Refused
+from protocols.tasks.commands import SubmitTasks, TaskSpec
+from protocols.tasks.events import Settled, SubmissionRefused, TasksAccepted, TasksSettled
+from protocols.voting.ballot_commands import (
+    AdoptElectorate,
+    AskVoter,
+    BallotDecided,
+    BallotEnded,
+    CastAnswer,
+    OpenBallot,
+)
+from protocols.wire import encode
+
+
+class Driver(Protocol):
+    """Who carries commands to the core."""
+
+    def submit(self, command: msgspec.Struct) -> object:
+        """Takes a command; its events come later. May raise `Refused`."""
+
+    def flush(self) -> None:
+        """Carries out what the commands given so far have caused."""
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of the verb ``decide``; see docs/reference/local-protocol.md."""
+
+    skill: str
+    input: dict[str, Any] = {}
+    version: str = ""
+    rule: str = "majority"
+    compare: str = ""
+    options: tuple[str, ...] = ()
+    voters: int = 0
+    distinct: tuple[str, ...] = ("peer",)
+    close_ms: int = 60_000
+    deadline_ms: int = 0
+
+
+class _Waiting:
+    """A client that waits for a ballot."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.end: BallotDecided | BallotEnded | None = None
+
+
+class BallotDesk:
+    """Has voters' questions answered by this peer's agents, and clients' by ballots."""
+
+    def __init__(self, core: PeerCore, driver: Driver, views: Views) -> None:
+        """Takes the core, the way to it, and who knows names."""
+        self._me = core.peer
+        self._driver = driver
+        self._read = core.voting.read
+        self._views = views
+        self._log = structlog.get_logger("mesh.ballots")
+        self._number = 0
+        self._asked: dict[int, bytes] = {}
+        self._tasks: dict[str, bytes] = {}
+        self._waiting: dict[int, _Waiting] = {}
+
+    def adopt(self, bundle: bytes) -> None:
+        """Tells the core who votes, where the mesh folder says so."""
+        if bundle:
+            try:
+                self._driver.submit(AdoptElectorate(bundle))
+            except Refused as error:
+                self._log.warning("no-electorate", reason=error.message)
+
+    # From clients.
+
+    async def decide(self, arguments: Any) -> dict[str, Any]:
+        """Answers the verb ``decide``.
+
+        Raises:
+            Refused: the ballot cannot be held, or came to no end.
+        """
+        command = self._command(arguments)
+        waiting = self._waiting[command.request] = _Waiting()
+        try:
+            self._driver.submit(command)
+            self._driver.flush()
+            await waiting.done.wait()
+        finally:
+            del self._waiting[command.request]
+        end = waiting.end
+        if isinstance(end, BallotEnded):
+            raise Refused("NoDecision", f"{end.reason}; what was said in it is in no certificate")
+        assert end is not None, "done"
+        told = described(self._read(end.certificate), self._views.name_of)
+        return told | {"certificate": end.certificate}
+
+    def _command(self, arguments: Any) -> OpenBallot:
+        try:
+            wanted = msgspec.convert(arguments or {}, Wanted)
+        except msgspec.ValidationError as error:
+            raise Refused("InvalidInput", str(error)) from None
+        if wanted.distinct != ("peer",):
+            raise Refused("InvalidBallot", "voters are distinct by peer, and by nothing else yet")
+        name, _, version = wanted.skill.partition("@")
+        version = wanted.version or version or self._views.newest_version(name)
+        if not version:
+            raise Refused("UnknownSkill", f"no live peer hosts {name}; `mesh peers` shows skills")
+        self._number -= 1
+        return OpenBallot(
+            self._number,
+            name,
+            version,
+            encode(wanted.input),
+            rule=wanted.rule,
+            folding=wanted.compare or ("number" if wanted.rule == "median" else "text"),
+            options=wanted.options,
+            voters=wanted.voters,
+            close_ms=wanted.close_ms,
+            deadline_ms=wanted.deadline_ms or wanted.close_ms + max(30_000, wanted.close_ms // 2),
+        )
+
+    # From the core.
+
+    def execute(self, job: msgspec.Struct) -> bool:
+        """Has this peer's own agents answer; False where it is another job."""
+        if not isinstance(job, AskVoter):
+            return False
+        # Below zero: the tasks' own desk counts up from one.
+        self._number -= 1
+        number = self._number
+        self._asked[number] = job.ballot
+        task = TaskSpec(
+            job.skill,
+            msgspec.Raw(job.question),
+            version=job.version,
+            key=f"ballot/{job.ballot.hex()}",
+            strategy="direct",
+            to=self._me,
+            deadline_ms=job.timeout_ms,
+            traceparent=new_traceparent(),
+            principal="ballot",
+        )
+        try:
+            self._driver.submit(SubmitTasks(number, (task,)))
+        except Refused as error:
+            self._no_answer(number, error.message)
+        return True
+
+    def notify(self, event: msgspec.Struct) -> None:
+        """Takes an event of the core."""
+        match event:
+            case TasksAccepted() if event.request in self._asked:
+                self._tasks[event.tasks[0]] = self._asked.pop(event.request)
+            case SubmissionRefused() if event.request in self._asked:
+                self._no_answer(event.request, event.message)
+            case TasksSettled() if self._tasks:
+                for end in event.settled:
+                    self._settled(end)
+            case BallotDecided() | BallotEnded():
+                for request in event.requests:
+                    waiting = self._waiting.get(request)
+                    if waiting is not None:
+                        waiting.end = event
+                        waiting.done.set()
+            case _:
+                pass
+
+    # Inside.
+
+    def _settled(self, end: Settled) -> None:
+        ballot = self._tasks.pop(end.task, None)
+        if ballot is None:
+            return
+        if end.state == "done":
+            self._driver.submit(CastAnswer(ballot, bytes(end.value), end.confidence))
+        else:
+            reason = f"{end.state}: {end.error_message}"[:256]
+            self._driver.submit(CastAnswer(ballot, b"", reason=reason))
+
+    def _no_answer(self, number: int, reason: str) -> None:
+        self._driver.submit(CastAnswer(self._asked.pop(number), b"", reason=reason[:256]))
