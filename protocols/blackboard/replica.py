@@ -1,117 +1,215 @@
-"""Live ops by cell."""
+"""Live ops by key and cell: which there are, and what they read as.
+
+Invariants:
+    board-live-is-not-superseded: no live op is within the scope and the context of another.
+    board-replica-bytes: the bytes counted are those of the live ops.
+"""
 
 from collections.abc import Iterator
 
 import msgspec
 
-from protocols.blackboard.commands import Edit
-from protocols.blackboard.ops import Op
-from protocols.errors import Refused
-from protocols.wire import encode
+from protocols.blackboard.ops import CLEAR, Op
+from protocols.blackboard.reading import Entry, Reading, read
+
+Stored = tuple[Op, bytes]
+"""An op, and the bytes that were signed."""
+Cell = tuple[str, bytes]
+"""Type and field, within a key."""
 
 
 class Applied(msgspec.Struct):
     """What became of an op, and of others by it."""
 
     is_live: bool
-    superseded: list[tuple[Op, bytes]]
+    superseded: list[Stored]
+
+
+class KeyState:
+    """The live ops of one key.
+
+    Attributes:
+        cells: those of each cell.
+        clears: those that cleared the key.
+        newest: the greatest stamp that was ever applied.
+        position: of its last change, by the replica's count.
+    """
+
+    __slots__ = ("cells", "clears", "newest", "position")
+
+    def __init__(self) -> None:
+        self.cells: dict[Cell, list[Stored]] = {}
+        self.clears: list[Stored] = []
+        self.newest = 0
+        self.position = 0
+
+    def live(self) -> Iterator[Stored]:
+        """All of them."""
+        for stored in self.cells.values():
+            yield from stored
+        yield from self.clears
 
 
 class Replica:
-    """The live ops, by key."""
+    """The live ops.
+
+    Attributes:
+        bytes: of all live ops as they were signed.
+        position: how many changes there were; grows with each.
+    """
 
     def __init__(self) -> None:
-        self._keys: dict[str, dict[tuple[Op, bytes], None]] = {}
+        self._keys: dict[str, KeyState] = {}
         self.bytes = 0
+        self.position = 0
+
+    # Changing.
 
     def apply(self, op: Op, encoded: bytes) -> Applied:
         """Takes an op whose context is covered."""
-        live = self._keys.setdefault(op.key, {})
-        chain = (op.writer, op.generation)
-        is_live = (op, encoded) not in live
-        gone = []
-        for other, data in live:
-            if _contains(other, op) and _reach(other, chain) >= op.sequence and other != op:
+        state = self._keys.get(op.key)
+        if state is None:
+            state = self._keys[op.key] = KeyState()
+        state.newest = max(state.newest, op.stamp)
+        chain, sequence = (op.writer, op.generation), op.sequence
+        if op.action == CLEAR:
+            rivals: list[Stored] = list(state.live())
+            above: list[Stored] = state.clears
+        else:
+            rivals = state.cells.get((op.type, op.field), [])
+            above = [*rivals, *state.clears] if state.clears else rivals
+        is_live = True
+        for other, data in above:
+            if (_reach(other, chain) >= sequence and other != op) or data == encoded:
                 is_live = False
-            if (
-                _contains(op, other)
-                and _reach(op, (other.writer, other.generation)) >= (other.sequence)
-                and other != op
-            ):
-                gone.append((other, data))
-        if is_live:
-            live[op, encoded] = None
-            self.bytes += len(encoded)
+                break
+        gone = [
+            (other, data)
+            for other, data in rivals
+            if _reach(op, (other.writer, other.generation)) >= other.sequence and other != op
+        ] if op.context else []  # fmt: skip
         for each in gone:
-            if each in live:
-                del live[each]
-                self.bytes -= len(each[1])
-        if not live:
-            del self._keys[op.key]
+            self._take_out(state, each)
+        if is_live:
+            if op.action == CLEAR:
+                state.clears.append((op, encoded))
+            else:
+                state.cells.setdefault((op.type, op.field), []).append((op, encoded))
+            self.bytes += len(encoded)
+        if is_live or gone:
+            self._changed(op.key, state)
         return Applied(is_live, gone)
 
     def remove(self, op: Op, encoded: bytes) -> None:
         """Drops a live op that nothing supersedes."""
-        live = self._keys.get(op.key, {})
-        if (op, encoded) in live:
-            del live[op, encoded]
-            self.bytes -= len(encoded)
-            if not live:
-                del self._keys[op.key]
+        state = self._keys.get(op.key)
+        if state is not None and (op, encoded) in self._beside(state, op):
+            self._take_out(state, (op, encoded))
+            self._changed(op.key, state)
 
-    def live(self) -> Iterator[tuple[Op, bytes]]:
+    def _beside(self, state: KeyState, op: Op) -> list[Stored]:
+        return state.clears if op.action == CLEAR else state.cells.get((op.type, op.field), [])
+
+    def _take_out(self, state: KeyState, stored: Stored) -> None:
+        op, encoded = stored
+        ops = self._beside(state, op)
+        ops.remove(stored)
+        self.bytes -= len(encoded)
+        if not ops and op.action != CLEAR:
+            del state.cells[op.type, op.field]
+
+    def _changed(self, key: str, state: KeyState) -> None:
+        self.position += 1
+        state.position = self.position
+        if not state.cells and not state.clears:
+            del self._keys[key]
+
+    # Reading.
+
+    def __len__(self) -> int:
+        """How many keys have live ops, tombstones too."""
+        return len(self._keys)
+
+    def live(self) -> Iterator[Stored]:
         """All live ops."""
-        for live in self._keys.values():
-            yield from live
+        for state in self._keys.values():
+            yield from state.live()
 
-    def build(
-        self, edits: tuple[Edit, ...], writer: bytes, generation: int, first: int, wall_ms: int
-    ) -> list[tuple[Op, bytes]]:
-        """The ops of a local request.
+    def state(self, key: str) -> KeyState | None:
+        """The live ops of a key."""
+        return self._keys.get(key)
 
-        Raises:
-            Refused: nothing has changed.
+    def keys(self) -> Iterator[str]:
+        """The keys that have live ops."""
+        return iter(self._keys)
+
+    def read(self, key: str, wall_ms: int) -> Entry | None:
+        """What a key reads as at a time; None where it is absent.
+
+        Where writers that did not know of each other made it of two types, that of the
+        newest op shows.
         """
-        made: list[tuple[Op, bytes]] = []
-        for at, edit in enumerate(edits):
-            if edit.action not in ("put", "clear", "delete", "add"):
-                raise Refused("WrongType", edit.action)
-            context: dict[tuple[bytes, int], int] = {}
-            sources = [op for op, _ in self._keys.get(edit.key, {})]
-            sources += [op for op, _ in made if op.key == edit.key]
-            field = edit.value if edit.action == "add" else b""
-            for op in sources:
-                if edit.action in ("clear", "delete") or op.field == field:
-                    for w, g, s in (*op.context, (op.writer, op.generation, op.sequence)):
-                        context[w, g] = max(context.get((w, g), 0), s)
-            action = "clear" if edit.action == "delete" else edit.action
-            op = Op(
-                writer,
-                generation,
-                first + at,
-                edit.key,
-                "register",
-                field,
-                action,
-                edit.value,
-                tuple((w, g, s) for (w, g), s in sorted(context.items())),
-                wall_ms << 16,
-                wall_ms + edit.ttl_ms if edit.ttl_ms else 0,
-            )
-            made.append((op, encode(op)))
-        return made
-
-    def value(self, key: str) -> bytes | None:
-        """The value of a register."""
-        puts = [op for op, _ in self._keys.get(key, {}) if op.action == "put"]
-        if not puts:
+        state = self._keys.get(key)
+        if state is None or not state.cells:
             return None
-        return max(puts, key=lambda op: (op.stamp, op.writer, op.generation, op.sequence)).value
+        found: tuple[str, Reading] | None = None
+        for type_, cells in _by_type(state).items():
+            reading = read(type_, cells, wall_ms)
+            if reading is not None and (
+                found is None or reading.newest.order > found[1].newest.order
+            ):
+                found = type_, reading
+        if found is None:
+            return None
+        type_, reading = found
+        newest = reading.newest
+        return Entry(
+            key,
+            type_,
+            reading.value,
+            newest.writer,
+            newest.stamp >> 16,
+            newest.expires_ms,
+            reading.conflicts,
+            newest.embedding,
+            state.position,
+        )
+
+    def scan(self, prefix: str, wall_ms: int, after: str = "", limit: int = 1000) -> list[Entry]:
+        """What the keys under a prefix read as, in their order, from after a key on."""
+        found: list[Entry] = []
+        for key in sorted(key for key in self._keys if key.startswith(prefix) and key > after):
+            entry = self.read(key, wall_ms)
+            if entry is not None:
+                found.append(entry)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def check(self) -> None:
+        """Asserts the invariants."""
+        size = 0
+        for state in self._keys.values():
+            assert state.cells or state.clears, "board-replica-bytes: an empty key"
+            for op, encoded in state.live():
+                size += len(encoded)
+                chain = (op.writer, op.generation)
+                for other, _ in (*self._beside(state, op), *state.clears):
+                    assert other == op or _reach(other, chain) < op.sequence, (
+                        "board-live-is-not-superseded"
+                    )
+        assert size == self.bytes, "board-replica-bytes"
 
 
-def _contains(scope: Op, op: Op) -> bool:
-    return scope.key == op.key and (scope.action == "clear" or scope.field == op.field)
+def _by_type(state: KeyState) -> dict[str, dict[bytes, list[Op]]]:
+    found: dict[str, dict[bytes, list[Op]]] = {}
+    for (type_, field), stored in state.cells.items():
+        found.setdefault(type_, {})[field] = [op for op, _ in stored]
+    return found
 
 
 def _reach(op: Op, chain: tuple[bytes, int]) -> int:
-    return next((s for w, g, s in op.context if (w, g) == chain), 0)
+    for writer, generation, sequence in op.context:
+        if (writer, generation) == chain:
+            return sequence
+    return 0

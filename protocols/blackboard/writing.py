@@ -17,6 +17,7 @@ import random
 from protocols.blackboard import records
 from protocols.blackboard.commands import WriteBoard
 from protocols.blackboard.events import BoardWritten, GenerationBegun
+from protocols.blackboard.making import make_ops
 from protocols.blackboard.messages import AskOwn, Own, Push
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import (
@@ -185,9 +186,8 @@ class Writing:
             (now.wall_ns // MILLISECOND_NS << GENERATION_RANDOM_BITS)
             + self._rng.getrandbits(GENERATION_RANDOM_BITS)
         )
-        ops = store.replica.build(
-            command.edits, me, generation, self._next, now.wall_ns // MILLISECOND_NS
-        )
+        wall_ms = now.wall_ns // MILLISECOND_NS
+        ops = make_ops(store.replica, command.edits, me, generation, self._next, wall_ms)
         if sum(len(encoded) for _, encoded in ops) > SEGMENT_BYTES_LIMIT:
             raise Refused(
                 "TooLarge", f"one request changes at most {SEGMENT_BYTES_LIMIT >> 20} MiB"

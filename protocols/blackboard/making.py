@@ -1,0 +1,332 @@
+"""From what a local writer wants to the ops that say so.
+
+Edits of one request see those before them. What an op supersedes is all that is live in
+its scope, and all that those superseded. Sums (counters, pheromones) are a cell of each
+writer: an op of one holds all that its writer added so far, and supersedes the one before.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from protocols.blackboard.commands import Edit
+from protocols.blackboard.keys import (
+    COUNTER,
+    EMBEDDING_BYTES_LIMIT,
+    FIELD_BYTES_LIMIT,
+    LOG,
+    MAP,
+    MULTIVALUE,
+    PHEROMONE,
+    REGISTER,
+    SET,
+    VALUE_BYTES_LIMIT,
+    full_key,
+)
+from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Context, Op, is_value
+from protocols.blackboard.pheromones import (
+    AMOUNT_LIMIT,
+    DEFAULT_HALF_LIFE_MS,
+    HALF_LIFE_LIMIT_MS,
+    Deposit,
+    deposit_of,
+)
+from protocols.blackboard.reading import COUNT_LIMIT, is_there
+from protocols.blackboard.replica import KeyState, Replica
+from protocols.errors import Refused
+from protocols.wire import encode
+
+FUTURE_MS = 60_000
+"""A stamp that is further ahead of this peer's clock is not followed: only a liar's is."""
+CELLS_LIMIT = 10_000
+"""Cells of one key: a set's elements, a map's fields, a log's items."""
+
+ACTIONS = {
+    "put": (REGISTER, MULTIVALUE),
+    "delete": (),
+    "increment": (COUNTER,),
+    "add": (SET,),
+    "remove": (SET,),
+    "set": (MAP,),
+    "unset": (MAP,),
+    "append": (LOG,),
+    "clear": (),
+    "deposit": (PHEROMONE,),
+}
+"""The types that each action makes or changes, the usual one first; none where it is any."""
+
+_canonical = msgspec.msgpack.Encoder(order="deterministic")
+
+
+class Maker:
+    """Makes the ops of one request; the replica stays as it is."""
+
+    def __init__(
+        self, replica: Replica, writer: bytes, generation: int, first: int, wall_ms: int
+    ) -> None:
+        self._replica = replica
+        self._writer = writer
+        self._generation = generation
+        self._next = first
+        self._wall_ms = wall_ms
+        self._made: dict[str, list[Op]] = {}
+        self.ops: list[tuple[Op, bytes]] = []
+
+    def make(self, edit: Edit) -> None:
+        """Makes the op of one edit.
+
+        Raises:
+            Refused: BadKey, BadValue, TooLarge, WrongType.
+        """
+        key = full_key(edit.key)
+        types = ACTIONS.get(edit.action)
+        if types is None:
+            raise Refused("BadValue", f"no action {edit.action!r}; there are: {', '.join(ACTIONS)}")
+        state = self._replica.state(key)
+        present = self._type(key, state)
+        if edit.action in ("delete", "clear"):
+            self._remove(key, present, state)
+            return
+        type_ = self._wanted(edit, types, key, present)
+        match edit.action:
+            case "put":
+                self._put(edit, key, type_, b"", state)
+            case "set" | "unset":
+                self._put(edit, key, type_, edit.field.encode(errors="replace"), state)
+            case "add" | "remove":
+                self._put(edit, key, type_, canonical(edit.value), state)
+            case "append":
+                self._put(edit, key, type_, self._dot(), state)
+            case "increment":
+                self._increment(edit, key, state)
+            case _:
+                self._deposit(edit, key, state)
+
+    # What the key is now.
+
+    def _type(self, key: str, state: KeyState | None) -> str:
+        for op in reversed(self._made.get(key, ())):
+            if op.action == CLEAR or (op.action == DELETE and op.type in (REGISTER, MULTIVALUE)):
+                return ""
+            return op.type
+        if state is None:
+            return ""
+        if len(state.cells) == 1:
+            (((type_, _), stored),) = state.cells.items()
+            if len(stored) == 1 and stored[0][0].is_lasting:
+                return type_
+        entry = self._replica.read(key, self._wall_ms)
+        return entry.type if entry is not None else ""
+
+    def _wanted(self, edit: Edit, types: tuple[str, ...], key: str, present: str) -> str:
+        wanted = edit.type or (present if present in types else types[0])
+        if wanted not in types:
+            raise Refused(
+                "WrongType", f"{edit.action} makes {' or '.join(types)}, never a {wanted}"
+            )
+        if present and present != wanted:
+            raise Refused(
+                "WrongType",
+                f"{key} is a {present}, and {edit.action} takes a {wanted}: "
+                "use another key, or delete it first",
+            )
+        return wanted
+
+    # Kinds of ops.
+
+    def _remove(self, key: str, present: str, state: KeyState | None) -> None:
+        made = self._made.get(key, ())
+        cells = {(op.type, op.field) for op in made}
+        if state is not None:
+            cells.update(state.cells)
+        if all(type_ in (REGISTER, MULTIVALUE) for type_, _ in cells) and len(cells) <= 1:
+            type_ = next(iter(cells))[0] if cells else present or REGISTER
+            self._add(key, type_, b"", DELETE, b"", self._sources(key, type_, b"", state))
+            return
+        live = [op for op, _ in state.live()] if state is not None else []
+        self._add(key, present, b"", CLEAR, b"", [*live, *made])
+
+    def _put(self, edit: Edit, key: str, type_: str, field: bytes, state: KeyState | None) -> None:
+        if len(field) > FIELD_BYTES_LIMIT:
+            raise Refused(
+                "TooLarge", f"a field or an element has at most {FIELD_BYTES_LIMIT} bytes"
+            )
+        sources = self._sources(key, type_, field, state)
+        if edit.action in ("remove", "unset"):
+            self._add(key, type_, field, DELETE, b"", sources)
+            return
+        cells = (len(state.cells) if state is not None else 0) + len(self._made.get(key, ()))
+        if not sources and cells >= CELLS_LIMIT:
+            raise Refused("TooLarge", f"{key} holds {CELLS_LIMIT} parts already: use several keys")
+        value = b"\xc0" if type_ == SET else edit.value
+        check_value(value)
+        self._add(key, type_, field, PUT, value, sources, edit)
+
+    def _increment(self, edit: Edit, key: str, state: KeyState | None) -> None:
+        amount = _whole(edit.value, -COUNT_LIMIT, COUNT_LIMIT, "an amount to count by")
+        field = self._own_field()
+        before = self._own(key, COUNTER, field, state)
+        total = amount + (
+            msgspec.msgpack.decode(before.value, type=int) if before is not None else 0
+        )
+        if not -COUNT_LIMIT <= total <= COUNT_LIMIT:
+            raise Refused("BadValue", f"{key} would count beyond {COUNT_LIMIT}")
+        sources = self._sources(key, COUNTER, field, state)
+        self._add(key, COUNTER, field, PUT, encode(total), sources, edit)
+
+    def _deposit(self, edit: Edit, key: str, state: KeyState | None) -> None:
+        amount = _whole(edit.value, 1, AMOUNT_LIMIT, "a deposit in micro-units")
+        if not 0 <= edit.half_life_ms <= HALF_LIFE_LIMIT_MS:
+            raise Refused("BadValue", f"a half-life of {edit.half_life_ms} ms is out of bounds")
+        half_life_ms = edit.half_life_ms or self._half_life_of(key, state)
+        field = self._own_field()
+        before = self._own(key, PHEROMONE, field, state)
+        deposit = Deposit(amount, self._wall_ms, half_life_ms)
+        if before is not None:
+            past = deposit_of(msgspec.msgpack.decode(before.value))
+            deposit = past.and_more(amount, self._wall_ms, half_life_ms)
+        sources = self._sources(key, PHEROMONE, field, state)
+        self._add(key, PHEROMONE, field, PUT, encode(list(deposit)), sources, edit)
+
+    def _half_life_of(self, key: str, state: KeyState | None) -> int:
+        """That of the key's newest deposit."""
+        ops = [op for op in self._made.get(key, ()) if op.action == PUT]
+        if state is not None:
+            ops += [op for op, _ in state.live() if op.type == PHEROMONE and op.action == PUT]
+        newest = max(ops, key=lambda op: op.order, default=None)
+        if newest is None:
+            return DEFAULT_HALF_LIFE_MS
+        return deposit_of(msgspec.msgpack.decode(newest.value)).half_life_ms
+
+    # Parts of ops.
+
+    def _own_field(self) -> bytes:
+        return self._writer + self._generation.to_bytes(8, "big")
+
+    def _dot(self) -> bytes:
+        return self._own_field() + self._next.to_bytes(8, "big")
+
+    def _own(self, key: str, type_: str, field: bytes, state: KeyState | None) -> Op | None:
+        """This writer's sum so far."""
+        for op in reversed(self._made.get(key, ())):
+            if op.action == CLEAR:
+                return None
+            if (op.type, op.field) == (type_, field):
+                return op if is_there(op, self._wall_ms) else None
+        live = [op for op, _ in state.cells.get((type_, field), ())] if state is not None else []
+        return next((op for op in live if is_there(op, self._wall_ms)), None)
+
+    def _sources(self, key: str, type_: str, field: bytes, state: KeyState | None) -> list[Op]:
+        """What is live in a cell, and was made in it by this request."""
+        found = []
+        if state is not None:
+            found = [op for op, _ in state.cells.get((type_, field), ())]
+        made = self._made.get(key)
+        if made:
+            found += [op for op in made if (op.type, op.field) == (type_, field)]
+        return found
+
+    def _add(
+        self,
+        key: str,
+        type_: str,
+        field: bytes,
+        action: str,
+        value: bytes,
+        sources: list[Op],
+        edit: Edit | None = None,
+    ) -> None:
+        context = context_of(sources)
+        if len(context) > CONTEXT_LIMIT:
+            raise Refused("TooLarge", f"{key} was written by more than {CONTEXT_LIMIT} writers")
+        ttl_ms, embedding = (edit.ttl_ms, edit.embedding) if edit is not None else (0, b"")
+        if ttl_ms < 0:
+            raise Refused("BadValue", f"a time to live of {ttl_ms} ms")
+        if len(embedding) > EMBEDDING_BYTES_LIMIT or len(embedding) % 4:
+            raise Refused(
+                "BadValue", f"an embedding has at most {EMBEDDING_BYTES_LIMIT // 4} dimensions"
+            )
+        op = Op(
+            self._writer, self._generation, self._next, key, type_, field, action, value, context,
+            self._stamp(key), self._wall_ms + ttl_ms if ttl_ms else 0, embedding,
+        )  # fmt: skip
+        self.ops.append((op, encode(op)))
+        self._made.setdefault(key, []).append(op)
+        self._next += 1
+
+    def _stamp(self, key: str) -> int:
+        """Later than all that was seen at the key, unless that is far ahead of the clock."""
+        stamp = self._wall_ms << 16
+        state, made = self._replica.state(key), self._made.get(key)
+        seen = made[-1].stamp if made else state.newest if state is not None else 0
+        return seen + 1 if stamp <= seen <= stamp + (FUTURE_MS << 16) else stamp
+
+
+def context_of(sources: Iterable[Op]) -> Context:
+    """What an op supersedes that knows of these: they themselves, and all that they did."""
+    context: dict[tuple[bytes, int], int] = {}
+    for op in sources:
+        for writer, generation, sequence in op.context:
+            if sequence > context.get((writer, generation), 0):
+                context[writer, generation] = sequence
+        if op.sequence > context.get((op.writer, op.generation), 0):
+            context[op.writer, op.generation] = op.sequence
+    return tuple((*chain, context[chain]) for chain in sorted(context))
+
+
+def canonical(value: bytes) -> bytes:
+    """An element's one encoding, whichever way it was encoded.
+
+    Raises:
+        Refused: it is no value.
+    """
+    check_value(value)
+    try:
+        return _canonical.encode(msgspec.msgpack.decode(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused("BadValue", f"not an element of a set: {error}") from None
+
+
+def check_value(value: bytes) -> None:
+    """Asserts that a value can be written.
+
+    Raises:
+        Refused: it is too large, or none.
+    """
+    if len(value) > VALUE_BYTES_LIMIT:
+        raise Refused(
+            "TooLarge",
+            f"a value of {len(value)} bytes is over {VALUE_BYTES_LIMIT}: "
+            "split it over several keys, or write where it is kept",
+        )
+    if not is_value(value):
+        raise Refused("BadValue", "not a value in MessagePack")
+
+
+def _whole(value: bytes, least: int, most: int, what: str) -> int:
+    try:
+        number = msgspec.msgpack.decode(value, type=int)
+    except (msgspec.MsgspecError, RecursionError):
+        raise Refused("BadValue", f"{what} is a whole number") from None
+    if not least <= number <= most:
+        raise Refused("BadValue", f"{what} is from {least} to {most}, not {number}")
+    return number
+
+
+def make_ops(
+    replica: Replica,
+    edits: tuple[Edit, ...],
+    writer: bytes,
+    generation: int,
+    first: int,
+    wall_ms: int,
+) -> list[tuple[Op, bytes]]:
+    """The ops of a local request, numbered from `first`.
+
+    Raises:
+        Refused: nothing has changed.
+    """
+    maker = Maker(replica, writer, generation, first, wall_ms)
+    for edit in edits:
+        maker.make(edit)
+    return maker.ops
