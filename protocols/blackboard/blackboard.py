@@ -19,6 +19,7 @@ from protocols.blackboard.commands import (
 )
 from protocols.blackboard.events import EntriesChanged
 from protocols.blackboard.exchange import Exchange
+from protocols.blackboard.following import Change, Following
 from protocols.blackboard.frontier import Frontiers
 from protocols.blackboard.healing import Healing
 from protocols.blackboard.intake import Intake
@@ -42,6 +43,7 @@ from protocols.blackboard.messages import (
 )
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import EVENT_KEYS_LIMIT, BoardParameters
+from protocols.blackboard.reading import Entry
 from protocols.blackboard.records import SpanPassed, WriterKnown
 from protocols.blackboard.replica import Replica
 from protocols.blackboard.segments import Segment
@@ -87,6 +89,7 @@ class Blackboard:
             self._frontiers,
             outbox,
         )
+        self._following = Following(store, rng.randbytes(8))
         self._position = 0
 
     # Steps.
@@ -217,13 +220,36 @@ class Blackboard:
         self._frontiers.stir(now.monotonic_ns)
         keys = store.take_changed()
         if keys:
-            first, count = self._position + 1, store.applied - self._position
-            self._position = store.applied
+            position = self.replica.position
+            first, count = self._position + 1, position - self._position
+            self._position = position
             shown = tuple(keys[:EVENT_KEYS_LIMIT])
             self._outbox.emit(EntriesChanged(shown, first, count, len(keys) > len(shown)))
         return self._outbox.take()
 
     # Questions.
+
+    def read(self, key: str, wall_ms: int) -> Entry | None:
+        """What a full key reads as at a time; None where it is absent."""
+        return self.replica.read(key, wall_ms)
+
+    def scan(self, prefix: str, wall_ms: int, after: str = "", limit: int = 1000) -> list[Entry]:
+        """What the keys under a prefix read as, in their order, after one of them."""
+        return self.replica.scan(prefix, wall_ms, after, limit)
+
+    def cursor(self) -> bytes:
+        """From here on; see `following`."""
+        return self._following.cursor()
+
+    def changes(
+        self, prefix: str, cursor: bytes, limit: int, wall_ms: int
+    ) -> tuple[list[Change], bytes, bool]:
+        """What changed under a prefix since a cursor, the next one, and whether it is all.
+
+        Raises:
+            Malformed: it is no cursor.
+        """
+        return self._following.changes(prefix, cursor, limit, wall_ms)
 
     def knows(self, writer: bytes, generation: int, sequence: int) -> bool:
         """Whether an op is applied here, or superseded by what is."""
@@ -251,7 +277,7 @@ class Blackboard:
             records, self._store, self._writers, self._intake, self._frontiers
         )
         self._store.take_changed()
-        self._position = self._store.applied
+        self._position = self.replica.position
         self._writing.restored(generation, list(self._writers.known), now)
 
     def check(self) -> None:
@@ -260,4 +286,5 @@ class Blackboard:
         self._writers.check()
         self._frontiers.check()
         self._healing.check()
+        self._following.check()
         self._writing.check()

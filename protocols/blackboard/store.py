@@ -43,6 +43,8 @@ class Store:
         """The newest of each chain that was collected for good (`frontier`)."""
         self.collectable: dict[bytes, Op] = {}
         """Live ops that are dropped some day without another: tombstones, and those with an end."""
+        self._order: dict[str, int] = {}
+        """Every key with live ops and its position in the replica, the newest last."""
         self.changed: dict[str, None] = {}
         """Keys whose live state changed since `take_changed`."""
         self.applied = 0
@@ -138,12 +140,30 @@ class Store:
             self._count(gone, gone_encoded, -1)
             self.chains.drop((gone.writer, gone.generation), gone.sequence, gone_encoded)
         if outcome.is_live or outcome.superseded:
-            self.changed[op.key] = None
+            self._changed(op.key)
         for writer, generation, sequence in op.context:
             chain = (writer, generation)
             if sequence >= self._superseders.get(chain, _NONE)[0]:
                 dot = (op.writer, op.generation, op.sequence)
                 self._superseders[chain] = (sequence, dot)
+
+    def _changed(self, key: str) -> None:
+        """A key is the last that changed, or is gone for good."""
+        self.changed[key] = None
+        self._order.pop(key, None)
+        state = self.replica.state(key)
+        if state is not None:
+            self._order[key] = state.position
+
+    def changed_after(self, position: int) -> list[tuple[str, int]]:
+        """The keys that changed after a position of the replica, in that order."""
+        found = []
+        for key in reversed(self._order):
+            if self._order[key] <= position:
+                break
+            found.append((key, self._order[key]))
+        found.reverse()
+        return found
 
     def _count(self, op: Op, encoded: bytes, sign: int) -> None:
         self.live_ops += sign
@@ -294,7 +314,7 @@ class Store:
                     self.replica.remove(op, encoded)
                     self._count(op, encoded, -1)
                     self.chains.drop((writer, generation), sequence, encoded)
-                    self.changed[op.key] = None
+                    self._changed(op.key)
 
     def check(self) -> None:
         """Asserts the invariants."""
