@@ -177,6 +177,10 @@ class Chains:
             self.generations[chain[0]] = self.generations.get(chain[0], 0) + 1
         return state
 
+    def known(self) -> dict[Chain, Spans]:
+        """All that is known of each chain."""
+        return {chain: state.known for chain, state in self.states.items()}
+
     def prefixes(self) -> dict[Chain, int]:
         """How far each chain is known without a gap."""
         return {chain: state.known.prefix for chain, state in self.states.items()}

@@ -13,13 +13,13 @@ import msgspec
 
 from protocols.blackboard.events import BoardSynced
 from protocols.blackboard.intake import Intake
-from protocols.blackboard.messages import BoardDigest, Delta, Position, Want
+from protocols.blackboard.messages import BoardDigest, Delta, Want
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import MEMBERS_LIMIT, BoardParameters
 from protocols.blackboard.records import SpanPassed
 from protocols.blackboard.store import Store
-from protocols.blackboard.sync import delta_of, positions_beyond
-from protocols.blackboard.vectors import Chain, covers, prefixes_of, vector_of
+from protocols.blackboard.sync import delta_of
+from protocols.blackboard.vectors import Chain, Reach, Spans, lacks, reaches_of, vector_of
 from protocols.machine import Instant, Now
 
 JITTER_PERCENT = 20
@@ -30,7 +30,8 @@ class Session(msgspec.Struct):
 
     peer: bytes
     number: int
-    positions: dict[Chain, int]
+    have: dict[Chain, Spans]
+    """What is known of the chains that are asked for, or was described already."""
     ends: Instant
     is_first: bool = False
     """Begun when that peer was first met in this boot."""
@@ -62,8 +63,6 @@ class Exchange:
         self._session: Session | None = None
         self._number = rng.getrandbits(32)
         self._unmet: dict[bytes, None] = {}
-        self.theirs: dict[bytes, dict[Chain, int]] = {}
-        """The newest vector that each member told."""
 
     # Telling.
 
@@ -71,7 +70,7 @@ class Exchange:
         """What this peer knows."""
         store = self._store
         return BoardDigest(
-            vector_of(store.chains.prefixes()),
+            reaches_of(store.chains.known()),
             vector_of(store.floor),
             store.live_digest(),
             is_reply_wanted,
@@ -91,7 +90,6 @@ class Exchange:
         """A member is gone."""
         self.members.pop(peer, None)
         self._unmet.pop(peer, None)
-        self.theirs.pop(peer, None)
         if self._session is not None and self._session.peer == peer:
             self._session = None
         if not self.members:
@@ -116,39 +114,49 @@ class Exchange:
         """A member's vector: asks for what is lacking here, answers where it lacks there."""
         if link not in self.members:
             return
-        mine, theirs = self._store.chains.prefixes(), prefixes_of(digest.vector)
-        self.theirs[link] = theirs
-        is_behind = not covers(mine, theirs)
+        mine = self._store.chains.known()
+        more = [each for each in digest.vector if lacks(mine, each)]
+        is_behind = bool(more)
         if is_behind and may_ask:
-            self._ask(link, mine, theirs, now.monotonic_ns)
+            self._ask(link, mine, more, now.monotonic_ns)
         elif link in self._unmet and not is_behind:
             self._synced(link)
-        if digest.is_reply_wanted and not covers(theirs, mine):
+        told = reaches_of(mine)
+        theirs = {(each.writer, each.generation): Spans.of(each) for each in digest.vector}
+        if digest.is_reply_wanted and any(lacks(theirs, each) for each in told):
             self._outbox.send(link, self.digest(is_reply_wanted=False))
-        if is_behind or theirs != mine:
+        if digest.vector != told:
             self.stir(now.monotonic_ns)
 
-    def _ask(
-        self, link: bytes, mine: dict[Chain, int], theirs: dict[Chain, int], now: Instant
-    ) -> None:
+    def _ask(self, link: bytes, mine: dict[Chain, Spans], more: list[Reach], now: Instant) -> None:
         session = self._session
         if session is not None and session.ends > now:
             return
         self._number += 1
-        positions = positions_beyond(mine, theirs)
+        have = {}
+        for each in more:
+            chain = (each.writer, each.generation)
+            have[chain] = mine[chain].copy() if chain in mine else Spans()
         self._session = Session(
             link,
             self._number,
-            {(each.writer, each.generation): each.after for each in positions},
+            have,
             now + self._parameters.want_timeout_ns,
             link in self._unmet,
         )
-        self._outbox.send(link, Want(self._number, positions))
+        self._want(self._session)
+
+    def _want(self, session: Session) -> None:
+        have = tuple(
+            Reach(*chain, spans.prefix, tuple(spans.beyond))
+            for chain, spans in session.have.items()
+        )
+        self._outbox.send(session.peer, Want(session.number, have))
 
     def answer(self, link: bytes, want: Want) -> None:
         """A member asks for what it lacks."""
         if link in self.members:
-            self._outbox.send(link, delta_of(self._store, want.session, want.positions))
+            self._outbox.send(link, delta_of(self._store, want.session, want.have))
 
     def take(self, link: bytes, delta: Delta, now: Now, is_trusted: bool) -> bool:
         """A piece of what was asked for; asks for the next. Whether it was the last.
@@ -163,10 +171,11 @@ class Exchange:
         moved = False
         for each in delta.described:
             chain = (each.writer, each.generation)
-            if chain not in session.positions or each.first > session.positions[chain] + 1:
+            have = session.have.get(chain)
+            if have is None or not have.missing(each.first, each.last) or have.is_full:
                 continue
-            moved = moved or each.last > session.positions[chain]
-            session.positions[chain] = max(each.last, session.positions[chain])
+            moved = True
+            have.add(each.first, each.last)
             for gap in each.omitted:
                 if is_trusted:
                     self._pass(chain, gap.first, gap.last)
@@ -176,8 +185,7 @@ class Exchange:
                     store.claim(chain, gap.first, gap.last, named)
         if delta.is_more and moved:
             session.ends = now.monotonic_ns + self._parameters.want_timeout_ns
-            positions = tuple(Position(*chain, at) for chain, at in session.positions.items())
-            self._outbox.send(link, Want(session.number, positions))
+            self._want(session)
             return False
         self._session = None
         if session.is_first and link in self._unmet:
@@ -203,6 +211,7 @@ class Exchange:
             self._store.forget_claims()
         if self._next_at is None or now < self._next_at:
             return
+        self._store.tick()
         if self.members:
             peer = self._rng.choice(list(self.members))
             self._outbox.send(peer, self.digest(is_reply_wanted=True))

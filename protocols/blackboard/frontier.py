@@ -3,11 +3,11 @@
 Each peer states, signed, the vector that it has on its disk, and its *floor*: the newest
 numbers, per chain, of what it has collected. The frontier is the least vector of all
 members heard from within the horizon. A tombstone, or an op whose time has run out, may
-go once it is within the frontier: everybody has dropped what it supersedes. Who was
-silent for longer than the horizon may still hold that; it does not dominate the floor
-and is reset when it returns (`healing`). Only a majority of all that ever stated
-anything, those who left or were revoked aside, collects: the two sides of a partition
-never collect what the other has not seen.
+go once it and its context are within the frontier: everybody has dropped what it
+supersedes. Who was silent for longer than the horizon may still hold that; it does not
+dominate the floor and is reset when it returns (`healing`). Only a majority of all that
+ever stated anything, those who left or were revoked aside, collects: the two sides of a
+partition never collect what the other has not seen.
 
 Invariants:
     board-floor-is-known: what was collected is within this peer's own vector.
@@ -21,7 +21,7 @@ from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import COLLECTED_LIMIT, MEMBERS_LIMIT, BoardParameters
 from protocols.blackboard.records import FloorKept, FrontierForgotten, FrontierHeard, OpsDropped
 from protocols.blackboard.store import Store
-from protocols.blackboard.vectors import Chain, covers, least, prefixes_of, vector_of
+from protocols.blackboard.vectors import Chain, covers, least, prefixes_of, reaches_of, vector_of
 from protocols.blackboard.writers import Writers
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, Instant, Now
@@ -38,10 +38,11 @@ _decoder = msgspec.msgpack.Decoder(Frontier)
 class Statement:
     """The newest word of one member."""
 
-    __slots__ = ("floor", "heard_ms", "live", "number", "shown", "vector")
+    __slots__ = ("floor", "heard_ms", "known", "live", "number", "shown", "vector")
 
     def __init__(self, said: Frontier, shown: FrontierShown, heard_ms: int) -> None:
         self.number = said.number
+        self.known = said.vector
         self.vector = prefixes_of(said.vector)
         self.floor = prefixes_of(said.floor)
         self.live = said.live
@@ -101,7 +102,7 @@ class Frontiers:
         said = Frontier(
             self._keyring.peer,
             number,
-            vector_of(store.chains.prefixes()),
+            reaches_of(store.chains.known()),
             vector_of(store.floor),
             store.live_digest(),
         )
@@ -113,7 +114,7 @@ class Frontiers:
         mine, store = self._mine, self._store
         return (
             mine is None
-            or mine.vector != store.chains.prefixes()
+            or mine.known != reaches_of(store.chains.known())
             or mine.floor != store.floor
             or mine.live != store.live_digest()
         )
@@ -178,7 +179,8 @@ class Frontiers:
         frontier = self.frontier(now)
         gone = []
         for identity, op in store.collectable.items():
-            if op.sequence > frontier.get((op.writer, op.generation), 0):
+            dots = (*op.context, (op.writer, op.generation, op.sequence))
+            if any(each > frontier.get((writer, number), 0) for writer, number, each in dots):
                 continue
             if op.is_tombstone or op.expires_ms + EXPIRED_FOR_MS < wall_ms:
                 gone.append((op.writer, op.generation, op.sequence, identity))

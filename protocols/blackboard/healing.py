@@ -43,7 +43,7 @@ from protocols.blackboard.records import OpsDropped
 from protocols.blackboard.segments import SegmentPart, op_hash
 from protocols.blackboard.sketching import JOBS_LIMIT, Job, items_in
 from protocols.blackboard.store import Store
-from protocols.blackboard.vectors import Chain, covers, least
+from protocols.blackboard.vectors import Chain, Reach, covers, least, prefixes_of, reaches_of
 from protocols.errors import Malformed
 from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.quorum import tolerated
@@ -111,7 +111,6 @@ class Healing:
         frontiers = self._frontiers
         mine = self._store.chains.prefixes()
         floor = {(each.writer, each.generation): each.prefix for each in digest.floor}
-        theirs = {(each.writer, each.generation): each.prefix for each in digest.vector}
         if not covers(mine, floor):
             above = frontiers.above(mine)
             if link in above and len(above) >= self._enough():
@@ -120,8 +119,9 @@ class Healing:
                 return True
             return False
         live = self._store.live_digest()
-        if theirs == mine and digest.live and live and digest.live != live:
-            self._differs(link, mine, live, now.monotonic_ns)
+        known = reaches_of(self._store.chains.known())
+        if digest.vector == known and digest.live and live and digest.live != live:
+            self._differs(link, known, live, now.monotonic_ns)
         return True
 
     def is_trusted(self, link: bytes) -> bool:
@@ -131,12 +131,12 @@ class Healing:
     def _enough(self) -> int:
         return tolerated(len(self._exchange.members) + 1) + 1
 
-    def _differs(self, link: bytes, mine: dict[Chain, int], live: bytes, now: Instant) -> None:
+    def _differs(self, link: bytes, known: tuple[Reach, ...], live: bytes, now: Instant) -> None:
         statements = self._frontiers.statements
         same = [
             peer
             for peer in self._exchange.members
-            if peer in statements and statements[peer].vector == mine and statements[peer].live
+            if peer in statements and statements[peer].known == known and statements[peer].live
         ]
         others = (
             [peer for peer in same if statements[peer].live == statements[link].live]
@@ -145,7 +145,7 @@ class Healing:
         )
         with_me = 1 + sum(statements[peer].live == live for peer in same)
         if len(others) >= self._enough() and len(others) > with_me:
-            self._compare(link, now, dict(mine), tuple(others))
+            self._compare(link, now, prefixes_of(known), tuple(others))
         else:
             self._compare(link, now, None, ())
 

@@ -91,19 +91,11 @@ class BoardDigest(Message, frozen=True, array_like=True, tag="board.digest"):
     is_reply_wanted: bool = False
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All of a chain up to here is known, or described already."""
-
-    writer: PeerIdField
-    generation: GenerationField
-    after: CountField
-
-
 class Want(Message, frozen=True, array_like=True, tag="board.want"):
-    """Send what you have of these chains beyond these numbers."""
+    """Send what you know of these chains, and I do not."""
 
     session: CountField
-    positions: Annotated[tuple[Position, ...], msgspec.Meta(max_length=CHAINS_LIMIT)]
+    have: Vector
 
 
 class Omitted(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -103,7 +103,7 @@ class Store:
             if (writer, generation) == (op.writer, op.generation) and sequence >= op.sequence:
                 continue
             state = self.chains.get((writer, generation))
-            if state is None or state.told.prefix < sequence:
+            if state is None or sequence not in state.told:
                 return (writer, generation), sequence
         return None
 
@@ -122,7 +122,7 @@ class Store:
 
     def _settle(self, chain: Chain, state: ChainState, queue: list[tuple[Op, bytes]]) -> None:
         """More of a chain is known, or accounted for: what waited for that goes on."""
-        for held in self.holding.release(chain, state.told.prefix):
+        for held in self.holding.release(chain, state.told):
             missing = self._missing(held.op)
             if missing is None:
                 queue.append((held.op, held.encoded))
@@ -217,6 +217,10 @@ class Store:
                     del self._claimed[chain]
         return passed
 
+    def tick(self) -> None:
+        """Time passes: what was held back for too long waits for something that is lost."""
+        self._drain([(held.op, held.encoded) for held in self.holding.overdue()])
+
     def pass_over(self, chain: Chain, first: int, last: int) -> None:
         """Takes numbers as known: superseded by what is applied, or collected."""
         state = self.chains.make(chain)
@@ -268,8 +272,6 @@ class Store:
         """The sum that peers compare; empty while this peer has gaps, and so cannot."""
         if self.claims or len(self.holding):
             return b""
-        if any(state.known.beyond for state in self.chains.states.values()):
-            return b""
         return self.live.to_bytes(LIVE_DIGEST_BYTES, "little")
 
     def parts_of(self, ops: list[bytes]) -> Iterator[tuple[SegmentPart, int]]:
@@ -319,7 +321,7 @@ class Store:
     def check(self) -> None:
         """Asserts the invariants."""
         self.chains.check()
-        self.holding.check({c: state.told.prefix for c, state in self.chains.states.items()})
+        self.holding.check({c: state.told for c, state in self.chains.states.items()})
         kept = sum(len(segment.ops) for segment in self.chains.segments())
         assert kept == self.live_ops + len(self.holding), "board-live-is-signed"
         total = sum(

@@ -7,40 +7,33 @@ stretch as known only once that op is applied there, and has seen a context that
 as far. What a lie could hide shows when digests are compared (`healing`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from protocols.blackboard.chains import ChainState
-from protocols.blackboard.messages import Delta, Described, Dot, Omitted, Position
+from protocols.blackboard.messages import Delta, Described, Dot, Omitted
 from protocols.blackboard.parameters import CLAIMS_LIMIT, DELTA_BYTES, DELTA_PARTS_LIMIT
 from protocols.blackboard.segments import SegmentPart
 from protocols.blackboard.store import Store
-from protocols.blackboard.vectors import Chain
+from protocols.blackboard.vectors import Chain, Reach, Spans
 
 PART_BYTES = 300
 """About what a part takes beside its ops."""
 
 
-def delta_of(store: Store, session: int, positions: tuple[Position, ...]) -> Delta:
-    """As much as fits of what is known here beyond some positions."""
+def delta_of(store: Store, session: int, have: tuple[Reach, ...]) -> Delta:
+    """As much as fits of what is known here of some chains, and not there."""
     writing = _Writing(store)
-    for each in positions:
+    for each in have:
         state = store.chains.get((each.writer, each.generation))
-        if state is not None and state.known.prefix > each.after:
-            writing.describe((each.writer, each.generation), state, each.after)
-        if writing.is_full:
-            break
+        if state is None:
+            continue
+        theirs = Spans.of(each)
+        for stretch in state.known.stretches:
+            for first, last in theirs.missing(*stretch):
+                if writing.is_full:
+                    break
+                writing.describe((each.writer, each.generation), state, first, last)
     return Delta(session, tuple(writing.parts), tuple(writing.described), writing.is_full)
-
-
-def positions_beyond(
-    mine: Mapping[Chain, int], theirs: Mapping[Chain, int]
-) -> tuple[Position, ...]:
-    """From where on a peer that knows so much can tell something new."""
-    return tuple(
-        Position(writer, generation, mine.get((writer, generation), 0))
-        for (writer, generation), prefix in theirs.items()
-        if prefix > mine.get((writer, generation), 0)
-    )
 
 
 class _Writing:
@@ -61,12 +54,11 @@ class _Writing:
             or self._claims >= CLAIMS_LIMIT // 2
         )
 
-    def describe(self, chain: Chain, state: ChainState, after: int) -> None:
-        """Adds what follows `after`, in order, until it is full."""
-        known = state.known.prefix
-        at = after
+    def describe(self, chain: Chain, state: ChainState, first: int, last: int) -> None:
+        """Adds a stretch, in order, until it is full."""
+        at = first - 1
         omitted: list[Omitted] = []
-        for numbers, part, size in self._parts(state, after, known):
+        for numbers, part, size in self._parts(state, first, last):
             for number in numbers:
                 if number > at + 1:
                     self._omit(chain, omitted, at + 1, number - 1)
@@ -74,19 +66,21 @@ class _Writing:
             self.parts.append(part)
             self._bytes += size
             if self.is_full:
-                self._end(chain, after, at, omitted)
+                self.described.append(Described(*chain, first, at, tuple(omitted)))
                 return
-        if known > at:
-            self._omit(chain, omitted, at + 1, known)
-        self._end(chain, after, max(at, known), omitted)
+        if last > at:
+            self._omit(chain, omitted, at + 1, last)
+        self.described.append(Described(*chain, first, last, tuple(omitted)))
 
     def _parts(
-        self, state: ChainState, after: int, known: int
+        self, state: ChainState, low: int, high: int
     ) -> Iterator[tuple[list[int], SegmentPart, int]]:
-        for segment in state.from_number(after + 1):
+        for segment in state.from_number(low):
             first = segment.header.first
+            if first > high:
+                return
             numbers = [first + at for at in sorted(segment.ops)]
-            wanted = [number for number in numbers if after < number <= known]
+            wanted = [number for number in numbers if low <= number <= high]
             if wanted:
                 size = PART_BYTES + sum(len(segment.ops[each - first]) for each in wanted)
                 yield wanted, segment.part(dict.fromkeys(wanted)), size
@@ -96,7 +90,3 @@ class _Writing:
         by = self._store.superseder(chain, last)
         omitted.append(Omitted(first, last, None if by is None else Dot(*by)))
         self._claims += 1
-
-    def _end(self, chain: Chain, after: int, at: int, omitted: list[Omitted]) -> None:
-        if at > after:
-            self.described.append(Described(*chain, after + 1, at, tuple(omitted)))

@@ -2,8 +2,8 @@
 
 Per chain (a writer and one of its generations) a peer knows a *prefix*, every op up to
 which it has applied or knows to be superseded by one that it has applied, and spans of
-further numbers that came out of order. Only the prefix is told to others: a vector is
-the prefixes.
+further numbers that came out of order. A vector tells both: where a writer's disk lost
+an op that nobody else had, the gap stays, and what comes after it must spread all the same.
 
 Invariants:
     board-prefix-grows: a prefix never goes back, whatever is dropped: so nothing that
@@ -18,7 +18,7 @@ import msgspec
 
 from protocols.blackboard.segments import GenerationField, SequenceField
 from protocols.errors import Malformed
-from protocols.wire import PeerIdField, encode
+from protocols.wire import CountField, PeerIdField, encode
 
 Chain = tuple[bytes, int]
 """A writer, and one of its generations."""
@@ -29,12 +29,16 @@ SPANS_LIMIT = 256
 """Spans of one chain beyond its prefix; what comes in more pieces waits for its turn."""
 
 
+Span = tuple[SequenceField, SequenceField]
+
+
 class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How far one chain is known."""
 
     writer: PeerIdField
     generation: GenerationField
-    prefix: SequenceField
+    prefix: CountField
+    beyond: Annotated[tuple[Span, ...], msgspec.Meta(max_length=SPANS_LIMIT)] = ()
 
 
 Vector = Annotated[tuple[Reach, ...], msgspec.Meta(max_length=CHAINS_LIMIT)]
@@ -54,6 +58,25 @@ def vector_of(prefixes: Mapping[Chain, int]) -> tuple[Reach, ...]:
 def prefixes_of(vector: Iterable[Reach]) -> dict[Chain, int]:
     """What a vector says, by chain."""
     return {(each.writer, each.generation): each.prefix for each in vector}
+
+
+def reaches_of(known: Mapping[Chain, "Spans"]) -> tuple[Reach, ...]:
+    """All that is known, as it travels, in the order of chains."""
+    return tuple(
+        Reach(*chain, known[chain].prefix, tuple(known[chain].beyond))
+        for chain in sorted(known)
+        if known[chain].last
+    )
+
+
+def lacks(mine: Mapping[Chain, "Spans"], theirs: Reach) -> bool:
+    """Whether somebody knows numbers of a chain that are not known here."""
+    known = mine.get((theirs.writer, theirs.generation))
+    if known is None:
+        return bool(theirs.prefix or theirs.beyond)
+    if theirs.prefix > known.prefix and known.missing(1, theirs.prefix):
+        return True
+    return any(known.missing(first, last) for first, last in theirs.beyond)
 
 
 def encode_vector(prefixes: Mapping[Chain, int]) -> bytes:
@@ -123,6 +146,20 @@ class Spans:
     def beyond(self) -> list[tuple[int, int]]:
         """The spans beyond the prefix."""
         return list(zip(self._firsts, self._lasts, strict=True))
+
+    @staticmethod
+    def of(reach: Reach) -> "Spans":
+        """Those that a vector tells of a chain."""
+        made = Spans(reach.prefix)
+        for first, last in reach.beyond:
+            if first <= last:
+                made.add(first, last)
+        return made
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """All spans, that of the prefix first."""
+        return [(1, self.prefix), *self.beyond] if self.prefix else self.beyond
 
     def copy(self) -> "Spans":
         """Another one, of the same numbers."""
