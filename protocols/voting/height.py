@@ -1,0 +1,98 @@
+"""How the settlement of one height of the log speaks: as effects, to its electors."""
+
+from collections.abc import Callable
+
+from protocols.effects import Blame, Effect, Emit, Persist, Send
+from protocols.voting.blocks import instance_of
+from protocols.voting.log_commands import LogContradicted
+from protocols.voting.log_messages import (
+    HeightMessage,
+    LogMark,
+    LogMarkRecord,
+    LogProof,
+    LogProposal,
+)
+from protocols.voting.marks import MARK_DOMAIN, Mark, Proof
+from protocols.voting.roll import Roll
+from protocols.voting.settling_faces import Said
+from protocols.wire import encode
+
+
+class HeightWay:
+    """The way out of one height's settlement.
+
+    Attributes:
+        height: which one.
+        records: this elector's own marks there.
+        over: the block that was finalised and its proof, once it is.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        roll: Roll,
+        me: bytes,
+        is_down: Callable[[bytes], bool],
+        effects: list[Effect],
+    ) -> None:
+        """Takes to whom it speaks, and who counts as dead."""
+        self.height = height
+        self.records: list[LogMarkRecord] = []
+        self.over: tuple[bytes, Proof] | None = None
+        self._roll = roll
+        self._me = me
+        self._is_down = is_down
+        self._effects = effects
+
+    def is_down(self, elector: int) -> bool:
+        """Whether an elector counts as dead here."""
+        return self._is_down(self._roll.electors[elector])
+
+    def write(self, mark: Said, payload: bytes) -> None:
+        """On disk, before it is said."""
+        record = LogMarkRecord(
+            self.height, mark.elector, mark.view, mark.phase, mark.digest, mark.signature, payload
+        )
+        self.records.append(record)
+        self._effects.append(Persist(record, sync=True))
+
+    def say(self, mark: Said) -> None:
+        """To all electors."""
+        self._to_all(
+            LogMark(
+                self.height, mark.elector, mark.view, mark.phase, mark.digest, mark.signature
+            )
+        )  # fmt: skip
+
+    def propose(self, view: int, payload: bytes, signature: bytes, parent: Proof | None) -> None:
+        """To all electors."""
+        self._to_all(LogProposal(self.height, view, payload, signature, parent))
+
+    def prove(self, proof: Proof, to: int | None) -> None:
+        """To one elector, or to all."""
+        shown = LogProof(self.height, proof)
+        if to is None:
+            self._to_all(shown)
+        elif self._roll.electors[to] != self._me:
+            self._effects.append(Send(self._roll.electors[to], shown))
+
+    def contradiction(self, one: Said, other: Said) -> None:
+        """Evidence, and blame."""
+        peer, epoch = self._roll.electors[one.elector], self._roll.epoch
+        instance = instance_of(epoch, self.height)
+        bodies = [
+            (encode(Mark(epoch, instance, said.view, said.phase, said.digest)), said.signature)
+            for said in (one, other)
+        ]
+        evidence = encode((MARK_DOMAIN, bodies))
+        self._effects.append(Emit(LogContradicted(self.height, peer, evidence)))
+        self._effects.append(Blame(peer, "signed against itself in the log", (evidence,)))
+
+    def settled(self, payload: bytes, proof: Proof) -> None:
+        """It is over."""
+        self.over = (payload, proof)
+
+    def _to_all(self, message: HeightMessage) -> None:
+        for elector in self._roll.electors:
+            if elector != self._me:
+                self._effects.append(Send(elector, message))

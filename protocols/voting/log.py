@@ -1,0 +1,372 @@
+"""The machine of the ordered log: one Simplex instance a height, one after another.
+
+    order    an elector → all electors, which keep the last one of each
+    height   the leader of a view proposes a block of the orders it has; it is settled like a
+             ballot's set (`settling.py`): three delays from the proposal to the finalisation
+    applied  every elector applies it (`chain.py`), and its submitter answers its callers
+
+A height begins when there is an order to settle, or when another elector speaks of it. Who
+speaks of a height that is settled here is shown the block; who hears of one further ahead
+asks for what it lacks. One height is settled at a time, with everything that has come
+meanwhile in its block: that is what makes a busy log quick.
+
+Electors change through the log. A list of a later epoch, signed by the mesh's root, is put
+into a block, and settles all heights after it, so no height is ever settled by two lists.
+
+Invariants:
+    one-height: the settlement that runs here is of the height after the last block.
+    bounded-log: early messages have a limit.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from protocols.effects import Blame, Effect, Persist, Send
+from protocols.errors import Refused
+from protocols.identity import Keyring
+from protocols.machine import MILLISECOND_NS, Instant, Now
+from protocols.voting import log_commands as commands
+from protocols.voting import log_messages as messages
+from protocols.voting.blocks import Block, instance_of
+from protocols.voting.chain import Applied, Chain
+from protocols.voting.height import HeightWay
+from protocols.voting.ledger import state_digest
+from protocols.voting.log_messages import BlockRecord, HeightMessage, LogBlock
+from protocols.voting.marks import Proof
+from protocols.voting.orders import Orders
+from protocols.voting.roll import Roll, open_bundle
+from protocols.voting.settling import Settlement
+from protocols.voting.settling_faces import Said
+from protocols.wire import encode
+
+EARLY_LIMIT = 512
+"""Messages about the next height that are kept until this one is settled."""
+SHOWN_LIMIT = 16
+"""Blocks shown at one time to one that lacks them."""
+REPLY_NS = 100 * MILLISECOND_NS
+"""How often one elector is shown, or asked, the same."""
+
+
+class Log:
+    """The log at one peer."""
+
+    def __init__(self, keyring: Keyring, mesh: bytes, boot: int) -> None:
+        """Begins before the first block, without an electorate.
+
+        Args:
+            keyring: signs as this peer.
+            mesh: the mesh's id, its root's public key.
+            boot: how often this peer has started; makes its orders' numbers grow.
+        """
+        self._keyring = keyring
+        self._me = keyring.peer
+        self._mesh = mesh
+        self._effects: list[Effect] = []
+        self._down: dict[bytes, None] = {}
+        self._roll: Roll | None = None
+        self._bundle = b""
+        self._later = b""
+        self._chain = Chain(keyring, mesh)
+        self._orders = Orders(keyring, boot, self._chain.ledger, self._effects)
+        self._instance: Settlement | None = None
+        self._way: HeightWay | None = None
+        self._restored: list[messages.LogMarkRecord] = []
+        self._early: deque[tuple[bytes, HeightMessage]] = deque(maxlen=EARLY_LIMIT)
+        self._replied: dict[tuple[bytes, str], Instant] = {}
+
+    # Queries.
+
+    @property
+    def height(self) -> int:
+        """The height of the last finalised block."""
+        return self._chain.height
+
+    @property
+    def electorate(self) -> Roll | None:
+        """Whose log it is."""
+        return self._roll
+
+    def state(self) -> bytes:
+        """The ledger as it is here, for checkers: not a linearisable read."""
+        return self._chain.ledger.state()
+
+    # The interface of a machine.
+
+    def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
+        """Takes local intent.
+
+        Raises:
+            Refused: see the command.
+        """
+        match command:
+            case commands.PutInOrder():
+                self._orders.accept(command, self._roll, self._chain.epoch, self._down)
+            case commands.LogElectorUp():
+                self._down.pop(command.peer, None)
+                self._ask(command.peer, now)
+            case commands.LogElectorDown():
+                self._down[command.peer] = None
+            case commands.FollowElectorate():
+                self._follow(command.bundle)
+            case _:
+                raise AssertionError(f"no command of the log: {type(command).__name__}")
+        return self._go_on(now)
+
+    def receive(
+        self, link: bytes, author: bytes, message: msgspec.Struct, now: Now
+    ) -> tuple[Effect, ...]:
+        """Takes a remote message; what does not fit is dropped, or blamed."""
+        match message:
+            case messages.OrderSent():
+                if self._roll is not None and link in self._roll.electors:
+                    self._orders.hear(link, message.order)
+            case messages.LogMark() | messages.LogProposal() | messages.LogProof():
+                self._on_height(link, message, now)
+            case messages.LogWant():
+                self._show(link, message.height, now)
+            case messages.LogBlock():
+                self._on_block(link, message, now)
+            case _:
+                raise AssertionError(f"no message of the log: {type(message).__name__}")
+        return self._go_on(now)
+
+    def wake(self, now: Now) -> tuple[Effect, ...]:
+        """Does all that is due."""
+        self._orders.wake(self._roll, now)
+        if self._instance is not None:
+            due = self._instance.deadline()
+            if due is not None and due <= now.monotonic_ns:
+                self._instance.wake(now)
+        return self._go_on(now)
+
+    def deadline(self) -> Instant | None:
+        """When `wake` is wanted."""
+        due = [self._orders.deadline()]
+        if self._instance is not None:
+            due.append(self._instance.deadline())
+        return min((instant for instant in due if instant is not None), default=None)
+
+    def snapshot(self) -> Iterable[msgspec.Struct]:
+        """The records that give today's durable state."""
+        if self._bundle:
+            yield messages.LogElectorateRecord(self._bundle)
+        yield from self._chain.records()
+        if self._way is not None:
+            yield from self._way.records
+        else:
+            yield from self._restored
+
+    def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
+        """Takes the records of an earlier life."""
+        records = list(records)
+        states = [n for n, each in enumerate(records) if isinstance(each, messages.LogStateRecord)]
+        past = states[-1] if states else -1
+        for number, record in enumerate(records):
+            match record:
+                case messages.LogElectorateRecord():
+                    self._take_bundle(record.bundle)
+                case messages.LogStateRecord():
+                    self._chain.restore_state(record)
+                case BlockRecord():
+                    self._chain.restore_block(record.block, number < past)
+                case messages.LogMarkRecord():
+                    self._restored.append(record)
+        following = self._chain.height + 1
+        self._restored = [each for each in self._restored if each.height == following]
+
+    def check(self) -> None:
+        """Asserts the invariants."""
+        self._chain.check()
+        self._orders.check()
+        if self._way is not None:
+            assert self._way.height == self._chain.height + 1, "one-height"
+        if self._instance is not None:
+            self._instance.check()
+
+    # What a settlement asks.
+
+    def propose(self, view: int, parent: bytes, now: Now) -> bytes | None:
+        """A block of the orders that are here; None where there are none."""
+        assert self._roll is not None, "a settlement has an electorate"
+        orders = self._orders.for_block(self._roll, self._chain.height)
+        if not orders and not self._later:
+            return None
+        chain, state = self._chain, self._chain.next_state()
+        time_ms = max(chain.time_ms + 1, now.wall_ns // MILLISECOND_NS)
+        digest = state_digest(state) if state else b""
+        return encode(Block(chain.height + 1, chain.head, time_ms, digest, orders, self._later))
+
+    def accepts(
+        self, view: int, payload: bytes, parent: bytes, nullified_views: int, now: Now
+    ) -> bool | None:
+        """Whether a block may be the next."""
+        assert self._roll is not None, "a settlement has an electorate"
+        return self._chain.judge(payload, self._roll, now.wall_ns // MILLISECOND_NS)
+
+    # Heights.
+
+    def _begin(self) -> Settlement | None:
+        """The instance of the next height, where this peer settles it."""
+        roll = self._roll
+        if roll is None or roll.epoch != self._chain.epoch or self._me not in roll.electors:
+            return None  # an elector of a list that is to come must not settle what came before
+        if self._instance is None:
+            height = self._chain.height + 1
+            name = instance_of(roll.epoch, height)
+            way = HeightWay(height, roll, self._me, self._down.__contains__, self._effects)
+            seat = roll.electors.index(self._me)
+            self._way = way
+            self._instance = Settlement(
+                roll.epoch, name, roll.electors, seat, roll.order(name), self._keyring,
+                self, way.is_down, way,
+            )  # fmt: skip
+            for record in self._restored:
+                way.records.append(record)
+                said = Said(
+                    record.elector, record.view, record.phase, record.digest, record.signature
+                )
+                self._instance.restore(said, record.payload)
+            self._restored = []
+        return self._instance
+
+    def _on_height(self, link: bytes, message: HeightMessage, now: Now) -> None:
+        roll, following = self._roll, self._chain.height + 1
+        if roll is None or link not in roll.electors:
+            return
+        if message.height < following:
+            self._show(link, message.height - 1, now)
+        elif message.height > following:
+            if message.height == following + 1:
+                self._early.append((link, message))
+            self._ask(link, now)
+        else:
+            self._hear(link, message, now)
+
+    def _hear(self, link: bytes, message: HeightMessage, now: Now) -> None:
+        instance = self._begin()
+        if instance is None:
+            return
+        if not _is_good(instance, message, now):
+            self._effects.append(Blame(link, "says in the log what nobody signed"))
+
+    def _go_on(self, now: Now) -> tuple[Effect, ...]:
+        """Whatever may follow from what was just told."""
+        while True:
+            self._orders.order_next(self._roll, now)
+            is_wanted = bool(self._orders.is_any or self._later or self._restored)
+            instance = self._begin() if is_wanted else self._instance
+            if instance is not None:
+                instance.look(True, now)
+            if self._way is None or self._way.over is None:
+                break
+            self._settled(*self._way.over, now)
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
+
+    def _settled(self, payload: bytes, proof: Proof, now: Now) -> None:
+        self._add(LogBlock(payload, proof, self._bundle), now)
+
+    def _add(self, shown: LogBlock, now: Now) -> None:
+        """The next block is final."""
+        self._effects.append(Persist(BlockRecord(shown)))
+        self._instance = self._way = None
+        self._restored = []
+        self._applied(self._chain.add(shown), now)
+
+    def _applied(self, applied: Applied, now: Now) -> None:
+        self._orders.applied(applied)
+        if applied.electorate:
+            self._switch(applied.electorate)
+        early = [each for each in self._early if each[1].height == self._chain.height + 1]
+        self._early.clear()
+        for link, message in early:
+            if self._chain.height + 1 == message.height:
+                self._hear(link, message, now)
+
+    # Behind, or ahead.
+
+    def _ask(self, peer: bytes, now: Now) -> None:
+        is_elector = self._roll is not None and peer in self._roll.electors
+        if is_elector and peer != self._me and self._may_reply(peer, "ask", now):
+            self._effects.append(Send(peer, messages.LogWant(self._chain.height)))
+
+    def _show(self, link: bytes, height: int, now: Now) -> None:
+        if link == self._me or not self._may_reply(link, "show", now):
+            return
+        for shown in self._chain.after(height, SHOWN_LIMIT):
+            self._effects.append(Send(link, shown))
+
+    def _on_block(self, link: bytes, message: LogBlock, now: Now) -> None:
+        found = self._chain.verified(message)
+        if found is None:
+            self._effects.append(Blame(link, "shows a block that no quorum settled"))
+            return
+        block, roll = found
+        if block.height <= self._chain.height:
+            return
+        if block.height == self._chain.height + 1 and roll.epoch == self._chain.epoch:
+            self._add(msgspec.structs.replace(message, state=b""), now)
+        elif message.state and roll.epoch >= self._chain.epoch:
+            self._chain.start_from(block, message.state, roll.epoch)
+            self._switch(message.bundle)
+            self._add(message, now)
+        else:
+            self._ask(link, now)
+
+    def _may_reply(self, to: bytes, what: str, now: Now) -> bool:
+        before = self._replied.get((to, what))
+        if before is not None and now.monotonic_ns < before + REPLY_NS:
+            return False
+        if self._roll is None or to not in self._roll.electors:
+            return False
+        self._replied[(to, what)] = now.monotonic_ns
+        return True
+
+    # The electorate.
+
+    def _follow(self, bundle: bytes) -> None:
+        """The first list is taken; a later one has to go through the log."""
+        found = open_bundle(bundle, self._mesh, self._keyring)
+        if found is None:
+            raise Refused("NoElectorate", "the list of electors is not signed by the mesh's root")
+        if self._roll is None:
+            self._take_bundle(bundle)
+            self._effects.append(Persist(messages.LogElectorateRecord(bundle), sync=True))
+        elif found.epoch > self._roll.epoch:
+            self._later = bundle
+
+    def _switch(self, bundle: bytes) -> None:
+        """A list that a quorum put into the log, or settled the log with."""
+        roll = open_bundle(bundle, self._mesh, self._keyring)
+        assert roll is not None, "a quorum accepted it"
+        if self._roll is None or roll.epoch > self._roll.epoch:
+            self._take_bundle(bundle)
+            self._effects.append(Persist(messages.LogElectorateRecord(bundle)))
+
+    def _take_bundle(self, bundle: bytes) -> None:
+        roll = open_bundle(bundle, self._mesh, self._keyring)
+        assert roll is not None, "verified before it was written, or settled by a quorum"
+        self._roll, self._bundle = roll, bundle
+        later = open_bundle(self._later, self._mesh, self._keyring) if self._later else None
+        if later is None or later.epoch <= roll.epoch:
+            self._later = b""
+        self._orders.keep(roll.electors)
+
+
+def _is_good(instance: Settlement, message: HeightMessage, now: Now) -> bool:
+    """Tells an instance what was said; False where nobody signed that."""
+    match message:
+        case messages.LogMark():
+            said = Said(
+                message.elector, message.view, message.phase, message.digest, message.signature
+            )
+            return instance.hear(said, now)
+        case messages.LogProposal():
+            return instance.hear_proposal(
+                message.view, message.payload, message.signature, message.parent, now
+            )
+        case messages.LogProof():
+            return instance.prove(message.proof, now)

@@ -1,0 +1,112 @@
+"""What electors say to each other about the ordered log, and what they write down."""
+
+from typing import Annotated
+
+import msgspec
+
+from protocols.voting.blocks import BLOCK_LIMIT, SignedOrder
+from protocols.voting.ledger import BYTES_LIMIT
+from protocols.voting.marks import DigestField, ElectorField, PhaseField, Proof
+from protocols.voting.roll import BUNDLE_LIMIT
+from protocols.wire import CountField, Message, SignatureField
+
+BlockField = Annotated[bytes, msgspec.Meta(max_length=BLOCK_LIMIT)]
+BundleField = Annotated[bytes, msgspec.Meta(max_length=BUNDLE_LIMIT)]
+StateField = Annotated[bytes, msgspec.Meta(max_length=2 * BYTES_LIMIT)]
+
+
+class OrderSent(Message, frozen=True, array_like=True, tag="voting.order-sent"):
+    """An elector asks for something to be put in order."""
+
+    order: SignedOrder
+
+
+class LogMark(Message, frozen=True, array_like=True, tag="voting.log-mark"):
+    """An elector notarises, nullifies or finalises at a height."""
+
+    height: CountField
+    elector: ElectorField
+    view: CountField
+    phase: PhaseField
+    digest: DigestField
+    signature: SignatureField
+
+
+class LogProposal(Message, frozen=True, array_like=True, tag="voting.log-proposal"):
+    """A leader's block, with its own notarising signature."""
+
+    height: CountField
+    view: CountField
+    payload: BlockField
+    signature: SignatureField
+    parent: Proof | None = None
+
+
+class LogProof(Message, frozen=True, array_like=True, tag="voting.log-proof"):
+    """A notarisation, nullification or finalisation at a height."""
+
+    height: CountField
+    proof: Proof
+
+
+class LogWant(Message, frozen=True, array_like=True, tag="voting.log-want"):
+    """Who has more than this height?"""
+
+    height: CountField
+
+
+class LogBlock(Message, frozen=True, array_like=True, tag="voting.log-block"):
+    """A finalised block and its proof, for one that lacks it.
+
+    `bundle` is of the electorate that settled it. `state` is empty, or the ledger's state
+    before it, which the block has the digest of.
+    """
+
+    payload: BlockField
+    proof: Proof
+    bundle: BundleField
+    state: StateField = b""
+
+
+HEIGHT_KINDS = (LogMark, LogProposal, LogProof)
+LOG_KINDS = (OrderSent, *HEIGHT_KINDS, LogWant, LogBlock)
+HeightMessage = LogMark | LogProposal | LogProof
+
+
+class LogMarkRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.log-mark-record"):
+    """A mark of this elector's own, before anybody sees it, and the block that it notarises."""
+
+    height: int
+    elector: int
+    view: int
+    phase: str
+    digest: bytes
+    signature: bytes
+    payload: bytes
+
+
+class BlockRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.block-record"):
+    """A finalised block, as it would be shown to another."""
+
+    block: LogBlock
+
+
+class LogElectorateRecord(
+    msgspec.Struct, frozen=True, array_like=True, tag="voting.log-electorate"
+):
+    """Whose log it is: the bundle that the root has signed."""
+
+    bundle: bytes
+
+
+class LogStateRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.log-state"):
+    """A ledger after some block, at a checkpoint; blocks up to it are only for others."""
+
+    height: int
+    head: bytes
+    time_ms: int
+    state: bytes
+    epoch: int = 1
+
+
+LOG_RECORDS = (LogMarkRecord, BlockRecord, LogElectorateRecord, LogStateRecord)
