@@ -1,4 +1,4 @@
-"""The tasks that handlers of this process submitted, and their ends.
+"""The tasks that handlers of this process submitted, and their ends; what they ask their peer.
 
 Confined to one event loop: the connection hands its messages over to it.
 """
@@ -9,9 +9,13 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 
+from mesh.local.board_requests import BoardAsked
+from mesh.local.codec import encode_value
 from mesh.local.errors import Refused, TaskFailed
 from mesh.local.messages import (
     Accepted,
+    Answer,
+    Ask,
     Cancel,
     LocalMessage,
     Settled,
@@ -20,7 +24,7 @@ from mesh.local.messages import (
 )
 from mesh.local.messages import Refused as RefusedMessage
 from mesh.local.options import ReadValue
-from mesh.local.values import value_of_done
+from mesh.local.values import decode_value, value_of_done
 
 SUBMIT_CHUNK = 256
 """Inputs in one submission of a handler's `map`."""
@@ -84,14 +88,14 @@ class Child:
 
 
 class _Request:
-    """A submission without its answer."""
+    """A submission or a question without its answer."""
 
     __slots__ = ("answer", "answered", "skill")
 
     def __init__(self, skill: str, answered: Event) -> None:
         self.skill = skill
         self.answered = answered
-        self.answer: list[Child] | RefusedMessage | None = None
+        self.answer: list[Child] | RefusedMessage | Answer | None = None
 
 
 class Children:
@@ -153,7 +157,7 @@ class Children:
             answer = request.answer
             if isinstance(answer, list):
                 return answer
-            assert answer is not None, "answered without an answer"
+            assert isinstance(answer, RefusedMessage), "answered without an answer"
             if answer.retry_after_ms < 0:
                 if answer.index < 0:
                     raise Refused(answer.kind, answer.message)
@@ -162,14 +166,38 @@ class Children:
                 raise Refused(answer.kind, which + answer.message, index)
             await self._sleep(answer.retry_after_ms / 1000)
 
+    async def ask(self, asked: BoardAsked) -> Any:
+        """Asks the peer of its blackboard, again while it says when to.
+
+        Raises:
+            Refused: it cannot be done.
+        """
+        arguments = encode_value(asked.arguments)
+        while True:
+            self._number += 1
+            number = self._number
+            request = self._requests[number] = _Request("", self._make_event())
+            try:
+                self._send(Ask(request=number, verb=asked.verb, arguments=arguments))
+                await request.answered.wait()
+            finally:
+                del self._requests[number]
+            answer = request.answer
+            if isinstance(answer, Answer):
+                return asked.read(decode_value(answer.value))
+            assert isinstance(answer, RefusedMessage), "answered without an answer"
+            if answer.retry_after_ms < 0:
+                raise Refused(answer.kind, answer.message)
+            await self._sleep(answer.retry_after_ms / 1000)
+
     def cancel(self, child: Child, reason: str) -> None:
         """Asks for a child to be stopped, where it has not ended."""
         if not child.is_settled:
             self._number += 1
             self._send(Cancel(request=self._number, task=child.id, reason=reason))
 
-    def receive(self, message: Accepted | RefusedMessage | Settled) -> None:
-        """Takes a message of the peer about children."""
+    def receive(self, message: Accepted | RefusedMessage | Settled | Answer) -> None:
+        """Takes a message of the peer about children, or an answer."""
         if isinstance(message, Settled):
             for outcome in message.tasks:
                 for child in self._tasks.pop(outcome.task, ()):

@@ -15,6 +15,8 @@ import msgspec
 
 from mesh.agent.outcome import Missing, Partial
 from mesh.agent.redaction import redactor, refuse_secrets
+from mesh.local.async_board import AsyncBoard
+from mesh.local.board import Board
 from mesh.local.errors import TaskFailed
 from mesh.local.messages import NIL, LocalJob, LocalMessage, Log, Progress, Submit
 from mesh.local.options import (
@@ -174,6 +176,22 @@ class Context:
             encoded = encode_plain(redactor.plain(decode_value(encoded)))
         text = redactor.clean(text)[:4096]
         self._port.send(Log(job=self._job.job, level=level, text=text, fields=encoded))
+
+    # The blackboard.
+
+    @property
+    def board(self) -> AsyncBoard:
+        """The blackboard, for coroutine handlers: ``await ctx.board.get("key")``."""
+        return AsyncBoard(lambda asked: self._port.children.ask(asked))
+
+    @property
+    def board_sync(self) -> Board:
+        """The blackboard, for plain handlers."""
+        return Board(
+            lambda asked: self._port.run_on_loop(
+                self._job.job, lambda: self._port.children.ask(asked)
+            )
+        )
 
     # Other skills.
 

@@ -34,6 +34,7 @@ from mesh.agent.vault import vault
 from mesh.local.codec import ProtocolError, for_local
 from mesh.local.messages import (
     Accepted,
+    Answer,
     Goodbye,
     Hello,
     JobEnd,
@@ -210,7 +211,7 @@ class Worker:
             case Refused() if message.request == 0:
                 print(f"the peer refused: {message.kind}: {message.message}", file=sys.stderr)
                 process.leave(EXIT_REFUSED)
-            case Accepted() | Settled() | Refused():
+            case Accepted() | Settled() | Refused() | Answer():
                 self._loop.want()
                 self._loop.post(self._tell_children, message)
             case Goodbye():
@@ -270,7 +271,7 @@ class Worker:
             if parking is not None:
                 parking.resume()
 
-    def _tell_children(self, message: Accepted | Refused | Settled) -> None:
+    def _tell_children(self, message: Accepted | Refused | Settled | Answer) -> None:
         self.children.receive(message)
 
     def _coroutine_ended(self, end: JobEnd) -> None:

@@ -21,12 +21,14 @@ import anyio.abc
 
 from mesh.client.async_transport import AsyncTransport
 from mesh.client.async_typed_calls import TypedAsyncCalls
-from mesh.client.client import PathLike, addresses_of
+from mesh.client.client import ASK_S, PathLike, addresses_of
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
 from mesh.client.deciding import Decision, decision_of, wanted
 from mesh.client.mapping import located
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.typed_calls import WINDOW
+from mesh.local.async_board import AsyncBoard
+from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
@@ -294,8 +296,27 @@ class AsyncClient(TypedAsyncCalls):
             own_key = f"{key}/{index}" if key else ""
             yield self._core.entry(order, index, encode_inputs(one), own_key)
 
-    async def _request(self, message: LocalMessage) -> Any:
-        question = self._core.ask(message)
+    @property
+    def board(self) -> AsyncBoard:
+        """The blackboard."""
+        return AsyncBoard(self._ask_board)
+
+    async def _ask_board(self, asked: BoardAsked) -> Any:
+        ask = Ask(request=0, verb=asked.verb, arguments=encode_value(asked.arguments))
+        until = anyio.current_time() + ASK_S
+        while True:
+            try:
+                answer = await self._request(ask, is_repeatable=asked.is_repeatable)
+            except Refused as refusal:
+                pause = refusal.retry_after
+                if pause is None or anyio.current_time() + pause > until:
+                    raise
+                await anyio.sleep(pause)
+            else:
+                return asked.read(answer)
+
+    async def _request(self, message: LocalMessage, *, is_repeatable: bool = True) -> Any:
+        question = self._core.ask(message, is_repeatable=is_repeatable)
         self._transport.flush()
 
         def watch(changed: Callable[[], None]) -> bool:

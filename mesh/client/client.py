@@ -2,6 +2,7 @@
 
 import copy
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ from mesh.client.mapping import MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Carrier, Transport
 from mesh.client.typed_calls import WINDOW, TypedCalls
+from mesh.local.board import Board
+from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
 from mesh.local.discovery import find_folder, sockets
 from mesh.local.errors import Refused
@@ -287,9 +290,32 @@ class Client(TypedCalls):
         order = self._core.order(skill, self._options, collect=collect)
         return MapRun(self._core, self._transport, order, inputs, window)
 
-    def _request(self, message: LocalMessage, patience: float = ASK_S) -> Any:
+    @property
+    def board(self) -> Board:
+        """The blackboard."""
+        return Board(self._ask_board)
+
+    def _ask_board(self, asked: BoardAsked) -> Any:
+        ask = Ask(request=0, verb=asked.verb, arguments=encode_value(asked.arguments))
+        until = time.monotonic() + ASK_S
+        while True:
+            try:
+                answer = self._request(ask, is_repeatable=asked.is_repeatable)
+            except Refused as refusal:
+                pause = refusal.retry_after
+                if pause is None or time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause)
+            else:
+                return asked.read(answer)
+
+    def _request(
+        self, message: LocalMessage, patience: float = ASK_S, *, is_repeatable: bool = True
+    ) -> Any:
         questions: list[Question] = []
-        self._transport.do(lambda: questions.append(self._core.ask(message)))
+        self._transport.do(
+            lambda: questions.append(self._core.ask(message, is_repeatable=is_repeatable))
+        )
         (question,) = questions
         if not self._transport.wait(lambda: question.answer is not None, patience):
             raise TimeoutError(f"the peer {self.home} has not answered within {patience:g} s")

@@ -32,6 +32,10 @@ CHUNK = 256
 """Tasks in one submission."""
 CHUNK_BYTES = 1024 * 1024
 """Bytes of inputs in one submission, above which another one begins."""
+UNKNOWN = (
+    "the connection broke before the answer came: it may have been done, or not; "
+    "read what is there before it is done again"
+)
 CONNECTION = 0
 """The request number that means the connection itself."""
 
@@ -90,12 +94,13 @@ class Entry:
 
 
 class Question:
-    """A request that wants one answer; asked again after a fail-over."""
+    """A request that wants one answer; asked again after a fail-over, where it may be."""
 
-    __slots__ = ("answer", "changed", "message")
+    __slots__ = ("answer", "changed", "is_repeatable", "message")
 
-    def __init__(self, message: Any) -> None:
+    def __init__(self, message: Any, is_repeatable: bool = True) -> None:
         self.message = message
+        self.is_repeatable = is_repeatable
         self.answer: Answer | Refused | None = None
         self.changed: Callable[[], object] | None = None
 
@@ -153,9 +158,12 @@ class ClientCore:
             live[entry.number] = entry
         self._submit_chunks(entries)
 
-    def ask(self, message: LocalMessage) -> Question:
-        """Sends a request that wants one answer; its number is filled in."""
-        question = Question(message)
+    def ask(self, message: LocalMessage, *, is_repeatable: bool = True) -> Question:
+        """Sends a request that wants one answer; its number is filled in.
+
+        One that is not repeatable is refused as `OutcomeUnknown` where its connection breaks.
+        """
+        question = Question(message, is_repeatable)
         self._send_question(question)
         return question
 
@@ -196,7 +204,10 @@ class ClientCore:
             self._submit_chunks(entries)
         asked, self._asked = self._asked, {}
         for question in asked.values():
-            self._send_question(question)
+            if question.is_repeatable:
+                self._send_question(question)
+            else:
+                question.take(Refused("OutcomeUnknown", UNKNOWN))
 
     def due(self) -> float | None:
         """The monotonic time at which `resubmit` is wanted, or None."""

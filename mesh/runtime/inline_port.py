@@ -10,6 +10,7 @@ from mesh.agent import Agent
 from mesh.agent.loading import load_agents
 from mesh.local.messages import (
     Accepted,
+    Answer,
     LocalMessage,
     Log,
     Park,
@@ -89,7 +90,7 @@ class InlinePort:
         raise RuntimeError("a plain inline handler cannot wait for other skills: make it async")
 
     def _receive(self, message: LocalMessage) -> None:
-        if isinstance(message, Accepted | Settled | Refused):
+        if isinstance(message, Accepted | Settled | Refused | Answer):
             self.children.receive(message)
 
 

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import trio
 
-from mesh.local.codec import ProtocolError, encode_value, pack
+from mesh.local.codec import ProtocolError, encode_value
 from mesh.local.json_lines import LineReader, Reader, by_first_byte
 from mesh.local.messages import (
     PROTOCOL,
@@ -36,19 +36,19 @@ from mesh.local.messages import (
     Welcome,
 )
 from mesh.runtime.event_log import ANSWERS, public
-from mesh.runtime.local_connection import OUTGOING_LIMIT, Flusher, InsideLink, LocalConnection
+from mesh.runtime.local_connection import (
+    OUTGOING_LIMIT,
+    Flusher,
+    InsideLink,
+    Link,
+    LocalConnection,
+)
 from mesh.runtime.local_requests import Driver, TaskDesk
-from protocols.errors import ConfigurationError
+from mesh.runtime.local_socket import CONNECTIONS_LIMIT, listen, turn_away
+from protocols.errors import Refused as RefusedCommand
+from protocols.machine import MILLISECOND_NS
 from protocols.tasks.events import TaskView
 
-SOCKET_PATH_LIMIT = 107 if os.uname().sysname == "Linux" else 103
-"""Bytes in the path of a Unix socket."""
-CONNECTIONS_LIMIT = 1024
-FULL_RETRY_MS = 1000
-"""When a client that was turned away may come again."""
-GREETING_BYTES = 4096
-"""More than the first words of any client."""
-BACKLOG = 128
 TASKS_LISTED_LIMIT = 10_000
 
 Answerer = Callable[[Any], Any | Awaitable[Any]]
@@ -139,7 +139,7 @@ class LocalServer:
         Raises:
             ConfigurationError: the path is too long, or another process listens there.
         """
-        listener = _listen(path)
+        listener = listen(path)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -169,6 +169,15 @@ class LocalServer:
             self._desk.submit(link, message)
         elif isinstance(message, Cancel):
             self._desk.cancel(link, message)
+        elif isinstance(message, Ask):
+            self._ask_inside(link, message)
+
+    def _ask_inside(self, link: InsideLink, ask: Ask) -> None:
+        answer = self._answers.get(ask.verb)
+        assert answer is not None, "handlers inside this process ask what it knows"
+        assert self._nursery is not None, "handlers run while it serves"
+        arguments = msgspec.msgpack.decode(ask.arguments)
+        self._nursery.start_soon(self._answer, link, ask.request, answer, arguments)
 
     def show(self, event: dict[str, Any]) -> None:
         """Shows watchers an event that did not come from the core, such as a log line."""
@@ -186,7 +195,7 @@ class LocalServer:
                 self._log.warning("local-accept-failed", error=str(error))
                 return
             if len(self._connections) >= CONNECTIONS_LIMIT:
-                _turn_away(sock)
+                turn_away(sock)
                 continue
             connection = LocalConnection(sock, self._flusher, self._outgoing_limit)
             self._connections[connection] = None
@@ -310,7 +319,7 @@ class LocalServer:
         self._desk.redrive(connection, request, wanted.tasks, wanted.skill)
 
     async def _answer(
-        self, connection: LocalConnection, request: int, answer: Answerer, arguments: Any
+        self, connection: Link, request: int, answer: Answerer, arguments: Any
     ) -> None:
         try:
             value = answer(arguments)
@@ -319,9 +328,12 @@ class LocalServer:
             reply: LocalMessage = Answer(request=request, value=encode_value(value))
         except Exception as error:  # noqa: BLE001  # a question must not end the peer: it is told why
             kind = getattr(error, "kind", type(error).__name__)
-            self._log.warning("local-question-failed", kind=kind, error=str(error))
+            if not isinstance(error, RefusedCommand):
+                self._log.warning("local-question-failed", kind=kind, error=str(error))
             text = getattr(error, "message", str(error))
-            reply = Refused(request=request, kind=kind, message=text)
+            retry_ns = getattr(error, "retry_after_ns", None)
+            retry_ms = -1 if retry_ns is None else max(1, retry_ns // MILLISECOND_NS)
+            reply = Refused(request=request, kind=kind, message=text, retry_after_ms=retry_ms)
         connection.send(reply)
 
     def _show(self, event: dict[str, Any]) -> None:
@@ -339,43 +351,3 @@ def _is_about(event: Any, task: str) -> bool:
     if isinstance(event, list | tuple):
         return any(_is_about(value, task) for value in event)
     return bool(event == task)
-
-
-def _turn_away(sock: socket.socket) -> None:
-    """Says when to come again, as far as that can be said at once."""
-    text = f"{CONNECTIONS_LIMIT} clients and workers are connected to this peer already"
-    refusal = Refused(request=0, kind="Busy", message=text, retry_after_ms=FULL_RETRY_MS)
-    sock.setblocking(False)
-    with contextlib.suppress(OSError):
-        sock.send(pack(refusal))
-        # What is left unread would reset the connection, and the refusal would not be seen.
-        sock.shutdown(socket.SHUT_RD)
-        sock.recv(GREETING_BYTES)
-    sock.close()
-
-
-def _listen(path: Path) -> socket.socket:
-    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
-        raise ConfigurationError(
-            f"the socket path {path} is longer than {SOCKET_PATH_LIMIT} bytes; "
-            "use a shorter runtime folder"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen at {path}: {error}") from error
-        else:
-            raise ConfigurationError(f"another process listens at {path}")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with contextlib.suppress(OSError):
-        # Before binding, so that nobody else can connect in between (Linux).
-        os.fchmod(listener.fileno(), 0o600)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener

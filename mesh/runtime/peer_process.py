@@ -32,6 +32,7 @@ from mesh.local.messages import Welcome
 from mesh.runtime import descriptors, probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.ballot_desk import BallotDesk
+from mesh.runtime.board_desk import BoardDesk
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.draining import Draining
 from mesh.runtime.driver import Core, Driver, end_hung_process
@@ -223,6 +224,7 @@ class PeerProcess:
         )
         self._add_agents()
         self._ballots = BallotDesk(self._core, self._driver, self._views)
+        self._board = BoardDesk(self._core.board, self._driver, self._clock.now, self._views)
         self._server = self._make_server(boot)
         self._draining = Draining(self._driver, self._core)
         self._standing.begin(self._driver, self._transport)
@@ -281,10 +283,8 @@ class PeerProcess:
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core: to the log, to clients, to workers."""
-        self._draining.notify(event)
-        self._standing.notify(event)
-        self._desk.notify(event)
-        self._ballots.notify(event)
+        for part in (self._draining, self._standing, self._desk, self._ballots, self._board):
+            part.notify(event)
         self._events.note(event)
         self._server.notify(event)
 
@@ -354,6 +354,7 @@ class PeerProcess:
                 "invite": self._desk.invite,
                 "reload": self._reload,
                 "decide": self._ballots.decide,
+                **self._board.verbs(),
                 **self._standing.verbs(),
                 "renew": lambda _: self._renewal.renew(),
                 "drain": lambda _: self._draining.order(),
