@@ -156,8 +156,9 @@ class Ballots:
         if request is None or not is_asked(self._keyring, request, message):
             self._effects.append(Blame(link, "a ballot's question that its opener did not sign"))
             return
-        is_mine = electorate is not None and self._me in electorate.electors
-        if electorate is None or not is_mine or request.epoch != electorate.epoch:
+        if electorate is None or request.epoch != electorate.epoch:
+            return
+        if self._me not in electorate.electors or request.panel >= len(electorate.electors):
             return
         is_old = self._history.is_old(request.opener, request.number)
         if is_old or not self._has_room(request.opener):

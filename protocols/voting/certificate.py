@@ -26,6 +26,7 @@ from protocols.voting import requests
 from protocols.voting.answers import AnswerSet, decode_set, set_fault, tally_of
 from protocols.voting.normalising import ANSWER_LIMIT, choice_of
 from protocols.voting.open_ballot import Electors
+from protocols.voting.panels import panel_of
 from protocols.voting.requests import QUESTION_LIMIT, REQUEST_LIMIT, Request, ballot_id
 from protocols.voting.rules import Tally
 from protocols.wire import Message, encode
@@ -171,7 +172,9 @@ def _verified(
     vouching: Vouching,
 ) -> Decision:
     ballot, electors = ballot_id(found.request), electorate.electors
-    voters = _voters(found, request, electors)
+    if found.draw or request.panel >= len(electors):
+        raise CertificateRefused("it speaks of a panel that this release does not know")
+    voters = panel_of(ballot, len(electors), request.panel)
     answers = decode_set(found.answers)
     if answers is None:
         raise CertificateRefused("its answers are not in their one form")
@@ -190,12 +193,6 @@ def _verified(
         answers=answers, tally=tally, question=file.question, options=file.options,
         texts={choice_of(text): text for text in file.texts},
     )  # fmt: skip
-
-
-def _voters(found: Certificate, request: Request, electors: tuple[bytes, ...]) -> tuple[int, ...]:
-    if request.panel or found.draw:
-        raise CertificateRefused("it speaks of a panel, which this release does not know")
-    return tuple(range(len(electors)))
 
 
 def _check_texts(file: CertificateFile, request: Request, answers: AnswerSet) -> None:

@@ -9,6 +9,7 @@ from protocols.voting.answers import SignedAnswer
 from protocols.voting.ballot import Ballot
 from protocols.voting.ballot_messages import BallotRecord, Question, Vote
 from protocols.voting.normalising import choice_of
+from protocols.voting.panels import panel_of
 from protocols.voting.requests import Request, ballot_id
 
 TEXTS_BYTES = 64 * 1024
@@ -66,11 +67,12 @@ class OpenBallot:
         self.seat = electors.index(keyring.peer) if keyring.peer in electors else None
         closes = now.monotonic_ns + request.close_ms * MILLISECOND_NS
         self.ends: Instant = now.monotonic_ns + request.deadline_ms * MILLISECOND_NS
+        ballot = ballot_id(asked.request)
         self.ballot = Ballot(
             request,
-            ballot_id(asked.request),
+            ballot,
             electors,
-            range(len(electors)),
+            panel_of(ballot, len(electors), request.panel),
             keyring,
             closes,
             is_down,

@@ -57,7 +57,7 @@ def verify(data: bytes, mesh: bytes) -> dict[str, Any]:
     epoch, electors = open_roll(bundle, mesh)
     asked = unpack(request, "voting.request", 13)
     need(asked[0] == epoch, "epoch")
-    need(draw == b"" and asked[9] == 0, "no panel")
+    need(draw == b"" and asked[9] == 0, "panels are not written out here")
     ballot = digest("voting.ballot", request)
     need(digest("voting.question", question) == asked[5], "question")
     need((digest("voting.options", pack(options)) if options else b"") == asked[8], "options")
