@@ -40,6 +40,10 @@ class RunningMesh:
 
         launcher.send_signal(self._folder, peer, signal.SIGKILL)
 
+    def root_public(self) -> bytes:
+        """The file with the mesh's public root key."""
+        return self._folder.root_public.read_bytes()
+
 
 def demo(
     path: Annotated[
@@ -55,6 +59,9 @@ def demo(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Audit only so many files, the largest.")
     ] = None,
+    liar: Annotated[
+        bool, typer.Option("--liar", help="Two more peers, and a juror among them that lies.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", help="Where the report goes.")] = Path("mesh-demo"),
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +76,7 @@ def demo(
     options = DemoOptions(path=path, out=out, limit=limit or 0, chaos=chaos)
     try:
         check(options)
-        outcome = _run(options, verify)
+        outcome = _run(options, verify, liar)
     except NothingToAudit as error:
         fail(str(error), USAGE)
     except TaskWentWrong as error:
@@ -83,8 +90,8 @@ def demo(
         raise SystemExit(FAILED)
 
 
-def _run(options: Any, verified: bool) -> Any:
-    from mesh.demo.face import AGENTS_BY_PEER
+def _run(options: Any, verified: bool, liar: bool) -> Any:
+    from mesh.demo import face
     from mesh.demo.narration import narrator_for
     from mesh.demo.run import run_demo, verify
     from mesh.runtime import launcher
@@ -94,8 +101,9 @@ def _run(options: Any, verified: bool) -> Any:
     kept = False
     try:
         begin = time.monotonic()
-        placed = [f"{file}@{peer}" for peer, files in AGENTS_BY_PEER.items() for file in files]
-        folder = launcher.prepare(scratch / ".mesh", len(AGENTS_BY_PEER), placed, name="demo")
+        agents = face.placed(liar)
+        placed = [f"{file}@{peer}" for peer, files in agents.items() for file in files]
+        folder = launcher.prepare(scratch / ".mesh", len(agents), placed, name="demo")
         launcher.start(folder, [entry.name for entry in folder.peers()])
         convergence = launcher.wait_converged(folder, CONVERGE_S)
         if not convergence.converged:

@@ -11,6 +11,7 @@ from mesh.demo import merging, planning
 from mesh.demo.analysers import ANALYSERS
 from mesh.demo.chaos import Chaos, Kill
 from mesh.demo.crew import Stream, TaskWentWrong, gather, gather_all
+from mesh.demo.deciding import Settled, settle
 from mesh.demo.face import DemoMesh, Outcome
 from mesh.demo.findings import Finding, Judgement, Note, Scan, Verdict, digest
 from mesh.demo.narration import Narrator
@@ -37,6 +38,8 @@ class Audit(msgspec.Struct, kw_only=True):
     failed: int = 0
     kills: list[Kill] = []
     rerun: list[str] = []
+    settled: list[Settled] = []
+    root_public: bytes = b""
 
     @property
     def digest(self) -> str:
@@ -96,6 +99,8 @@ def audit_on_mesh(
             mesh, list[Judgement], "count_votes",
             findings=_plain(highest), verdicts=_plain(verdicts),
         )  # fmt: skip
+        narrator.say(f"all jurors vote on each of the {len(highest)}, and settle it")
+        settled = settle(mesh, root, highest)
         seconds = time.perf_counter() - begin
     finally:
         trouble.close()
@@ -112,6 +117,8 @@ def audit_on_mesh(
         failed=failed,
         kills=trouble.kills,
         rerun=trouble.rerun,
+        settled=settled,
+        root_public=mesh.root_public(),
     )
 
 

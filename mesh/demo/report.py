@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mesh.demo.audit import Audit
+from mesh.demo.deciding import FOLDER
 from mesh.demo.face import Explainer
 from mesh.demo.findings import SEVERITIES, Finding, Judgement
 from mesh.demo.sarif import tool_versions
@@ -36,6 +37,9 @@ def report(audit: Audit, root: Path, name: str, explainer: Explainer | None = No
         lines += _explained(audit, root, explainer)
     lines += ["", "## How the reviewers voted", ""]
     lines += _votes(audit)
+    if audit.settled:
+        lines += ["", "## What the jurors settled", ""]
+        lines += _settled(audit)
     lines += ["", "## All findings by file", ""]
     lines += _by_file(audit)
     if audit.notes:
@@ -123,6 +127,23 @@ def _votes(audit: Audit) -> Iterator[str]:
         for vote in judgement.votes:
             word = "confirms" if vote.confirm else "rejects"
             yield f"   - {vote.reviewer} {word}{_dissent(judgement, vote.confirm)}: {vote.reason}"
+
+
+def _settled(audit: Audit) -> Iterator[str]:
+    yield "Every peer has a *juror* that looks for itself, and all of them vote. What is certified"
+    yield "holds whatever as many of them lie as the mesh tolerates: its margin is more than those"
+    yield "and the voters left out could make up for. Anybody can check a certificate, anywhere:"
+    yield f"`mesh verify {FOLDER}/01.cert --mesh {FOLDER}/root.pub`."
+    yield ""
+    yield "| | where | outcome | status | margin | dissent | certificate |"
+    yield "|---:|---|---|---|---:|---|---|"
+    places = {judgement.finding.key: judgement.finding.place for judgement in audit.judgements}
+    for number, each in enumerate(audit.settled, 1):
+        yield (
+            f"| {number} | `{places.get(each.finding, each.finding)}` | {each.outcome or 'none'} "
+            f"| {each.status} | {each.margin} (above {each.needed}) "
+            f"| {', '.join(each.dissent) or 'none'} | `{FOLDER}/{number:02}.cert` |"
+        )
 
 
 def _dissent(judgement: Judgement, confirm: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mesh.demo.audit import Audit, audit_alone, audit_on_mesh
+from mesh.demo.deciding import write_certificates
 from mesh.demo.face import DemoMesh, Explainer
 from mesh.demo.findings import order
 from mesh.demo.narration import Narrator
@@ -77,6 +78,8 @@ class DemoOutcome(msgspec.Struct, kw_only=True):
     findings: int
     reviewed: int
     confirmed: int
+    decided: int
+    certified: int
     seconds: float
     sha256: str
     report: str
@@ -106,6 +109,7 @@ class DemoOutcome(msgspec.Struct, kw_only=True):
             f"files: {files}",
             f"findings: {self.findings}, the {self.reviewed} highest reviewed, "
             f"{self.confirmed} confirmed",
+            f"settled by vote: {self.decided}, {self.certified} certified",
             f"peers killed: {killed}",
             f"tasks re-run: {self.tasks_rerun}",
         ]
@@ -165,6 +169,8 @@ def write(audit: Audit, options: DemoOptions) -> DemoOutcome:
     (out / REPORT).write_text(
         report(audit, options.root, options.name, options.explainer), encoding="utf-8"
     )
+    if audit.settled:
+        write_certificates(out, audit.settled, audit.root_public)
     listed = {
         "sha256": audit.digest,
         "seconds": round(audit.seconds, 3),
@@ -184,6 +190,8 @@ def write(audit: Audit, options: DemoOptions) -> DemoOutcome:
         findings=len(audit.findings),
         reviewed=len(audit.judgements),
         confirmed=sum(judgement.confirmed for judgement in audit.judgements),
+        decided=len(audit.settled),
+        certified=sum(each.status == "certified" for each in audit.settled),
         seconds=round(audit.seconds, 3),
         sha256=audit.digest,
         report=str(out / REPORT),

@@ -1,7 +1,7 @@
 """A mesh that lives in the test's process: real agents and real encodings, made-up peers."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +23,17 @@ class Ended(NamedTuple):
     producer: str | None
 
 
+class Decided(NamedTuple):
+    """How one ballot ended."""
+
+    outcome: Any
+    status: str
+    margin: int
+    needed: int
+    dissent: tuple[Any, ...]
+    certificate: bytes
+
+
 class Rehearsal:
     """Runs each skill where a peer that hosts it is alive, in a shuffled order."""
 
@@ -32,6 +43,7 @@ class Rehearsal:
         self.killed: list[str] = []
         self.called: list[str] = []
         self.reruns_due = 0
+        self.decided = 0
         self._hosted: dict[str, list[str]] = {}
         self._skills: dict[str, Any] = {}
         for peer, files in AGENTS_BY_PEER.items():
@@ -47,6 +59,16 @@ class Rehearsal:
     def kill(self, peer: str) -> None:
         self.killed.append(peer)
         self.reruns_due = 2
+
+    def root_public(self) -> bytes:
+        return b"root"
+
+    def votes(self, skill: str, inputs: dict[str, Any]) -> Decided:
+        """A ballot of those that host a skill, all of whom say the same."""
+        self.decided += 1
+        said = self.run(skill, inputs).value
+        hosts = [peer for peer in self._hosted[skill] if peer not in self.killed]
+        return Decided(said, "certified", len(hosts), 1, (), f"proof of {said}".encode())
 
     def run(self, skill: str, inputs: dict[str, Any]) -> Ended:
         """One task, through the very encodings that a worker uses."""
@@ -80,6 +102,13 @@ class RehearsedClient:
         random.Random(self._mesh.rng.random()).shuffle(numbered)
         for index, each in numbered:
             yield index, self._mesh.run(skill, each)
+
+    def decide(
+        self, skill: str, input: dict[str, Any], *, options: Sequence[str], close: float
+    ) -> Decided:
+        decided = self._mesh.votes(skill, input)
+        assert decided.outcome in options
+        return decided
 
     def peers(self) -> list[dict[str, Any]]:
         return [

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from mesh.agent.loading import load_agents
 from mesh.client import Client
 from mesh.demo.chaos import choose_victim
 from mesh.demo.crew import Stream, TaskWentWrong, gather_all
-from mesh.demo.face import AGENTS_BY_PEER, DemoClient, DemoMesh
+from mesh.demo.face import AGENTS_BY_PEER, DemoClient, DemoMesh, placed
 from mesh.demo.findings import Finding
 from mesh.demo.narration import PlainNarrator, TerminalNarrator, narrator_for
 from mesh.demo.run import DemoOptions, NothingToAudit, run_demo, verify
@@ -64,6 +65,40 @@ def test_the_findings_are_the_same_whatever_the_order_and_the_kill(tmp_path: Pat
         for seed in range(4)
     }
     assert len(digests) == 1
+
+
+def test_jurors_settle_every_reviewed_finding_and_the_report_carries_the_certificates(
+    tmp_path: Path,
+) -> None:
+    mesh = Rehearsal()
+    outcome = run_demo(options(tmp_path), mesh, PlainNarrator(io.StringIO()))
+    assert outcome.decided == outcome.certified == outcome.reviewed == mesh.decided == 5
+    assert "settled by vote: 5, 5 certified" in outcome.lines()
+    report = Path(outcome.report).read_text()
+    folder = tmp_path / "out" / "certificates"
+    for number in range(1, 6):
+        assert (folder / f"{number:02}.cert").read_bytes().startswith(b"proof of ")
+        assert f"`certificates/{number:02}.cert`" in report
+    assert (folder / "root.pub").read_bytes() == b"root"
+
+
+def test_the_liar_is_a_juror_that_says_the_opposite(tmp_path: Path) -> None:
+    placed_so = placed(liar=True)
+    assert len(placed_so) == 7
+    (file,) = [file for files in placed_so.values() for file in files if file.stem == "liar"]
+    honest, lying = (
+        load_agents(str(each), own_process=False)[0].skills["judge_finding", "1"].function
+        for each in (file.with_name("juror.py"), file)
+    )
+    make_tree(tmp_path)
+    finding = Finding(
+        path="a.py", line=1, column=1, tool="bandit", rule="B602", kind="security-602",
+        severity="high", confidence="high", message="m",
+    )  # fmt: skip
+    assert {honest(str(tmp_path), finding), lying(str(tmp_path), finding)} == {
+        "confirmed",
+        "rejected",
+    }
 
 
 def test_no_chaos_leaves_every_peer_be(tmp_path: Path) -> None:
@@ -219,7 +254,7 @@ def test_the_victim_is_the_busiest_that_is_not_the_client_s_home() -> None:
 def test_any_one_peer_may_die_and_every_agent_is_still_hosted() -> None:
     everyone = {file for files in AGENTS_BY_PEER.values() for file in files}
     assert all(file.is_file() for file in everyone)
-    assert len(everyone) == 8
+    assert len(everyone) == 9
     for dead in AGENTS_BY_PEER:
         left = {f for peer, files in AGENTS_BY_PEER.items() if peer != dead for f in files}
         assert left == everyone

@@ -14,3 +14,11 @@ REVIEWERS: dict[str, Callable[[Path, Finding], Verdict]] = {
     "idiom": review_idiom,
 }
 """By name; each is a plain function of (root, finding)."""
+
+CONFIRMED, REJECTED = "confirmed", "rejected"
+
+
+def jury_vote(root: Path, finding: Finding) -> str:
+    """What the majority of the three rules says of a finding, for a juror that asks them all."""
+    confirming = sum(review(root, finding).confirm for review in REVIEWERS.values())
+    return CONFIRMED if 2 * confirming > len(REVIEWERS) else REJECTED
