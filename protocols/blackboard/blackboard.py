@@ -43,6 +43,7 @@ from protocols.blackboard.messages import (
 )
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import EVENT_KEYS_LIMIT, BoardParameters
+from protocols.blackboard.policies import CompileSchema, Policies
 from protocols.blackboard.reading import Entry
 from protocols.blackboard.records import SpanPassed, WriterKnown
 from protocols.blackboard.replica import Replica
@@ -68,15 +69,20 @@ class Blackboard:
         parameters: BoardParameters,
         rng: random.Random,
         trust: Trust,
+        compile_schema: CompileSchema,
     ) -> None:
-        """Takes the peer's identity and credential chain, and whom to trust."""
+        """Takes the peer's identity and credential chain, whom to trust, and how to check values.
+
+        `compile_schema` makes a check of a JSON Schema: see `policies.CompileSchema`.
+        """
         self._me = keyring.peer
         self._outbox = outbox = Outbox()
         self.replica = Replica()
         self._store = store = Store(self.replica)
         self._writers = Writers(keyring, credential, trust)
         self._intake = Intake(keyring, store, self._writers, outbox)
-        self._writing = Writing(keyring, parameters, rng, store, outbox)
+        policies = Policies(self.replica, compile_schema, self._writers.own_roles)
+        self._writing = Writing(keyring, parameters, rng, store, policies, outbox)
         self._exchange = Exchange(parameters, rng, store, self._intake, outbox)
         self._frontiers = Frontiers(keyring, parameters, store, self._writers, trust, outbox)
         self._healing = Healing(

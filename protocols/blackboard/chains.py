@@ -45,8 +45,11 @@ class ChainState:
     def __init__(self) -> None:
         self.known = Spans()
         """The numbers that are applied, or superseded by what is applied."""
-        self.told = Spans()
-        """Those, and the ones that are said to be superseded by what may come still."""
+        self.told = self.known
+        """Those, and the ones that are said to be superseded by what may come still.
+
+        The same object, while there are none of them.
+        """
         self.segments: dict[int, list[Segment]] = {}
         """Segments with ops that are kept, by the first number; several after a fork."""
         self._firsts: list[int] = []
@@ -56,9 +59,9 @@ class ChainState:
 
     def from_number(self, sequence: int) -> Iterator[Segment]:
         """The segments that hold something from this number on, in order."""
-        at = max(0, bisect_right(self._firsts, sequence) - 1)
-        for first in self._firsts[at:]:
-            for segment in self.segments[first]:
+        start = max(0, bisect_right(self._firsts, sequence) - 1)
+        for at in range(start, len(self._firsts)):
+            for segment in self.segments[self._firsts[at]]:
                 if segment.header.last >= sequence:
                     yield segment
 
@@ -116,8 +119,9 @@ class ChainState:
         if self.head is not None and self.head_header is not None:
             known.append((self.head_header, self.head))
         at = bisect_right(self._firsts, header.last + 1)
-        for first in reversed(self._firsts[:at]):
-            beside = self.segments[first]
+        while at > 0:
+            at -= 1
+            beside = self.segments[self._firsts[at]]
             known += [(each.header, each.signed) for each in beside]
             if all(each.header.last < header.first for each in beside):
                 break

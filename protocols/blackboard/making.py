@@ -31,6 +31,7 @@ from protocols.blackboard.pheromones import (
     Deposit,
     deposit_of,
 )
+from protocols.blackboard.policies import Policies, Rule
 from protocols.blackboard.reading import COUNT_LIMIT, is_there
 from protocols.blackboard.replica import KeyState, Replica
 from protocols.errors import Refused
@@ -62,9 +63,19 @@ class Maker:
     """Makes the ops of one request; the replica stays as it is."""
 
     def __init__(
-        self, replica: Replica, writer: bytes, generation: int, first: int, wall_ms: int
+        self,
+        replica: Replica,
+        writer: bytes,
+        generation: int,
+        first: int,
+        wall_ms: int,
+        policies: Policies | None = None,
     ) -> None:
         self._replica = replica
+        self._policies = policies
+        self._rule: Rule | None = None
+        self._grown: dict[str, int] = {}
+        """By how many bytes this request makes what a quota counts larger."""
         self._writer = writer
         self._generation = generation
         self._next = first
@@ -76,9 +87,14 @@ class Maker:
         """Makes the op of one edit.
 
         Raises:
-            Refused: BadKey, BadValue, TooLarge, WrongType.
+            Refused: BadKey, BadValue, TooLarge, WrongType, NotAllowed, OverQuota,
+                SchemaMismatch.
         """
         key = full_key(edit.key)
+        policies = self._policies
+        self._rule = rule = policies.rule_for(key, self._wall_ms) if policies is not None else None
+        if rule is not None and policies is not None:
+            rule.admit(key, policies.roles())
         types = ACTIONS.get(edit.action)
         if types is None:
             raise Refused("BadValue", f"no action {edit.action!r}; there are: {', '.join(ACTIONS)}")
@@ -97,6 +113,7 @@ class Maker:
                 self._put(edit, key, type_, canonical(edit.value), state)
             case "append":
                 self._put(edit, key, type_, self._dot(), state)
+                self._trim(key, state)
             case "increment":
                 self._increment(edit, key, state)
             case _:
@@ -119,7 +136,10 @@ class Maker:
         return entry.type if entry is not None else ""
 
     def _wanted(self, edit: Edit, types: tuple[str, ...], key: str, present: str) -> str:
-        wanted = edit.type or (present if present in types else types[0])
+        usual = types[0]
+        if self._rule is not None and self._rule.policy.type in types:
+            usual = self._rule.policy.type
+        wanted = edit.type or (present if present in types else usual)
         if wanted not in types:
             raise Refused(
                 "WrongType", f"{edit.action} makes {' or '.join(types)}, never a {wanted}"
@@ -160,7 +180,24 @@ class Maker:
             raise Refused("TooLarge", f"{key} holds {CELLS_LIMIT} parts already: use several keys")
         value = b"\xc0" if type_ == SET else edit.value
         check_value(value)
+        if self._rule is not None:
+            self._rule.examine(key, edit.value)
+        if self._policies is not None:
+            self._policies.examine(key, value)
         self._add(key, type_, field, PUT, value, sources, edit)
+
+    def _trim(self, key: str, state: KeyState | None) -> None:
+        """Removes the oldest items of a log that are beyond what its policy keeps."""
+        history = self._rule.policy.history if self._rule is not None else 0
+        if not history:
+            return
+        found = [op for op, _ in state.live()] if state is not None else []
+        found += self._made.get(key, ())
+        gone = {op.field for op in found if op.action == DELETE}
+        items = [op for op in found if op.action == PUT and op.field not in gone]
+        items.sort(key=lambda op: op.order)
+        for op in items[:-history]:
+            self._add(key, LOG, op.field, DELETE, b"", self._sources(key, LOG, op.field, state))
 
     def _increment(self, edit: Edit, key: str, state: KeyState | None) -> None:
         amount = _whole(edit.value, -COUNT_LIMIT, COUNT_LIMIT, "an amount to count by")
@@ -195,7 +232,8 @@ class Maker:
             ops += [op for op, _ in state.live() if op.type == PHEROMONE and op.action == PUT]
         newest = max(ops, key=lambda op: op.order, default=None)
         if newest is None:
-            return DEFAULT_HALF_LIFE_MS
+            ours = self._rule.policy.half_life_ms if self._rule is not None else 0
+            return ours or DEFAULT_HALF_LIFE_MS
         return deposit_of(msgspec.msgpack.decode(newest.value)).half_life_ms
 
     # Parts of ops.
@@ -250,9 +288,25 @@ class Maker:
             self._writer, self._generation, self._next, key, type_, field, action, value, context,
             self._stamp(key), self._wall_ms + ttl_ms if ttl_ms else 0, embedding,
         )  # fmt: skip
-        self.ops.append((op, encode(op)))
+        encoded = encode(op)
+        if self._rule is not None and self._rule.policy.quota_bytes:
+            self._charge(self._rule, op, len(encoded), sources)
+        self.ops.append((op, encoded))
         self._made.setdefault(key, []).append(op)
         self._next += 1
+
+    def _charge(self, rule: Rule, op: Op, size: int, sources: list[Op]) -> None:
+        """Counts what an op adds to what its writer holds under a prefix, and takes away."""
+        ours = (each for each in sources if each.writer == self._writer)
+        grown = self._grown.get(rule.prefix, 0) + size - sum(len(encode(each)) for each in ours)
+        held = self._replica.bytes_under(rule.prefix, self._writer)
+        if not op.is_tombstone and held + grown > rule.policy.quota_bytes:
+            raise Refused(
+                "OverQuota",
+                f"this peer would hold {held + grown} bytes under {rule.prefix}, "
+                f"more than {rule.policy.quota_bytes}: delete some of it first",
+            )
+        self._grown[rule.prefix] = grown
 
     def _stamp(self, key: str) -> int:
         """Later than all that was seen at the key, unless that is far ahead of the clock."""
@@ -320,13 +374,14 @@ def make_ops(
     generation: int,
     first: int,
     wall_ms: int,
+    policies: Policies | None = None,
 ) -> list[tuple[Op, bytes]]:
     """The ops of a local request, numbered from `first`.
 
     Raises:
         Refused: nothing has changed.
     """
-    maker = Maker(replica, writer, generation, first, wall_ms)
+    maker = Maker(replica, writer, generation, first, wall_ms, policies)
     for edit in edits:
         maker.make(edit)
     return maker.ops

@@ -3,6 +3,7 @@
 Invariants:
     board-live-is-not-superseded: no live op is within the scope and the context of another.
     board-replica-bytes: the bytes counted are those of the live ops.
+    board-meters-bounded: so are those that are counted by prefix, and these have a limit.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ Stored = tuple[Op, bytes]
 """An op, and the bytes that were signed."""
 Cell = tuple[str, bytes]
 """Type and field, within a key."""
+
+
+METERS_LIMIT = 256
+"""Prefixes whose bytes are counted; the one that was begun first makes room for another."""
 
 
 class Applied(msgspec.Struct):
@@ -62,6 +67,7 @@ class Replica:
         self._keys: dict[str, KeyState] = {}
         self.bytes = 0
         self.position = 0
+        self._meters: dict[tuple[str, bytes], int] = {}
 
     # Changing.
 
@@ -95,7 +101,7 @@ class Replica:
                 state.clears.append((op, encoded))
             else:
                 state.cells.setdefault((op.type, op.field), []).append((op, encoded))
-            self.bytes += len(encoded)
+            self._count(op, len(encoded))
         if is_live or gone:
             self._changed(op.key, state)
         return Applied(is_live, gone)
@@ -114,9 +120,15 @@ class Replica:
         op, encoded = stored
         ops = self._beside(state, op)
         ops.remove(stored)
-        self.bytes -= len(encoded)
+        self._count(op, -len(encoded))
         if not ops and op.action != CLEAR:
             del state.cells[op.type, op.field]
+
+    def _count(self, op: Op, size: int) -> None:
+        self.bytes += size
+        for prefix, writer in self._meters:
+            if writer == op.writer and is_under(op.key, prefix):
+                self._meters[prefix, writer] += size
 
     def _changed(self, key: str, state: KeyState) -> None:
         self.position += 1
@@ -142,6 +154,22 @@ class Replica:
     def keys(self) -> Iterator[str]:
         """The keys that have live ops."""
         return iter(self._keys)
+
+    def bytes_under(self, prefix: str, writer: bytes) -> int:
+        """Bytes of a writer's live ops at a prefix and below; counted along once it was asked."""
+        meter = (prefix, writer)
+        if meter not in self._meters:
+            if len(self._meters) >= METERS_LIMIT:
+                del self._meters[next(iter(self._meters))]
+            self._meters[meter] = self._weighed(*meter)
+        return self._meters[meter]
+
+    def _weighed(self, prefix: str, writer: bytes) -> int:
+        return sum(
+            len(encoded)
+            for op, encoded in self.live()
+            if op.writer == writer and is_under(op.key, prefix)
+        )
 
     def read(self, key: str, wall_ms: int) -> Entry | None:
         """What a key reads as at a time; None where it is absent.
@@ -199,6 +227,14 @@ class Replica:
                         "board-live-is-not-superseded"
                     )
         assert size == self.bytes, "board-replica-bytes"
+        assert len(self._meters) <= METERS_LIMIT, "board-meters-bounded"
+        for meter, counted in self._meters.items():
+            assert counted == self._weighed(*meter), "board-meters-bounded: the count"
+
+
+def is_under(key: str, prefix: str) -> bool:
+    """Whether a key is at a prefix, or below it; prefixes end between slashes."""
+    return key.startswith(prefix) and (len(key) == len(prefix) or key[len(prefix)] == "/")
 
 
 def _by_type(state: KeyState) -> dict[str, dict[bytes, list[Op]]]:

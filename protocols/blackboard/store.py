@@ -24,6 +24,7 @@ from protocols.blackboard.segments import Segment, SegmentPart, op_hash
 from protocols.blackboard.vectors import Chain
 
 DotKey = tuple[bytes, int, int]
+Stored = tuple[Op, bytes]
 LIVE_MODULUS = 2**128
 WRITER_BYTES_LIMIT = 512 * 1024 * 1024
 """Bytes of live ops of one writer; its further ones wait until others are superseded."""
@@ -37,8 +38,9 @@ class Store:
         self.replica = replica
         self.chains = Chains()
         self.holding = Holding()
-        self.live = 0
-        """The sum of the ids of the live ops that nothing collects."""
+        self._sum = 0
+        self._unsummed: dict[bytes, int] = {}
+        """Live ops that came, and went, since the last sum."""
         self.floor: dict[Chain, int] = {}
         """The newest of each chain that was collected for good (`frontier`)."""
         self.collectable: dict[bytes, Op] = {}
@@ -79,8 +81,21 @@ class Store:
                 state.insert(segment)
         else:
             known.merge(segment, (op.sequence for op, _ in ops))
+        queue: list[Stored] = []
+        holding = self.holding
         for op, encoded in ops:
-            self._offer(op, encoded)
+            missing = self._missing(op) if op.context else None
+            if missing is not None:
+                holding.add(Held(op, encoded, *missing))
+                continue
+            self._apply_one(op, encoded)
+            sequence = op.sequence
+            state.known.add(sequence, sequence)
+            if state.told is not state.known:
+                state.told.add(sequence, sequence)
+            if holding:
+                self._settle(segment.header.chain, state, queue)
+                self._drain(queue)
 
     def has_room_for(self, ops: list[tuple[Op, bytes]]) -> bool:
         """Whether those of them that would be held back fit."""
@@ -89,13 +104,6 @@ class Store:
         return self.holding.has_room(writer, size) and (
             self.bytes_by.get(writer, 0) + size <= WRITER_BYTES_LIMIT
         )
-
-    def _offer(self, op: Op, encoded: bytes) -> None:
-        missing = self._missing(op)
-        if missing is None:
-            self._apply(op, encoded)
-        else:
-            self.holding.add(Held(op, encoded, *missing))
 
     def _missing(self, op: Op) -> tuple[Chain, int] | None:
         """The first part of an op's context that is not known here."""
@@ -107,20 +115,18 @@ class Store:
                 return (writer, generation), sequence
         return None
 
-    def _apply(self, op: Op, encoded: bytes) -> None:
-        self._drain([(op, encoded)])
-
-    def _drain(self, queue: list[tuple[Op, bytes]]) -> None:
+    def _drain(self, queue: list[Stored]) -> None:
         while queue:
             op, encoded = queue.pop()
             self._apply_one(op, encoded)
             chain = (op.writer, op.generation)
             state = self.chains.make(chain)
             state.known.add(op.sequence, op.sequence)
-            state.told.add(op.sequence, op.sequence)
+            if state.told is not state.known:
+                state.told.add(op.sequence, op.sequence)
             self._settle(chain, state, queue)
 
-    def _settle(self, chain: Chain, state: ChainState, queue: list[tuple[Op, bytes]]) -> None:
+    def _settle(self, chain: Chain, state: ChainState, queue: list[Stored]) -> None:
         """More of a chain is known, or accounted for: what waited for that goes on."""
         for held in self.holding.release(chain, state.told):
             missing = self._missing(held.op)
@@ -168,14 +174,23 @@ class Store:
     def _count(self, op: Op, encoded: bytes, sign: int) -> None:
         self.live_ops += sign
         self.bytes_by[op.writer] = self.bytes_by.get(op.writer, 0) + sign * len(encoded)
-        identity = op_hash(encoded)
         if op.is_lasting:
-            value = int.from_bytes(identity[:16], "little")
-            self.live = (self.live + sign * value) % LIVE_MODULUS
+            # What comes and goes between two sums is never hashed.
+            if self._unsummed.pop(encoded, 0) != -sign:
+                self._unsummed[encoded] = sign
         elif sign > 0:
-            self.collectable[identity] = op
+            self.collectable[op_hash(encoded)] = op
         else:
-            del self.collectable[identity]
+            del self.collectable[op_hash(encoded)]
+
+    @property
+    def live(self) -> int:
+        """The sum of the ids of the live ops that nothing collects."""
+        for encoded, sign in self._unsummed.items():
+            self._sum += sign * int.from_bytes(op_hash(encoded)[:16], "little")
+        self._unsummed.clear()
+        self._sum %= LIVE_MODULUS
+        return self._sum
 
     # Stretches that were left out.
 
@@ -188,8 +203,10 @@ class Store:
                 state.claims.append(Claim(low, high, by))
                 self._claimed[chain] = None
                 self.claims += 1
+                if state.told is state.known:
+                    state.told = state.known.copy()
                 state.told.add(low, high)
-            queue: list[tuple[Op, bytes]] = []
+            queue: list[Stored] = []
             self._settle(chain, state, queue)
             self._drain(queue)
 
@@ -214,6 +231,7 @@ class Store:
                     self.pass_over(chain, each.first, each.last)
                     passed.append((chain, each.first, each.last))
                 if not state.claims:
+                    state.told = state.known
                     del self._claimed[chain]
         return passed
 
@@ -225,8 +243,9 @@ class Store:
         """Takes numbers as known: superseded by what is applied, or collected."""
         state = self.chains.make(chain)
         state.known.add(first, last)
-        state.told.add(first, last)
-        queue: list[tuple[Op, bytes]] = []
+        if state.told is not state.known:
+            state.told.add(first, last)
+        queue: list[Stored] = []
         self._settle(chain, state, queue)
         self._drain(queue)
 
@@ -249,7 +268,7 @@ class Store:
         for chain in self._claimed:
             state = self.chains.make(chain)
             state.claims.clear()
-            state.told = state.known.copy()
+            state.told = state.known
         self._claimed.clear()
         self.claims = 0
 

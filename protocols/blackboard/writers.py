@@ -26,6 +26,11 @@ class Writers:
         self.own = credential
         self.known: dict[bytes, bytes] = {}
 
+    def own_roles(self) -> tuple[str, ...]:
+        """Those of this peer's own credential."""
+        _, _, peer = decode_chain(self.own)
+        return peer.roles
+
     def take(self, encoded: bytes, wall_ns: int) -> bytes | None:
         """Learns a writer's credential: the writer where it was not known.
 

@@ -18,6 +18,7 @@ from protocols.blackboard import records
 from protocols.blackboard.commands import WriteBoard
 from protocols.blackboard.events import BoardWritten, GenerationBegun
 from protocols.blackboard.making import make_ops
+from protocols.blackboard.merkle import LEAVES_LIMIT
 from protocols.blackboard.messages import AskOwn, Own, Push
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import (
@@ -25,6 +26,7 @@ from protocols.blackboard.parameters import (
     WRITES_WAITING_LIMIT,
     BoardParameters,
 )
+from protocols.blackboard.policies import Policies
 from protocols.blackboard.segments import (
     NO_HEADER,
     SEGMENT_BYTES_LIMIT,
@@ -74,12 +76,14 @@ class Writing:
         parameters: BoardParameters,
         rng: random.Random,
         store: Store,
+        policies: Policies,
         outbox: Outbox,
     ) -> None:
         self._keyring = keyring
         self._parameters = parameters
         self._rng = rng
         self._store = store
+        self._policies = policies
         self._outbox = outbox
         self.generation = 0
         self.members: dict[bytes, None] = {}
@@ -187,7 +191,11 @@ class Writing:
             + self._rng.getrandbits(GENERATION_RANDOM_BITS)
         )
         wall_ms = now.wall_ns // MILLISECOND_NS
-        ops = make_ops(store.replica, command.edits, me, generation, self._next, wall_ms)
+        ops = make_ops(
+            store.replica, command.edits, me, generation, self._next, wall_ms, self._policies
+        )
+        if len(ops) > LEAVES_LIMIT:
+            raise Refused("TooLarge", f"one request makes at most {LEAVES_LIMIT} changes")
         if sum(len(encoded) for _, encoded in ops) > SEGMENT_BYTES_LIMIT:
             raise Refused(
                 "TooLarge", f"one request changes at most {SEGMENT_BYTES_LIMIT >> 20} MiB"
