@@ -58,7 +58,7 @@ mutants: $(STAMP) ## take the guards out one at a time: does a sweep notice each
 lock: $(STAMP) ## pin what pyproject.toml asks for, with hashes; LOCK_ARGS=--upgrade for newer
 	env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet \
 		$(LOCK_ARGS) --generate-hashes --allow-unsafe --strip-extras --no-emit-options \
-		--extra demo --extra telemetry --extra dev --output-file requirements.lock pyproject.toml
+		--extra demo --extra telemetry --extra vectors --extra dev --output-file requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## remove .venv and everything that was generated

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from mesh.local.board_queries import AsyncBoardQueries
 from mesh.local.board_requests import (
     PAGE,
     BoardAsked,
@@ -18,7 +19,7 @@ from mesh.local.board_requests import (
 )
 
 
-class AsyncBoard:
+class AsyncBoard(AsyncBoardQueries):
     """The blackboard, for coroutines: as `Board`, and every call is awaited."""
 
     def __init__(self, ask: Callable[[BoardAsked], Awaitable[Any]]) -> None:

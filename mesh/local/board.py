@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from mesh.local.board_queries import BoardQueries
 from mesh.local.board_requests import (
     PAGE,
     BoardAsked,
@@ -29,7 +30,7 @@ from mesh.local.board_requests import (
 T = TypeVar("T")
 
 
-class Board:
+class Board(BoardQueries):
     """The blackboard, for callers that wait.
 
     Every change is on the peer's disk when the call returns, and on that of another peer

@@ -32,6 +32,7 @@ from protocols.tasks.events import (
     TasksListed,
     TasksSettled,
 )
+from protocols.voting.log_commands import PutInOrderDone
 
 ROTATE_BYTES = 32 * 1024 * 1024
 """Size at which ``events.jsonl`` becomes ``events.1.jsonl``, replacing the one before."""
@@ -42,9 +43,9 @@ NOTED_LIMIT = 1024
 SHOWN_LIMIT = 1024
 """Peer ids whose text is kept."""
 TASKS_NAMED_LIMIT = 256
-"""Task ids in one event; a longer batch names the first ones and says how many there are."""
+"""Tasks in one event; a longer batch is told in several, see `pieces`."""
 
-ANSWERS = frozenset({CancelAnswered, TaskLookedUp, TasksAttached, TasksListed})
+ANSWERS = frozenset({CancelAnswered, PutInOrderDone, TaskLookedUp, TasksAttached, TasksListed})
 """What only answers one client's question: whoever looks shall not fill the log with it."""
 
 Event = dict[str, Any]
@@ -170,6 +171,29 @@ _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
 }
 
 
+_BATCHES: dict[type[msgspec.Struct], str] = {
+    TasksAccepted: "tasks",
+    AttemptsStarted: "attempts",
+    AttemptsRan: "attempts",
+    AttemptsFailed: "attempts",
+    TasksSettled: "settled",
+}
+"""The field of an event that names many tasks."""
+
+
+def pieces(event: msgspec.Struct) -> Sequence[msgspec.Struct]:
+    """An event of many tasks as several, none of more than `TASKS_NAMED_LIMIT`."""
+    field = _BATCHES.get(type(event))
+    many = getattr(event, field) if field else ()
+    if field is None or len(many) <= TASKS_NAMED_LIMIT:
+        return (event,)
+    starts = range(0, len(many), TASKS_NAMED_LIMIT)
+    return [
+        msgspec.structs.replace(event, **{field: many[start : start + TASKS_NAMED_LIMIT]})
+        for start in starts
+    ]
+
+
 class EventLog:
     """Appends events to a peer's ``events.jsonl``, which is bounded."""
 
@@ -184,6 +208,13 @@ class EventLog:
         self._torn = False
         self._noted: list[tuple[int, msgspec.Struct]] = []
         self._has_noted = trio.Event()
+        self._grown = trio.Event()
+        self.appended = 0
+        """How often something was appended; see `grown`."""
+
+    async def grown(self) -> None:
+        """Waits until something is appended."""
+        await self._grown.wait()
 
     def note(self, event: msgspec.Struct) -> None:
         """Appends an event of the core soon, with the time that it is now; answers are none."""
@@ -206,7 +237,12 @@ class EventLog:
         """Writes at once what was noted."""
         noted, self._noted = self._noted, []
         if noted:
-            self._append([self._line(public(event), wall_ns) for wall_ns, event in noted])
+            lines = [
+                self._line(public(piece), wall_ns)
+                for wall_ns, event in noted
+                for piece in pieces(event)
+            ]
+            self._append(lines)
 
     def write(self, event: Event) -> None:
         """Appends one event at once, after those that were noted before."""
@@ -232,6 +268,10 @@ class EventLog:
             self._lost += len(lines)
             return
         self._size += written
+        self.appended += 1
+        if self._grown.statistics().tasks_waiting:
+            self._grown.set()
+            self._grown = trio.Event()
         if written == len(data):
             self._lost, self._torn = 0, False
         else:

@@ -35,7 +35,7 @@ from mesh.local.messages import (
     Watch,
     Welcome,
 )
-from mesh.runtime.event_log import ANSWERS, public
+from mesh.runtime.event_log import ANSWERS, pieces, public
 from mesh.runtime.local_connection import (
     OUTGOING_LIMIT,
     Flusher,
@@ -161,7 +161,8 @@ class LocalServer:
         """Takes an event of the core."""
         self._desk.notify(event)
         if self._watchers and type(event) not in ANSWERS:
-            self._show(public(event))
+            for piece in pieces(event):
+                self._show(public(piece))
 
     def receive_inside(self, link: InsideLink, message: LocalMessage) -> None:
         """Takes a submission or cancellation of a handler inside this process."""

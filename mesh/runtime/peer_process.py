@@ -41,6 +41,7 @@ from mesh.runtime.invitation_desk import InvitationDesk
 from mesh.runtime.issuing import Issuing
 from mesh.runtime.launcher import PROBE
 from mesh.runtime.local_server import LocalServer
+from mesh.runtime.query_desk import QueryDesk
 from mesh.runtime.renewal import Renewal
 from mesh.runtime.restoring import reading_back
 from mesh.runtime.serve_file import AS_UP, Serving
@@ -225,6 +226,9 @@ class PeerProcess:
         self._add_agents()
         self._ballots = BallotDesk(self._core, self._driver, self._views)
         self._board = BoardDesk(self._core.board, self._driver, self._clock.now, self._views)
+        self._queries = QueryDesk(
+            self._core, self._views, self._events, self._place.events, self._clock.now
+        )
         self._server = self._make_server(boot)
         self._draining = Draining(self._driver, self._core)
         self._standing.begin(self._driver, self._transport)
@@ -265,6 +269,7 @@ class PeerProcess:
 
     async def _stop(self) -> None:
         self._draining.begin()
+        self._queries.end()
         with trio.move_on_after(self._serving.drain_s):
             await self._draining.drained.wait()
         self._draining.leave()
@@ -285,6 +290,7 @@ class PeerProcess:
         """Takes an event of the core: to the log, to clients, to workers."""
         for part in (self._draining, self._standing, self._desk, self._ballots, self._board):
             part.notify(event)
+        self._queries.notify(event)
         self._events.note(event)
         self._server.notify(event)
 
@@ -356,6 +362,7 @@ class PeerProcess:
                 "decide": self._ballots.decide,
                 **self._board.verbs(),
                 **self._standing.verbs(),
+                **self._queries.verbs(),
                 "renew": lambda _: self._renewal.renew(),
                 "drain": lambda _: self._draining.order(),
             },

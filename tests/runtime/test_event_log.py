@@ -13,7 +13,7 @@ import trio.testing
 
 from mesh.runtime import event_log
 from mesh.runtime.event_log import EventLog
-from protocols.tasks.events import TaskProgressed, TasksListed
+from protocols.tasks.events import TaskProgressed, TasksAccepted, TasksListed
 
 
 def open_log(folder: Path) -> EventLog:
@@ -140,3 +140,15 @@ def test_answers_to_questions_are_no_events(tmp_path: Path) -> None:
     log.note(TaskProgressed("t", 1, 0, ""))
     log.close()
     assert [line["event"] for line in lines(tmp_path)] == ["tasks.progressed"]
+
+
+def test_a_batch_of_many_tasks_is_told_in_several_events_and_none_is_left_out(
+    tmp_path: Path,
+) -> None:
+    log = open_log(tmp_path)
+    tasks = tuple(f"t{number}" for number in range(600))
+    log.note(TasksAccepted(1, tasks, "skill", "trace"))
+    log.close()
+    told = lines(tmp_path)
+    assert [event["count"] for event in told] == [256, 256, 88]
+    assert [task for event in told for task in event["tasks"]] == list(tasks)

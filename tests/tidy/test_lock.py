@@ -4,14 +4,19 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 
 import pytest
 
 from tests.tidy.tree import PACKAGES, ROOT, modules
 
-NEED_TELEMETRY = ("mesh/telemetry/otel.py", "mesh/telemetry/prometheus.py")
-"""Modules that are imported only where the extra is asked for."""
+NEEDS = {
+    "mesh/telemetry/otel.py": "telemetry",
+    "mesh/telemetry/prometheus.py": "telemetry",
+    "mesh/runtime/vector_index.py": "vectors",
+}
+"""Modules that import what an extra brings, only where it is asked for."""
 ENTRY = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)( ;[^\\]*)? \\$")
 
 
@@ -57,19 +62,19 @@ def imported(source: str) -> set[str]:
 def test_what_is_imported_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = names(project["dependencies"])
-    extra = names(project["optional-dependencies"]["telemetry"])
+    extras = project["optional-dependencies"]
     owners = packages_distributions()
     found = sorted(
         f"{file}: {name}"
         for file, text in modules(*PACKAGES)
         for name in imported(text) - set(sys.stdlib_module_names) - set(PACKAGES)
-        if not (wanted | extra if file in NEED_TELEMETRY else wanted)
+        if not (wanted | names(extras[NEEDS[file]] if file in NEEDS else ()))
         & {canonical(owner) for owner in owners.get(name, [])}
     )
     assert found == []
 
 
-def names(requirements: list[str]) -> set[str]:
+def names(requirements: Iterable[str]) -> set[str]:
     return {canonical(re.split(r"[<>=!~\[; ]", each)[0]) for each in requirements}
 
 
