@@ -56,7 +56,7 @@ def make_machines(
         Gossip(keyring, credential, boot, settings.gossip, one, trust),
         Auction(keyring.peer, settings.auction, two, entropy, boot),
         Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
-        Blackboard(keyring, credential, settings.board, four, trust),
+        Blackboard(keyring, credential, settings.board, four, trust, compile_schema),
         Balloting(keyring, root, boot),
         Invitations(root, keyring),
     )
