@@ -87,6 +87,7 @@ def verify(
             "--mesh", metavar="ROOT", help="The mesh's root.pub, or its folder; else as for --dir."
         ),
     ] = None,
+    folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a decision's certificate offline, with the mesh's public root key alone.
@@ -101,7 +102,7 @@ def verify(
         data = file.read_bytes()
     except OSError as error:
         fail(f"{file}: {error.strerror}", USAGE)
-    root = _root(mesh)
+    root = _root(mesh, folder)
     try:
         found = read_decision(data, root, text_id)
     except CertificateRefused as error:
@@ -117,11 +118,11 @@ def verify(
         raise SystemExit(FAILED)
 
 
-def _root(given: Path | None) -> bytes:
+def _root(given: Path | None, folder: Path | None) -> bytes:
     from mesh.local.discovery import find_folder
     from mesh.storage.keys import load_key
 
-    place = find_folder() if given is None else given
+    place = find_folder(folder) if given is None else given
     return load_key(place / "root.pub" if place.is_dir() else place, "root-public")
 
 

@@ -6,6 +6,7 @@ idempotency key). Its end, or its refusal, goes back to the core as this voter's
 client that decides waits here for the certificate, which is told as plain values.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +17,8 @@ from mesh.core.peer import PeerCore
 from mesh.runtime.decisions import described
 from mesh.runtime.local_requests import new_traceparent
 from mesh.runtime.views import Views
+from mesh.storage.electorate import load_electorate
+from mesh.storage.folder import MeshFolder
 from protocols.errors import Refused
 from protocols.tasks.commands import SubmitTasks, TaskSpec
 from protocols.tasks.events import Settled, SubmissionRefused, TasksAccepted, TasksSettled
@@ -27,7 +30,11 @@ from protocols.voting.ballot_commands import (
     CastAnswer,
     OpenBallot,
 )
+from protocols.voting.log_commands import FollowElectorate
 from protocols.wire import encode
+
+STARTING_S = 0.05
+"""How often it is looked whether the agents are up."""
 
 
 class Driver(Protocol):
@@ -74,17 +81,33 @@ class BallotDesk:
         self._views = views
         self._log = structlog.get_logger("mesh.ballots")
         self._number = 0
-        self._asked: dict[int, bytes] = {}
+        self._asked: dict[int, AskVoter] = {}
+        self._early: list[AskVoter] = []
+        self._agents_are_up = False
         self._tasks: dict[str, bytes] = {}
         self._waiting: dict[int, _Waiting] = {}
 
-    def adopt(self, bundle: bytes) -> None:
+    def _adopt(self, bundle: bytes) -> None:
         """Tells the core who votes, where the mesh folder says so."""
         if bundle:
             try:
                 self._driver.submit(AdoptElectorate(bundle))
+                self._driver.submit(FollowElectorate(bundle))
             except Refused as error:
                 self._log.warning("no-electorate", reason=error.message)
+
+    async def run(self, folder: MeshFolder, agents_are_up: Callable[[], bool]) -> None:
+        """Adopts the electorate; asks again what came while the agents were still starting."""
+        self._adopt(load_electorate(folder))
+        while True:
+            if agents_are_up():
+                break
+            await trio.sleep(STARTING_S)
+        self._agents_are_up = True
+        early, self._early = self._early, []
+        for job in early:
+            self.execute(job)
+        self._driver.flush()
 
     # From clients.
 
@@ -143,7 +166,7 @@ class BallotDesk:
         # Below zero: the tasks' own desk counts up from one.
         self._number -= 1
         number = self._number
-        self._asked[number] = job.ballot
+        self._asked[number] = job
         task = TaskSpec(
             job.skill,
             msgspec.Raw(job.question),
@@ -158,16 +181,16 @@ class BallotDesk:
         try:
             self._driver.submit(SubmitTasks(number, (task,)))
         except Refused as error:
-            self._no_answer(number, error.message)
+            self._no_answer(number, error.kind, error.message)
         return True
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core."""
         match event:
             case TasksAccepted() if event.request in self._asked:
-                self._tasks[event.tasks[0]] = self._asked.pop(event.request)
+                self._tasks[event.tasks[0]] = self._asked.pop(event.request).ballot
             case SubmissionRefused() if event.request in self._asked:
-                self._no_answer(event.request, event.message)
+                self._no_answer(event.request, event.kind, event.message)
             case TasksSettled() if self._tasks:
                 for end in event.settled:
                     self._settled(end)
@@ -192,5 +215,10 @@ class BallotDesk:
             reason = f"{end.state}: {end.error_message}"[:256]
             self._driver.submit(CastAnswer(ballot, b"", reason=reason))
 
-    def _no_answer(self, number: int, reason: str) -> None:
-        self._driver.submit(CastAnswer(self._asked.pop(number), b"", reason=reason[:256]))
+    def _no_answer(self, number: int, kind: str, reason: str) -> None:
+        job = self._asked.pop(number)
+        if kind == "UnknownSkill" and not self._agents_are_up:
+            # It may be hosted in a moment: abstaining is for good.
+            self._early.append(job)
+        else:
+            self._driver.submit(CastAnswer(job.ballot, b"", reason=reason[:256]))

@@ -52,7 +52,6 @@ from mesh.runtime.transport import Transport
 from mesh.runtime.views import Views
 from mesh.runtime.workers import WorkerHost
 from mesh.storage.authority import load_or_renew
-from mesh.storage.electorate import load_electorate
 from mesh.storage.folder import MeshFolder
 from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
@@ -250,7 +249,6 @@ class PeerProcess:
                 await nursery.start(self._server.serve, socket)
                 await nursery.start(self._workers.run)
                 self._driver.submit(Announce(self._name, door))
-                self._ballots.adopt(load_electorate(self._folder))
                 known = self._folder.read()
                 seeds = [*self._serving.seeds, *known.seeds]
                 self._driver.submit(Join(contacts(self._name, known.peers, seeds)))
@@ -259,6 +257,7 @@ class PeerProcess:
                 nursery.start_soon(self._events.run)
                 nursery.start_soon(self._renewal.run)
                 nursery.start_soon(self._draining.run)
+                nursery.start_soon(self._ballots.run, self._folder, lambda: self._status()["ready"])
                 if self._serving.in_foreground:
                     tell_ready(self._card())
                 async for number in signals:

@@ -53,8 +53,7 @@ from protocols.voting.rules import NO_CHOICE
 OPEN_LIMIT, PER_OPENER_LIMIT = 256, 64
 """Ballots open here at one time, and of them those of one opener."""
 BUSY_RETRY_NS = SECOND_NS // 4
-MILLIONTHS = 1_000
-"""In a thousandth, in which confidences are signed."""
+MILLIONTHS = 1_000  # in a thousandth, in which confidences are signed
 
 
 class Ballots:
