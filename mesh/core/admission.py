@@ -23,6 +23,7 @@ from protocols.statements import KINDS as STATEMENTS
 from protocols.tasks.messages import KINDS as TASK_KINDS
 from protocols.trust import Trust
 from protocols.voting.balloting import KINDS as VOTING_KINDS
+from protocols.voting.log_messages import LOG_KINDS
 from protocols.wire import BULK_LIMIT, MESSAGE_LIMIT, Codec, Signed, Verified, tag_of
 
 SIGNATURES_PER_SECOND = 2_000
@@ -49,6 +50,7 @@ PLAIN_KINDS = tuple(
         *TASK_KINDS,
         *BOARD_KINDS,
         *VOTING_KINDS,
+        *LOG_KINDS,
         *BULK_KINDS,
     )
     if kind not in SIGNED_KINDS

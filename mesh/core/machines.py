@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, TASKS, VOTING
+from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, LOG, TASKS, VOTING
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
 from protocols.blackboard.blackboard import Blackboard
@@ -15,6 +15,7 @@ from protocols.machine import Machine
 from protocols.tasks.tasks import Tasks
 from protocols.trust import Trust
 from protocols.voting.balloting import Balloting
+from protocols.voting.log import Log
 
 
 class Machines(NamedTuple):
@@ -25,6 +26,7 @@ class Machines(NamedTuple):
     tasks: Tasks
     board: Blackboard
     voting: Balloting
+    log: Log
     invitations: Invitations
 
     def by_name(self) -> dict[str, Machine]:
@@ -35,6 +37,7 @@ class Machines(NamedTuple):
             TASKS: self.tasks,
             BOARD: self.board,
             VOTING: self.voting,
+            LOG: self.log,
             INVITATIONS: self.invitations,
         }
 
@@ -58,5 +61,6 @@ def make_machines(
         Tasks(keyring.peer, boot, settings.tasks, three, compile_schema),
         Blackboard(keyring, credential, settings.board, four, trust, compile_schema),
         Balloting(keyring, root, boot),
+        Log(keyring, root, boot),
         Invitations(root, keyring),
     )

@@ -26,8 +26,10 @@ from protocols.tasks import events as task_events
 from protocols.tasks.messages import KINDS as TASK_KINDS
 from protocols.tasks.records import RECORDS as TASK_RECORDS
 from protocols.voting import ballot_commands as voting_commands
+from protocols.voting import log_commands
 from protocols.voting.balloting import KINDS as VOTING_KINDS
 from protocols.voting.balloting import RECORDS as VOTING_RECORDS
+from protocols.voting.log_messages import LOG_KINDS, LOG_RECORDS
 
 RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "gossip": GOSSIP_RECORDS,
@@ -35,6 +37,7 @@ RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "tasks": TASK_RECORDS,
     "board": BOARD_RECORDS,
     "voting": VOTING_RECORDS,
+    "log": LOG_RECORDS,
     "invitations": INVITATION_RECORDS,
 }
 """What each machine may have written."""
@@ -45,13 +48,14 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
     **dict.fromkeys(TASK_KINDS, "tasks"),
     **dict.fromkeys(BOARD_KINDS, "board"),
     **dict.fromkeys(VOTING_KINDS, "voting"),
+    **dict.fromkeys(LOG_KINDS, "log"),
 }
 """Which machine takes a message."""
 
 Routed = tuple[str, msgspec.Struct]
 
 GOSSIP, AUCTION, TASKS, INVITATIONS = "gossip", "auction", "tasks", "invitations"
-BOARD, VOTING = "board", "voting"
+BOARD, VOTING, LOG = "board", "voting", "log"
 
 
 def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
@@ -68,6 +72,7 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
         (AUCTION, auction_commands.CandidateUp(event.peer, event.boot, skills, event.labels)),
         (BOARD, board_commands.BoardPeerUp(event.peer)),
         (VOTING, voting_commands.ElectorUp(event.peer)),
+        (LOG, log_commands.LogElectorUp(event.peer)),
     ]
 
 
@@ -194,6 +199,7 @@ def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]
         (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
         (BOARD, board_commands.BoardPeerDown(peer, reason == "left")),
         (VOTING, voting_commands.ElectorDown(peer)),
+        (LOG, log_commands.LogElectorDown(peer)),
     ]
 
 
@@ -212,6 +218,8 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     voting_commands.AdoptElectorate: VOTING,
     voting_commands.OpenBallot: VOTING,
     voting_commands.CastAnswer: VOTING,
+    log_commands.FollowElectorate: LOG,
+    log_commands.PutInOrder: LOG,
     **{
         kind: TASKS
         for kind in vars(task_commands).values()

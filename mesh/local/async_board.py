@@ -17,6 +17,7 @@ from mesh.local.board_requests import (
     entry_asked,
     page_asked,
 )
+from mesh.local.strong import AsyncStrongBoard
 
 
 class AsyncBoard(AsyncBoardQueries):
@@ -25,6 +26,11 @@ class AsyncBoard(AsyncBoardQueries):
     def __init__(self, ask: Callable[[BoardAsked], Awaitable[Any]]) -> None:
         """Takes what sends a request and awaits its answer."""
         self._ask = ask
+
+    @property
+    def strong(self) -> AsyncStrongBoard:
+        """See `Board.strong`."""
+        return AsyncStrongBoard(self._ask)
 
     # Reading.
 

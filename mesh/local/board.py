@@ -26,6 +26,7 @@ from mesh.local.board_requests import (
     entry_asked,
     page_asked,
 )
+from mesh.local.strong import StrongBoard
 
 T = TypeVar("T")
 
@@ -40,6 +41,11 @@ class Board(BoardQueries):
     def __init__(self, ask: Callable[[BoardAsked], Any]) -> None:
         """Takes what sends a request and waits for its answer."""
         self._ask = ask
+
+    @property
+    def strong(self) -> StrongBoard:
+        """A few keys and leases on which a quorum agrees before a call returns."""
+        return StrongBoard(self._ask)
 
     # Reading.
 

@@ -31,6 +31,7 @@ from protocols.voting.ballot_commands import (
     OpenBallot,
 )
 from protocols.voting.log_commands import FollowElectorate
+from protocols.voting.log_commands import FollowElectorate
 from protocols.wire import encode
 
 STARTING_S = 0.05
@@ -92,6 +93,7 @@ class BallotDesk:
         if bundle:
             try:
                 self._driver.submit(AdoptElectorate(bundle))
+                self._driver.submit(FollowElectorate(bundle))
                 self._driver.submit(FollowElectorate(bundle))
             except Refused as error:
                 self._log.warning("no-electorate", reason=error.message)

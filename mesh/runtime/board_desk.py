@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from mesh.local.board_requests import packed
+from mesh.runtime.strong_desk import StrongDesk
 from protocols.blackboard.commands import Edit, WriteBoard
 from protocols.blackboard.events import BoardWritten, EntriesChanged
 from protocols.blackboard.following import Change
@@ -125,6 +126,7 @@ class BoardDesk:
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
         self._changed = trio.Event()
+        self._strong = StrongDesk(driver)
 
     def verbs(self) -> dict[str, Callable[[Any], Any]]:
         """The verbs of ``ask``, and what answers them."""
@@ -133,6 +135,7 @@ class BoardDesk:
             "board.scan": self.scan,
             "board.write": self.write,
             "board.changes": self.changes,
+            "strong": self._strong.put_in_order,
         }
 
     def notify(self, event: msgspec.Struct) -> None:
@@ -145,6 +148,8 @@ class BoardDesk:
         elif isinstance(event, EntriesChanged):
             self._changed.set()
             self._changed = trio.Event()
+        else:
+            self._strong.notify(event)
 
     def get(self, arguments: Any) -> dict[str, Any] | None:
         """Answers ``board.get``."""

@@ -180,6 +180,7 @@ class Log:
         """Asserts the invariants."""
         self._chain.check()
         self._orders.check()
+        assert len(self._early) <= EARLY_LIMIT, "bounded-log"
         if self._way is not None:
             assert self._way.height == self._chain.height + 1, "one-height"
         if self._instance is not None:

@@ -15,11 +15,11 @@ from protocols.voting.ledger import Acquire, Transact
 from protocols.voting.log_commands import FollowElectorate, LogElectorUp, PutInOrder
 from protocols.voting.orders import WAITING_LIMIT
 from simulations.linearisability import NEVER, Operation, is_linearisable
-from tests.protocols.voting.registry import (
+from tests.protocols.voting.office import (
     KEYRINGS,
     TICK_NS,
     Clerk,
-    Registry,
+    Office,
     bundle_of,
     get,
     put,
@@ -27,110 +27,110 @@ from tests.protocols.voting.registry import (
 )
 
 
-def leader_of(registry: Registry) -> Clerk:
+def leader_of(office: Office) -> Clerk:
     """Who leads the next height."""
-    machine = registry.clerks[0].machine
+    machine = office.clerks[0].machine
     assert machine.electorate is not None
     name = instance_of(1, machine.height + 1)
-    return registry.clerks[machine.electorate.order(name)[0]]
+    return office.clerks[machine.electorate.order(name)[0]]
 
 
 @pytest.mark.parametrize("n", [4, 5, 7])
 def test_an_entry_takes_three_delays_from_the_proposal(n: int) -> None:
-    registry = Registry(n)
-    leader = leader_of(registry)
-    begun = registry.monotonic_ns
+    office = Office(n)
+    leader = leader_of(office)
+    begun = office.monotonic_ns
     leader.put(1, put("a", b"1"))
-    registry.run(1, lambda: 1 in leader.done)
-    assert (registry.monotonic_ns - begun) // TICK_NS == 3
-    registry.run(1)
-    assert registry.same() == 1
-    assert all(clerk.blamed == [] for clerk in registry.clerks)
+    office.run(1, lambda: 1 in leader.done)
+    assert (office.monotonic_ns - begun) // TICK_NS == 3
+    office.run(1)
+    assert office.same() == 1
+    assert all(clerk.blamed == [] for clerk in office.clerks)
 
 
 @pytest.mark.parametrize("n", [2, 4, 7])
 def test_what_comes_meanwhile_goes_into_one_block(n: int) -> None:
-    registry = Registry(n)
+    office = Office(n)
     for request in range(200):
-        registry.clerks[request % n].put(request, swap("a", None, b"1"), get("a"))
-    registry.run(5)
-    done = {k: v for clerk in registry.clerks for k, v in clerk.done.items()}
+        office.clerks[request % n].put(request, swap("a", None, b"1"), get("a"))
+    office.run(5)
+    done = {k: v for clerk in office.clerks for k, v in clerk.done.items()}
     assert len(done) == 200
     assert sum(each.results[0].is_done for each in done.values()) == 1, "one wins"
     assert all(each.results[1].values[0][1] == b"1" for each in done.values())
-    assert registry.same() <= 200 // min(32, 200 // n) + 2
-    assert all(clerk.blamed == [] for clerk in registry.clerks)
+    assert office.same() <= 200 // min(32, 200 // n) + 2
+    assert all(clerk.blamed == [] for clerk in office.clerks)
 
 
 @pytest.mark.parametrize("n", [4, 5, 7])
 def test_f_dead_electors_do_not_stop_the_log_and_one_more_does(n: int) -> None:
-    registry = Registry(n)
+    office = Office(n)
     for place in range(1, 1 + tolerated(n)):
-        registry.down(place)
+        office.down(place)
     for request in range(8):
-        registry.clerks[0].put(request, put("a", b"%d" % request))
-        registry.run(20, lambda: request in registry.clerks[0].done)  # noqa: B023
-        assert request in registry.clerks[0].done
+        office.clerks[0].put(request, put("a", b"%d" % request))
+        office.run(20, lambda: request in office.clerks[0].done)  # noqa: B023
+        assert request in office.clerks[0].done
     for place in range(1, n - quorum(n) + 2):
-        registry.down(place)
+        office.down(place)
     with pytest.raises(Refused, match="NoQuorum"):
-        registry.clerks[0].put(99, put("a", b""))
+        office.clerks[0].put(99, put("a", b""))
 
 
 def test_a_silent_leader_costs_a_view_and_no_more() -> None:
-    registry = Registry(4)
-    leader = leader_of(registry)
+    office = Office(4)
+    leader = leader_of(office)
     leader.lies = lambda to, message: []
-    asker = next(clerk for clerk in registry.clerks if clerk is not leader)
+    asker = next(clerk for clerk in office.clerks if clerk is not leader)
     asker.put(1, put("a", b"1"))
-    registry.run(5, lambda: 1 in asker.done)
+    office.run(5, lambda: 1 in asker.done)
     assert 1 in asker.done
 
 
 @pytest.mark.parametrize("missed", [3, BLOCKS_KEPT + 10])
 def test_an_elector_that_was_away_catches_up(missed: int) -> None:
-    registry = Registry(4)
-    away = registry.clerks[3]
+    office = Office(4)
+    away = office.clerks[3]
     away.put(1, put("before", b"1"))
-    registry.run(2)
-    registry.down(3)
+    office.run(2)
+    office.down(3)
     for request in range(missed):
-        registry.clerks[0].put(request + 10, put(f"k{request % 7}", b"%d" % request))
-        registry.run(5, lambda: request + 10 in registry.clerks[0].done)  # noqa: B023
+        office.clerks[0].put(request + 10, put(f"k{request % 7}", b"%d" % request))
+        office.run(5, lambda: request + 10 in office.clerks[0].done)  # noqa: B023
     away.is_up = True
     away.restart()
-    for other in registry.clerks[:3]:
+    for other in office.clerks[:3]:
         away.do(away.machine.submit, LogElectorUp(other.keyring.peer))
-    registry.run(2)
-    registry.clerks[1].put(5, get("k0"))
-    registry.run(60, lambda: away.machine.height == registry.clerks[0].machine.height)
-    registry.run(5)
-    assert registry.same() == missed + 2
+    office.run(2)
+    office.clerks[1].put(5, get("k0"))
+    office.run(60, lambda: away.machine.height == office.clerks[0].machine.height)
+    office.run(5)
+    assert office.same() == missed + 2
     away.put(6, put("after", b"1"))
-    registry.run(5)
+    office.run(5)
     assert 6 in away.done
     away.restart(True)
     away.restart()
 
 
 def test_states_are_finalised_now_and_then() -> None:
-    registry = Registry(1)
+    office = Office(1)
     for request in range(STATE_EVERY):
-        registry.clerks[0].put(request, put("a", b"%d" % request))
-    (record,) = [each for each in registry.clerks[0].machine.snapshot()
+        office.clerks[0].put(request, put("a", b"%d" % request))
+    (record,) = [each for each in office.clerks[0].machine.snapshot()
                  if isinstance(each, messages.BlockRecord) and each.block.state]  # fmt: skip
     assert record.block.state
 
 
 def test_a_leader_cannot_make_up_or_change_an_order() -> None:
-    registry = Registry(4)
-    liar = leader_of(registry)
-    other = next(clerk for clerk in registry.clerks if clerk is not liar)
+    office = Office(4)
+    liar = leader_of(office)
+    other = next(clerk for clerk in office.clerks if clerk is not liar)
     forged = sign_order(liar.keyring, 1, (put("a", b"forged"),))
     body = msgspec.msgpack.decode(forged.body)
     body[1] = other.keyring.peer
     forged = msgspec.structs.replace(forged, body=msgspec.msgpack.encode(body))
-    for clerk in registry.clerks:
+    for clerk in office.clerks:
         if clerk is not liar:
             peer = liar.keyring.peer
             clerk.do(clerk.machine.receive, peer, peer, messages.OrderSent(forged))
@@ -139,9 +139,9 @@ def test_a_leader_cannot_make_up_or_change_an_order() -> None:
 
 
 def test_an_order_is_carried_out_once_however_often_it_is_said() -> None:
-    registry = Registry(4)
+    office = Office(4)
     said: list[messages.OrderSent] = []
-    first = registry.clerks[0]
+    first = office.clerks[0]
 
     def keep(to: bytes, message: msgspec.Struct) -> list[msgspec.Struct]:
         if isinstance(message, messages.OrderSent):
@@ -150,83 +150,83 @@ def test_an_order_is_carried_out_once_however_often_it_is_said() -> None:
 
     first.lies = keep
     first.put(1, swap("a", None, b"1"))
-    registry.run(2)
-    height = registry.same()
+    office.run(2)
+    height = office.same()
     peer = first.keyring.peer
-    for clerk in registry.clerks[1:]:
+    for clerk in office.clerks[1:]:
         clerk.do(clerk.machine.receive, peer, peer, said[0])
-    registry.run(30)
-    assert registry.same() == height
+    office.run(30)
+    assert office.same() == height
 
 
 def test_a_block_of_the_future_waits_and_of_the_past_is_refused() -> None:
-    registry = Registry(4)
-    liar = leader_of(registry)
+    office = Office(4)
+    liar = leader_of(office)
     liar.skew_ns = (CLOCK_SLACK_MS + 5_000) * 1_000_000
-    others = [clerk for clerk in registry.clerks if clerk is not liar]
+    others = [clerk for clerk in office.clerks if clerk is not liar]
     others[0].put(1, put("a", b"1"))
-    registry.run(4, lambda: 1 in others[0].done)
+    office.run(4, lambda: 1 in others[0].done)
     assert 1 in others[0].done, "the next leader's clock is right"
     wall_ms = others[0].now().wall_ns // 1_000_000
     assert others[0].done[1].time_ms <= wall_ms + CLOCK_SLACK_MS
 
 
 def test_a_lock_whose_holder_died_is_free_again() -> None:
-    registry = Registry(4)
-    registry.clerks[3].put(1, Acquire("lock", "three", 2_000))
-    registry.run(1)
-    registry.down(3)
-    registry.clerks[0].put(2, Acquire("lock", "zero", 2_000))
-    registry.run(1)
-    assert registry.clerks[0].done[2].results[0].reason == "held"
-    registry.run(2)
-    registry.clerks[0].put(3, Acquire("lock", "zero", 2_000))
-    registry.run(2)
-    (held,) = registry.clerks[0].done[3].results
+    office = Office(4)
+    office.clerks[3].put(1, Acquire("lock", "three", 2_000))
+    office.run(1)
+    office.down(3)
+    office.clerks[0].put(2, Acquire("lock", "zero", 2_000))
+    office.run(1)
+    assert office.clerks[0].done[2].results[0].reason == "held"
+    office.run(2)
+    office.clerks[0].put(3, Acquire("lock", "zero", 2_000))
+    office.run(2)
+    (held,) = office.clerks[0].done[3].results
     assert held.is_done
-    assert held.version > registry.clerks[3].done[1].results[0].version
+    assert held.version > office.clerks[3].done[1].results[0].version
 
 
 def test_electors_change_through_the_log() -> None:
-    registry = Registry(4, guests=1)
-    registry.clerks[0].put(1, put("a", b"1"))
-    registry.run(2)
+    office = Office(4, guests=1)
+    office.clerks[0].put(1, put("a", b"1"))
+    office.run(2)
     later = bundle_of([0, 1, 2, 3, 4], epoch=2)
-    for clerk in registry.clerks:
+    for clerk in office.clerks:
         clerk.do(clerk.machine.submit, FollowElectorate(later))
-    assert registry.clerks[0].machine.electorate is not None
-    registry.run(5)
-    for clerk in registry.clerks[:4]:
+    assert office.clerks[0].machine.electorate is not None
+    office.run(5)
+    for clerk in office.clerks[:4]:
         assert clerk.machine.electorate is not None
         assert clerk.machine.electorate.epoch == 2
-    newcomer = registry.clerks[4]
-    for other in registry.clerks[:4]:
+    newcomer = office.clerks[4]
+    for other in office.clerks[:4]:
         newcomer.do(newcomer.machine.submit, LogElectorUp(other.keyring.peer))
-    registry.run(5)
-    registry.n = 5
+    office.run(5)
+    office.n = 5
     newcomer.put(2, get("a"))
-    registry.run(5)
+    office.run(5)
     assert newcomer.done[2].results[0].values[0][1] == b"1"
-    registry.same()
-    for clerk in registry.clerks:
+    office.same()
+    for clerk in office.clerks:
         clerk.restart()
-    registry.clerks[1].put(3, put("a", b"2"))
-    registry.run(5)
-    assert 3 in registry.clerks[1].done
+    office.clerks[1].put(3, put("a", b"2"))
+    office.run(5)
+    assert 3 in office.clerks[1].done
 
 
 def test_a_list_that_the_root_did_not_sign_changes_nothing() -> None:
-    registry = Registry(4)
+    office = Office(4)
     bent = bytearray(bundle_of([4, 5, 6], epoch=2))
     bent[-1] ^= 1
-    clerk = registry.clerks[0]
+    clerk = office.clerks[0]
     with pytest.raises(Refused, match="NoElectorate"):
         clerk.do(clerk.machine.submit, FollowElectorate(bytes(bent)))
 
 
 def test_a_peer_without_a_seat_is_told_where_to_ask() -> None:
-    registry = Registry(4, guests=1)
-    guest = registry.clerks[4]
+    office = Office(4, guests=1)
+    guest = office.clerks[4]
     with pytest.raises(Refused, match="NoElectorate"):
         guest.put(1, get("a"))
     guest.do(guest.machine.submit, FollowElectorate(bundle_of([0, 1, 2, 3])))
@@ -235,9 +235,9 @@ def test_a_peer_without_a_seat_is_told_where_to_ask() -> None:
 
 
 def test_requests_that_wait_have_a_limit() -> None:
-    registry = Registry(4)
-    registry.passes = lambda sender, receiver: False
-    clerk = registry.clerks[0]
+    office = Office(4)
+    office.passes = lambda sender, receiver: False
+    clerk = office.clerks[0]
     for request in range(WAITING_LIMIT + 1):  # the first is under way by itself
         clerk.put(request, get("a"))
     with pytest.raises(Refused, match="Busy"):
@@ -249,54 +249,54 @@ def test_requests_that_wait_have_a_limit() -> None:
 def storm(seed: int, n: int, liar: bool = False) -> None:
     """Clients ask while messages are lost and clerks restart; the history must be linearisable."""
     rng = random.Random(seed)
-    registry = Registry(n)
+    office = Office(n)
     asked: dict[int, tuple[int, int, Transact]] = {}
     answered: dict[int, int] = {}
-    registry.passes = lambda sender, receiver: rng.random() > 0.05
+    office.passes = lambda sender, receiver: rng.random() > 0.05
     if liar:
-        registry.clerks[n - 1].lies = lambda to, message: [message] if rng.random() < 0.5 else []
+        office.clerks[n - 1].lies = lambda to, message: [message] if rng.random() < 0.5 else []
     for request in range(60):
-        clerk = rng.choice(registry.clerks)
+        clerk = rng.choice(office.clerks)
         draw = rng.randrange(4)
         expected, value = rng.choice((None, b"%d" % rng.randrange(4))), b"%d" % rng.randrange(4)
         action = get("a") if draw == 0 else swap("a", expected, value)
-        asked[request] = (clerk.place, registry.monotonic_ns, action)
+        asked[request] = (clerk.place, office.monotonic_ns, action)
         clerk.put(request, action)
-        registry.run(rng.choice((0.001, 0.003, 0.02, 0.5)))
-        for each in registry.clerks:
+        office.run(rng.choice((0.001, 0.003, 0.02, 0.5)))
+        for each in office.clerks:
             for number in each.done:
-                answered.setdefault(number, registry.monotonic_ns)
+                answered.setdefault(number, office.monotonic_ns)
         if rng.random() < 0.1:
-            rng.choice(registry.clerks).restart(rng.random() < 0.5)
+            rng.choice(office.clerks).restart(rng.random() < 0.5)
         if rng.random() < 0.05:
-            for each in registry.clerks:
+            for each in office.clerks:
                 each.restart()
-    registry.passes = lambda sender, receiver: True
-    registry.run(60)
-    for each in registry.clerks:
+    office.passes = lambda sender, receiver: True
+    office.run(60)
+    for each in office.clerks:
         for number in each.done:
-            answered.setdefault(number, registry.monotonic_ns)
-    last = registry.clerks[0]
+            answered.setdefault(number, office.monotonic_ns)
+    last = office.clerks[0]
     last.put(1_000, get("a"))
-    registry.run(60, lambda: 1_000 in last.done)
+    office.run(60, lambda: 1_000 in last.done)
     assert 1_000 in last.done, f"seed {seed}: no progress after the network is whole"
-    asked[1_000], answered[1_000] = (0, registry.monotonic_ns, get("a")), registry.monotonic_ns + 1
-    registry.run(10)
-    registry.same()
+    asked[1_000], answered[1_000] = (0, office.monotonic_ns, get("a")), office.monotonic_ns + 1
+    office.run(10)
+    office.same()
     history = [
-        operation_of(registry, request, asked[request], answered.get(request, NEVER))
+        operation_of(office, request, asked[request], answered.get(request, NEVER))
         for request in asked
     ]
     assert is_linearisable(history), f"seed {seed}"
-    assert all(clerk.blamed == [] for clerk in registry.clerks)
+    assert all(clerk.blamed == [] for clerk in office.clerks)
 
 
 def operation_of(
-    registry: Registry, request: int, asked: tuple[int, int, Transact], ended: int
+    office: Office, request: int, asked: tuple[int, int, Transact], ended: int
 ) -> Operation:
     """A request as the checker sees it."""
     place, began, action = asked
-    done = registry.clerks[place].done.get(request)
+    done = office.clerks[place].done.get(request)
     is_write = bool(action.writes)
     expected = action.checks[0][1] if action.checks else None
     wrote = action.writes[0][1] if is_write else None
@@ -322,13 +322,13 @@ def test_histories_in_many_storms_are_linearisable(n: int) -> None:
 
 def test_all_restarted_at_once_go_on() -> None:
     for after in range(1, 6):
-        registry = Registry(4)
-        leader_of(registry).put(1, put("a", b"1"))
-        registry.run(after * TICK_NS / SECOND_NS)
-        for clerk in registry.clerks:
+        office = Office(4)
+        leader_of(office).put(1, put("a", b"1"))
+        office.run(after * TICK_NS / SECOND_NS)
+        for clerk in office.clerks:
             clerk.restart()
-        registry.clerks[0].put(2, put("b", b"1"))
-        registry.run(30)
-        assert 2 in registry.clerks[0].done
-        registry.same()
-        assert KEYRINGS[0].peer == registry.clerks[0].keyring.peer
+        office.clerks[0].put(2, put("b", b"1"))
+        office.run(30)
+        assert 2 in office.clerks[0].done
+        office.same()
+        assert KEYRINGS[0].peer == office.clerks[0].keyring.peer

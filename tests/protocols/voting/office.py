@@ -1,7 +1,7 @@
 """Whole logs that speak to each other, with a network that a test rules, and their histories.
 
 A *clerk* is one peer's log machine with a disk. Every message takes one delay. What the
-registry asserts whatever happens: all clerks that have a height have the same block there, and
+office asserts whatever happens: all clerks that have a height have the same block there, and
 the same ledger after it.
 """
 
@@ -26,7 +26,7 @@ from protocols.voting.log_messages import BlockRecord
 from protocols.voting.roll import make_bundle
 from simulations.keyrings import simulated_keyrings
 
-_make = simulated_keyrings(b"registry")
+_make = simulated_keyrings(b"office")
 ROOT = _make(b"r" * 32, b"")
 MESH = ROOT.peer
 ROOT_KEYRING = _make(b"r" * 32, MESH)
@@ -43,8 +43,8 @@ def bundle_of(places: list[int], epoch: int = 1) -> bytes:
 class Clerk:
     """One peer's log."""
 
-    def __init__(self, registry: "Registry", place: int) -> None:
-        self.registry, self.place = registry, place
+    def __init__(self, office: "Office", place: int) -> None:
+        self.office, self.place = office, place
         self.keyring = KEYRINGS[place]
         self.disk: list[msgspec.Struct] = []
         self.done: dict[int, PutInOrderDone] = {}
@@ -56,7 +56,7 @@ class Clerk:
         self.machine = Log(self.keyring, MESH, 0)
 
     def now(self) -> Now:
-        monotonic = self.registry.monotonic_ns
+        monotonic = self.office.monotonic_ns
         return Now(monotonic, WALL_NS + monotonic + self.skew_ns)
 
     def do(self, call: Callable[..., tuple[Effect, ...]], *arguments: Any) -> None:
@@ -65,11 +65,11 @@ class Clerk:
             match effect:
                 case Send():
                     for message in self.lies(effect.to, effect.message):
-                        self.registry.send(self, effect.to, message)
+                        self.office.send(self, effect.to, message)
                 case Persist():
                     self.disk.append(effect.record)
                     if isinstance(effect.record, BlockRecord):
-                        self.registry.finalised(effect.record)
+                        self.office.finalised(effect.record)
                 case Emit():
                     if isinstance(effect.event, PutInOrderDone):
                         self.done[effect.event.request] = effect.event
@@ -93,7 +93,7 @@ class Clerk:
         self.do(self.machine.wake)
 
 
-class Registry:
+class Office:
     """Clerks, what is under way between them, and the time."""
 
     def __init__(self, n: int = 4, guests: int = 0) -> None:
