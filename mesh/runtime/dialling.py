@@ -231,7 +231,11 @@ class Dialler:
         connection = Connection(self._sockets, contact.curve, door.SOCKET_MESSAGE_LIMIT, self.watch)
         try:
             await connection.open(address)
-            connection.socket.send(said, zmq.NOBLOCK)
+            try:
+                connection.socket.send(said, zmq.NOBLOCK)
+            except zmq.Again:
+                # The peer was gone again as soon as the handshake was done.
+                raise await why_unreachable(address) from None
             data = await answer_or_loss(connection, address)
         finally:
             connection.close()

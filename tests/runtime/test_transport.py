@@ -5,6 +5,7 @@ import pytest
 import trio
 
 from mesh.core.commands import LinkClosed, LinkOpened
+from mesh.runtime.dialling import Connection
 from mesh.runtime.links import QUEUE_BYTES_LIMIT, QUEUE_MESSAGES_LIMIT, STALE_AFTER_NS, Outbox
 from mesh.runtime.sockets import (
     Address,
@@ -34,6 +35,26 @@ async def test_a_message_reaches_its_peer_and_the_answer_comes_back() -> None:
         assert anna.core.heard == [(bert.id, pack("hello"))]
         assert isinstance(anna.core.link_events[0], LinkOpened)
         assert len(anna.journal.groups) == 1
+
+
+async def test_a_peer_that_is_gone_right_after_the_handshake_is_dialled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    anna, bert = neighbours(2)
+    open_ = Connection.open
+    broken: list[Address] = []
+
+    async def open_and_lose(connection: Connection, address: Address) -> None:
+        await open_(connection, address)
+        if not broken:
+            broken.append(address)
+            connection.socket.disconnect(str(address))
+
+    monkeypatch.setattr(Connection, "open", open_and_lose)
+    async with anna.up(), bert.up():
+        anna.say(bert, pack("hello"))
+        await bert.core.until(lambda: (anna.id, pack("hello")) in bert.core.heard)
+    assert broken
 
 
 async def test_three_peers_talk_to_each_other_and_each_frame_is_its_senders() -> None:
