@@ -261,6 +261,10 @@ class Blackboard:
         """Whether an op is applied here, or superseded by what is."""
         return self._store.chains.knows(writer, generation, sequence)
 
+    def digest(self) -> BoardDigest:
+        """What this peer tells others of what it knows."""
+        return self._exchange.digest(is_reply_wanted=False)
+
     def prefixes(self) -> dict[Chain, int]:
         """How far each writer is known."""
         return self._store.chains.prefixes()

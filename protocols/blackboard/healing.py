@@ -129,7 +129,9 @@ class Healing:
         return self._resetting is not None and self._resetting[0] == link
 
     def _enough(self) -> int:
-        return tolerated(len(self._exchange.members) + 1) + 1
+        """How many agree: f + 1 of all that are known, so that a liar alone is no agreement."""
+        known = {**self._exchange.members, **dict.fromkeys(self._frontiers.statements)}
+        return tolerated(len(known) + 1) + 1
 
     def _differs(self, link: bytes, known: tuple[Reach, ...], live: bytes, now: Instant) -> None:
         statements = self._frontiers.statements

@@ -34,7 +34,7 @@ from protocols.blackboard.pheromones import (
 from protocols.blackboard.policies import Policies, Rule
 from protocols.blackboard.reading import COUNT_LIMIT, is_there
 from protocols.blackboard.replica import KeyState, Replica
-from protocols.errors import Refused
+from protocols.errors import Malformed, Refused
 from protocols.wire import encode
 
 FUTURE_MS = 60_000
@@ -203,9 +203,7 @@ class Maker:
         amount = _whole(edit.value, -COUNT_LIMIT, COUNT_LIMIT, "an amount to count by")
         field = self._own_field()
         before = self._own(key, COUNTER, field, state)
-        total = amount + (
-            msgspec.msgpack.decode(before.value, type=int) if before is not None else 0
-        )
+        total = amount + (_count_of(before) if before is not None else 0)
         if not -COUNT_LIMIT <= total <= COUNT_LIMIT:
             raise Refused("BadValue", f"{key} would count beyond {COUNT_LIMIT}")
         sources = self._sources(key, COUNTER, field, state)
@@ -219,8 +217,8 @@ class Maker:
         field = self._own_field()
         before = self._own(key, PHEROMONE, field, state)
         deposit = Deposit(amount, self._wall_ms, half_life_ms)
-        if before is not None:
-            past = deposit_of(msgspec.msgpack.decode(before.value))
+        past = _deposit_of(before) if before is not None else None
+        if past is not None:
             deposit = past.and_more(amount, self._wall_ms, half_life_ms)
         sources = self._sources(key, PHEROMONE, field, state)
         self._add(key, PHEROMONE, field, PUT, encode(list(deposit)), sources, edit)
@@ -229,7 +227,7 @@ class Maker:
         """That of the key's newest deposit."""
         ops = [op for op in self._made.get(key, ()) if op.action == PUT]
         if state is not None:
-            ops += [op for op, _ in state.live() if op.type == PHEROMONE and op.action == PUT]
+            ops += [op for op, _ in state.live() if op.type == PHEROMONE and _deposit_of(op)]
         newest = max(ops, key=lambda op: op.order, default=None)
         if newest is None:
             ours = self._rule.policy.half_life_ms if self._rule is not None else 0
@@ -252,7 +250,8 @@ class Maker:
             if (op.type, op.field) == (type_, field):
                 return op if is_there(op, self._wall_ms) else None
         live = [op for op, _ in state.cells.get((type_, field), ())] if state is not None else []
-        return next((op for op in live if is_there(op, self._wall_ms)), None)
+        mine = (op for op in live if op.writer == self._writer)
+        return next((op for op in mine if is_there(op, self._wall_ms)), None)
 
     def _sources(self, key: str, type_: str, field: bytes, state: KeyState | None) -> list[Op]:
         """What is live in a cell, and was made in it by this request."""
@@ -355,6 +354,22 @@ def check_value(value: bytes) -> None:
         )
     if not is_value(value):
         raise Refused("BadValue", "not a value in MessagePack")
+
+
+def _count_of(op: Op) -> int:
+    """What an op counts; nothing, where a liar wrote it."""
+    try:
+        return msgspec.msgpack.decode(op.value, type=int)
+    except (msgspec.MsgspecError, RecursionError):
+        return 0
+
+
+def _deposit_of(op: Op) -> Deposit | None:
+    """What an op deposits; None, where a liar wrote it."""
+    try:
+        return deposit_of(msgspec.msgpack.decode(op.value))
+    except (Malformed, msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _whole(value: bytes, least: int, most: int, what: str) -> int:
