@@ -3,6 +3,7 @@ from functools import partial
 
 import pytest
 import trio
+import zmq
 
 from mesh.core.commands import LinkClosed, LinkOpened
 from mesh.runtime.dialling import Connection
@@ -49,6 +50,7 @@ async def test_a_peer_that_is_gone_right_after_the_handshake_is_dialled_again(
         if not broken:
             broken.append(address)
             connection.socket.disconnect(str(address))
+            await eventually(lambda: not connection.socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT)
 
     monkeypatch.setattr(Connection, "open", open_and_lose)
     async with anna.up(), bert.up():
