@@ -105,6 +105,7 @@ class BallotDesk:
             if agents_are_up():
                 break
             await trio.sleep(STARTING_S)
+        await trio.sleep(STARTING_S)  # for the core to hear of their skills
         self._agents_are_up = True
         early, self._early = self._early, []
         for job in early:

@@ -11,6 +11,7 @@ import msgspec
 from protocols.voting.answers import SignedAnswer
 from protocols.voting.normalising import ANSWER_LIMIT
 from protocols.voting.requests import OPTIONS_LIMIT, QUESTION_LIMIT, REQUEST_LIMIT, HashField
+from protocols.voting.roll import BUNDLE_LIMIT
 from protocols.wire import CountField, Message, SignatureField
 
 FILE_LIMIT = 512 * 1024
@@ -53,7 +54,13 @@ class Decided(Message, frozen=True, array_like=True, tag="voting.decided"):
     certificate: Annotated[bytes, msgspec.Meta(max_length=FILE_LIMIT)]
 
 
-BALLOT_KINDS = (Question, Want, Vote, Decided)
+class RollShown(Message, frozen=True, array_like=True, tag="voting.roll-shown"):
+    """Who the electors are, for a peer that is none; the mesh's root signed it."""
+
+    bundle: Annotated[bytes, msgspec.Meta(max_length=BUNDLE_LIMIT)]
+
+
+BALLOT_KINDS = (Question, Want, Vote, Decided, RollShown)
 
 
 class BallotRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.ballot"):

@@ -5,11 +5,12 @@ let its settlement go on, and what a settlement comes to ends its ballot; both h
 one step. The protocol is on docs/protocols/voting.md.
 """
 
+import contextlib
 from collections.abc import Iterable
 
 import msgspec
 
-from protocols.effects import Effect, Persist
+from protocols.effects import Effect, Persist, Send
 from protocols.errors import Refused
 from protocols.identity import Keyring
 from protocols.machine import Instant, Now
@@ -94,6 +95,7 @@ class Balloting:
             case commands.ElectorUp():
                 self._down.pop(command.peer, None)
                 self._ballots.elector_up(command.peer, now)
+                self._show_roll(command.peer)
             case commands.ElectorDown():
                 self._down[command.peer] = None
                 self._ballots.elector_down(command.peer, now)
@@ -116,6 +118,9 @@ class Balloting:
                 self._ballots.on_want(link, message, now)
             case messages.Decided():
                 self._ballots.on_decided(link, message, now)
+            case messages.RollShown():
+                with contextlib.suppress(Refused):
+                    self._adopt(message.bundle)
             case MarkSaid() | Proposal() | ProofShown():
                 self._on_settlement(link, message, now)
             case _:
@@ -171,6 +176,13 @@ class Balloting:
 
     def _is_down(self, peer: bytes) -> bool:
         return peer in self._down
+
+    def _show_roll(self, peer: bytes) -> None:
+        """A peer that is no elector learns who is, from one that is honest at least."""
+        roll, me = self._roll, self._keyring.peer
+        if roll is not None and peer not in roll.electors:
+            if me in roll.electors[: roll.tolerates + 1]:
+                self._effects.append(Send(peer, messages.RollShown(self._bundle)))
 
     def _adopt(self, bundle: bytes) -> None:
         roll = open_bundle(bundle, self._mesh, self._keyring)

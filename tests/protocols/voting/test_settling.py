@@ -5,14 +5,16 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from protocols.effects import Send
 from protocols.quorum import tolerated
 from protocols.voting import settlement_messages as settling
 from protocols.voting.answers import sign_answer
-from protocols.voting.ballot_commands import BallotOpened
-from protocols.voting.ballot_messages import Vote
+from protocols.voting.ballot_commands import BallotOpened, ElectorUp
+from protocols.voting.ballot_messages import RollShown, Vote
+from protocols.voting.balloting import Balloting
 from protocols.voting.normalising import normalised
 from protocols.voting.settlements import Settlements
-from tests.protocols.voting.chamber import TICK_NS, Chamber, Elector
+from tests.protocols.voting.chamber import MESH, TICK_NS, Chamber, Elector, signer
 from tests.protocols.voting.voters import choice
 
 
@@ -186,6 +188,21 @@ def test_a_guest_that_asks_is_told() -> None:
     chamber.run()
     assert same(chamber, 5) == ("certified", choice("yes"))
     assert chamber.electors[4].decided[0].requests == (7,)
+
+
+def test_a_peer_that_comes_later_learns_who_the_electors_are() -> None:
+    chamber = Chamber(4, guests=1)
+    guest = Balloting(signer(4), MESH, 1)
+    for elector in chamber.electors[:4]:
+        for effect in elector.machine.submit(ElectorUp(signer(4).peer), chamber.now):
+            assert isinstance(effect, Send)
+            assert effect.to == signer(4).peer
+            peer = elector.keyring.peer
+            guest.receive(peer, peer, effect.message, chamber.now)
+    assert guest.electorate == chamber.electors[0].machine.electorate
+    liar = chamber.electors[1].keyring.peer
+    guest.receive(liar, liar, RollShown(b"no roll"), chamber.now)
+    assert guest.bundle == chamber.electors[0].machine.bundle
 
 
 def test_settlements_are_forgotten_with_their_ballots() -> None:
