@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli import board as board_verbs
+from mesh.cli import board_queries
 from mesh.cli.decisions import decide, verify
 from mesh.cli.demo import demo
 from mesh.cli.doctor import doctor
@@ -46,6 +48,7 @@ def main(
 LOCAL = "Peers on this machine"
 HOSTS = "Many hosts"
 WORK = "Work"
+SHARING = "Shared memory"
 DECISIONS = "Decisions"
 SEEING = "Seeing"
 TRYING = "Trying"
@@ -92,6 +95,30 @@ issuer = typer.Typer(
 issuer.command("add")(add_issuer)
 issuer.command("ls")(list_issuers)
 app.add_typer(issuer, rich_help_panel=HOSTS)
+
+board = typer.Typer(
+    name="board",
+    help="The blackboard: one memory that all peers share, each on its own disk.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+board.command("put")(board_verbs.put)
+board.command("get")(board_verbs.get)
+board.command("delete")(board_verbs.delete)
+board.command("ls")(board_verbs.ls)
+board.command("watch")(board_verbs.watch)
+board.command("increment")(board_verbs.increment)
+board.command("add")(board_verbs.add)
+board.command("remove")(board_verbs.remove)
+board.command("set")(board_verbs.set_field)
+board.command("unset")(board_verbs.unset)
+board.command("append")(board_verbs.append)
+board.command("deposit")(board_verbs.deposit)
+board.command("sense")(board_verbs.sense)
+board.command("sql")(board_queries.sql)
+board.command("search")(board_queries.search)
+board.command("events")(board_queries.events)
+app.add_typer(board, rich_help_panel=SHARING)
 
 sim = typer.Typer(
     name="sim",

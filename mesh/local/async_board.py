@@ -1,6 +1,6 @@
 """The blackboard as coroutines use it: as `board.Board`, and every call is awaited."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from mesh.local.board_queries import AsyncBoardQueries
@@ -61,7 +61,9 @@ class AsyncBoard(AsyncBoardQueries):
         """See `Board.sense`."""
         return float(await self.get(key, 0.0))
 
-    async def watch(self, prefix: str = "", *, since: str | None = None) -> AsyncIterator[Change]:
+    async def watch(
+        self, prefix: str = "", *, since: str | None = None
+    ) -> AsyncGenerator[Change, None]:
         """See `Board.watch`."""
         while True:
             answer = await self._ask(changes_asked(prefix, since))

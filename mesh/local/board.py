@@ -62,6 +62,7 @@ class Board(BoardQueries):
     def ls(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """The entries whose keys begin with a prefix, in the order of their keys.
 
+        As with keys, a prefix without a slash is of the space ``default``; "" is all.
         They are read piece by piece, so what changes meanwhile may be seen or not.
         """
         after, left = "", limit

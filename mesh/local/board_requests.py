@@ -141,6 +141,11 @@ def entry_of(told: Mapping[str, Any]) -> Entry:
     )
 
 
+def full_prefix(prefix: str) -> str:
+    """A prefix of whole keys: as with keys, one without a slash is of the space ``default``."""
+    return prefix if not prefix or "/" in prefix else f"default/{prefix}"
+
+
 def entry_asked(key: str) -> BoardAsked:
     """What is at a key: an `Entry`, or None."""
     return BoardAsked(
@@ -150,13 +155,17 @@ def entry_asked(key: str) -> BoardAsked:
 
 def page_asked(prefix: str, after: str, limit: int) -> BoardAsked:
     """Entries of a prefix in the order of their keys, from after one on."""
-    arguments = {"prefix": prefix, "after": after, "limit": limit}
+    arguments = {"prefix": full_prefix(prefix), "after": after, "limit": limit}
     return BoardAsked("board.scan", arguments, lambda answer: [entry_of(each) for each in answer])
 
 
 def changes_asked(prefix: str, since: str | None) -> BoardAsked:
     """What changed since a cursor; waits for it. See `changes_of`."""
-    arguments: dict[str, Any] = {"prefix": prefix, "limit": PAGE, "wait_ms": milliseconds(WAIT_S)}
+    arguments: dict[str, Any] = {
+        "prefix": full_prefix(prefix),
+        "limit": PAGE,
+        "wait_ms": milliseconds(WAIT_S),
+    }
     if since is not None:
         arguments["since"] = since
     return BoardAsked("board.changes", arguments, lambda answer: answer)

@@ -21,6 +21,12 @@ ASKING: dict[str, list[str]] = {
     "tasks": [], "task": ["abcdefghij"], "cancel": ["abcdefghij"], "why": ["abcdefghij"],
     "redrive": ["abcdefghij"], "drain": ["peer-1"], "renew": [], "revoke": ["peer-1"],
     "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
+    "board put": ["key", "value"], "board get": ["key"], "board delete": ["key"], "board ls": [],
+    "board watch": [], "board increment": ["key"], "board add": ["key", "value"],
+    "board remove": ["key", "value"], "board set": ["key", "field", "value"],
+    "board unset": ["key", "field"], "board append": ["key", "value"],
+    "board deposit": ["key"], "board sense": ["key"], "board sql": ["select 1"],
+    "board search": ["[1.0]"], "board events": [],
 }  # fmt: skip
 """Verbs that need a peer that answers, with arguments that would do."""
 SIGNALS = {"kill": ["peer-1"], "pause": ["peer-1"], "resume": ["peer-1"]}

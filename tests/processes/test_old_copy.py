@@ -1,23 +1,15 @@
 """A peer that is started on an older copy of its folder, as after a restored backup."""
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mesh.client import Refused
+from tests.processes.accusations import accusations
 from tests.processes.rig import PATIENCE_S, local_mesh, until
 
 pytestmark = pytest.mark.slow
-
-
-def accusations(path: Path) -> list[dict[str, Any]]:
-    """What any peer of a mesh ever blamed another for."""
-    texts = (log.read_bytes() for log in path.glob("peers/*/events.jsonl"))
-    lines = (json.loads(line) for text in texts for line in text.splitlines())
-    return [line for line in lines if line["event"] == "core.blamed"]
 
 
 def test_a_peer_on_an_older_copy_of_its_folder_comes_back_and_repeats_no_id(

@@ -12,6 +12,7 @@ from mesh.runtime.sockets import (
     Address,
     Sockets,
     curve_keys_from_secret,
+    events,
     new_curve_keys,
     nobody_listens,
 )
@@ -50,7 +51,7 @@ async def test_a_peer_that_is_gone_right_after_the_handshake_is_dialled_again(
         if not broken:
             broken.append(address)
             connection.socket.disconnect(str(address))
-            await eventually(lambda: not connection.socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT)
+            await eventually(lambda: not events(connection.socket) & zmq.POLLOUT)
 
     monkeypatch.setattr(Connection, "open", open_and_lose)
     async with anna.up(), bert.up():
