@@ -13,6 +13,7 @@ import msgspec
 from mesh.core.bulk import KINDS as BULK_KINDS
 from protocols.auction.messages import KINDS as AUCTION_KINDS
 from protocols.blackboard.messages import KINDS as BOARD_KINDS
+from protocols.blobs.messages import KINDS as BLOB_KINDS
 from protocols.credentials import CredentialRefused
 from protocols.errors import Malformed
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
@@ -51,6 +52,7 @@ PLAIN_KINDS = tuple(
         *BOARD_KINDS,
         *VOTING_KINDS,
         *LOG_KINDS,
+        *BLOB_KINDS,
         *BULK_KINDS,
     )
     if kind not in SIGNED_KINDS

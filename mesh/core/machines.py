@@ -4,10 +4,11 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mesh.core.routing import AUCTION, BOARD, GOSSIP, INVITATIONS, LOG, TASKS, VOTING
+from mesh.core.routing import AUCTION, BLOBS, BOARD, GOSSIP, INVITATIONS, LOG, TASKS, VOTING
 from mesh.core.settings import CoreSettings
 from protocols.auction.auction import Auction
 from protocols.blackboard.blackboard import Blackboard
+from protocols.blobs.blobs import Blobs
 from protocols.gossip.gossip import Gossip
 from protocols.identity import Keyring
 from protocols.invitations.invitations import Invitations
@@ -28,6 +29,7 @@ class Machines(NamedTuple):
     voting: Balloting
     log: Log
     invitations: Invitations
+    blobs: Blobs
 
     def by_name(self) -> dict[str, Machine]:
         """The same, by the names that routes and records have for them."""
@@ -39,6 +41,7 @@ class Machines(NamedTuple):
             VOTING: self.voting,
             LOG: self.log,
             INVITATIONS: self.invitations,
+            BLOBS: self.blobs,
         }
 
 
@@ -63,4 +66,5 @@ def make_machines(
         Balloting(keyring, root, boot),
         Log(keyring, root, boot),
         Invitations(root, keyring),
+        Blobs(keyring.peer, settings.blobs),
     )

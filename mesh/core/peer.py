@@ -65,7 +65,7 @@ class PeerCore:
     """One peer: its machines behind one admission and one release gate.
 
     Attributes:
-        gossip, auction, tasks, board, voting, log: the machines, for queries alone.
+        gossip, auction, tasks, blobs, board, voting, log: the machines, for queries alone.
         labels: what this peer says that it is fit for.
         trust: who may vouch for peers, and who is revoked; for queries too.
     """
@@ -99,7 +99,7 @@ class PeerCore:
             settings, keyring, credential, root, boot, rng, entropy, compile_schema
         )
         self.gossip, self.auction, self.tasks, self.board, self.voting, self.log = machines[:6]
-        self._machines = machines.by_name()
+        self._machines, self.blobs = machines.by_name(), machines.blobs
         self.trust = self.gossip.trust
         self._admission = Admission(self.trust, keyring)
         self._gate = Gate()

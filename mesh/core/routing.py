@@ -15,6 +15,9 @@ from protocols.auction.records import RECORDS as AUCTION_RECORDS
 from protocols.blackboard import commands as board_commands
 from protocols.blackboard.messages import KINDS as BOARD_KINDS
 from protocols.blackboard.records import RECORDS as BOARD_RECORDS
+from protocols.blobs import commands as blob_commands
+from protocols.blobs.messages import KINDS as BLOB_KINDS
+from protocols.blobs.records import RECORDS as BLOB_RECORDS
 from protocols.gossip import commands as gossip_commands
 from protocols.gossip import events as gossip_events
 from protocols.gossip.messages import KINDS as GOSSIP_KINDS
@@ -39,6 +42,7 @@ RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "voting": VOTING_RECORDS,
     "log": LOG_RECORDS,
     "invitations": INVITATION_RECORDS,
+    "blobs": BLOB_RECORDS,
 }
 """What each machine may have written."""
 
@@ -46,6 +50,7 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
     **dict.fromkeys(GOSSIP_KINDS, "gossip"),
     **dict.fromkeys(AUCTION_KINDS, "auction"),
     **dict.fromkeys(TASK_KINDS, "tasks"),
+    **dict.fromkeys(BLOB_KINDS, "blobs"),
     **dict.fromkeys(BOARD_KINDS, "board"),
     **dict.fromkeys(VOTING_KINDS, "voting"),
     **dict.fromkeys(LOG_KINDS, "log"),
@@ -55,6 +60,7 @@ MACHINE_OF: dict[type[msgspec.Struct], str] = {
 Routed = tuple[str, msgspec.Struct]
 
 GOSSIP, AUCTION, TASKS, INVITATIONS = "gossip", "auction", "tasks", "invitations"
+BLOBS = "blobs"
 BOARD, VOTING, LOG = "board", "voting", "log"
 
 
@@ -197,6 +203,7 @@ def peer_gone(peer: bytes, reason: str, has_ended: bool = False) -> list[Routed]
     return [
         (AUCTION, auction_commands.CandidateDown(peer, reason)),
         (TASKS, task_commands.PeerDown(peer, reason, has_ended)),
+        (BLOBS, blob_commands.HolderGone(peer)),
         (BOARD, board_commands.BoardPeerDown(peer, reason == "left")),
         (VOTING, voting_commands.ElectorDown(peer)),
         (LOG, log_commands.LogElectorDown(peer)),
@@ -214,6 +221,14 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     invitation_commands.OpenInvitation: INVITATIONS,
     invitation_commands.Redeem: INVITATIONS,
     auction_commands.SetPrice: AUCTION,
+    blob_commands.KeepBlob: BLOBS,
+    blob_commands.FetchBlob: BLOBS,
+    blob_commands.HoldBlob: BLOBS,
+    blob_commands.ReleaseBlob: BLOBS,
+    blob_commands.BlobOpened: BLOBS,
+    blob_commands.ChunkRead: BLOBS,
+    blob_commands.ChunkWritten: BLOBS,
+    blob_commands.BlobClosed: BLOBS,
     board_commands.WriteBoard: BOARD,
     voting_commands.AdoptElectorate: VOTING,
     voting_commands.OpenBallot: VOTING,

@@ -4,6 +4,7 @@ import msgspec
 
 from protocols.auction.parameters import AuctionParameters
 from protocols.blackboard.parameters import BoardParameters
+from protocols.blobs.parameters import BlobParameters
 from protocols.gossip.parameters import GossipParameters
 from protocols.tasks.parameters import TaskParameters
 
@@ -15,3 +16,4 @@ class CoreSettings(msgspec.Struct, frozen=True):
     auction: AuctionParameters = AuctionParameters()
     tasks: TaskParameters = TaskParameters()
     board: BoardParameters = BoardParameters()
+    blobs: BlobParameters = BlobParameters()
