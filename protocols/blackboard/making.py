@@ -5,11 +5,10 @@ its scope, and all that those superseded. Sums (counters, pheromones) are a cell
 writer: an op of one holds all that its writer added so far, and supersedes the one before.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from protocols.blackboard.commands import Edit
+from protocols.blackboard.contexts import context_of
 from protocols.blackboard.keys import (
     COUNTER,
     EMBEDDING_BYTES_LIMIT,
@@ -23,7 +22,7 @@ from protocols.blackboard.keys import (
     VALUE_BYTES_LIMIT,
     full_key,
 )
-from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Context, Op, is_value
+from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Op, is_value
 from protocols.blackboard.pheromones import (
     AMOUNT_LIMIT,
     DEFAULT_HALF_LIFE_MS,
@@ -313,18 +312,6 @@ class Maker:
         state, made = self._replica.state(key), self._made.get(key)
         seen = made[-1].stamp if made else state.newest if state is not None else 0
         return seen + 1 if stamp <= seen <= stamp + (FUTURE_MS << 16) else stamp
-
-
-def context_of(sources: Iterable[Op]) -> Context:
-    """What an op supersedes that knows of these: they themselves, and all that they did."""
-    context: dict[tuple[bytes, int], int] = {}
-    for op in sources:
-        for writer, generation, sequence in op.context:
-            if sequence > context.get((writer, generation), 0):
-                context[writer, generation] = sequence
-        if op.sequence > context.get((op.writer, op.generation), 0):
-            context[op.writer, op.generation] = op.sequence
-    return tuple((*chain, context[chain]) for chain in sorted(context))
 
 
 def canonical(value: bytes) -> bytes:
