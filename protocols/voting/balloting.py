@@ -180,9 +180,10 @@ class Balloting:
     def _show_roll(self, peer: bytes) -> None:
         """A peer that is no elector learns who is, from one that is honest at least."""
         roll, me = self._roll, self._keyring.peer
-        if roll is not None and peer not in roll.electors:
-            if me in roll.electors[: roll.tolerates + 1]:
-                self._effects.append(Send(peer, messages.RollShown(self._bundle)))
+        if roll is None or peer in roll.electors:
+            return
+        if me in roll.electors[: roll.tolerates + 1]:
+            self._effects.append(Send(peer, messages.RollShown(self._bundle)))
 
     def _adopt(self, bundle: bytes) -> None:
         roll = open_bundle(bundle, self._mesh, self._keyring)
