@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mesh.agent import Result as Result
     from mesh.client import AsyncClient as AsyncClient
     from mesh.client import Client as Client
+    from mesh.local.board_requests import Edits as Edits
     from mesh.local.errors import MeshError as MeshError
     from mesh.local.errors import NoPeer as NoPeer
     from mesh.local.errors import Refused as Refused
@@ -31,6 +32,7 @@ _HOMES = {
     "Cancelled": "mesh.agent",
     "Client": "mesh.client",
     "Context": "mesh.agent",
+    "Edits": "mesh.local.board_requests",
     "MeshError": "mesh.local.errors",
     "Missing": "mesh.agent",
     "NoPeer": "mesh.local.errors",
