@@ -37,6 +37,7 @@ from protocols.tasks.settling import Settling
 from protocols.tasks.timetable import Timetable
 from protocols.tasks.worker import Worker
 from protocols.trust import Trust
+from simulations.board_mutants import BOARD_MUTANTS
 from simulations.keyrings import SimulatedKeyring
 from simulations.run import run
 
@@ -301,6 +302,7 @@ MUTANTS = (
         lambda: patch.object(Custodian, "cancel_children", _nothing),
         ("nested",),
     ),
+    *(Mutant(*each) for each in BOARD_MUTANTS),
 )
 
 

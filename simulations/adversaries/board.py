@@ -92,7 +92,7 @@ class Forker(Bender):
 class Forger(Adversary):
     """Shows ops that nobody signed, and ops of others that it bent."""
 
-    offences = ("segment",)
+    offences = ("whose ops are not those", "wrong signature")
 
     def __init__(self) -> None:
         self._heard: list[SegmentPart] = []
