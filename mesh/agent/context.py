@@ -17,6 +17,8 @@ from mesh.agent.outcome import Missing, Partial
 from mesh.agent.redaction import redactor, refuse_secrets
 from mesh.local.async_board import AsyncBoard
 from mesh.local.board import Board
+from mesh.local.board_requests import BoardAsked
+from mesh.local.deciding import Choices, Decision, decision_of, wanted
 from mesh.local.errors import TaskFailed
 from mesh.local.messages import NIL, LocalJob, LocalMessage, Log, Progress, Submit
 from mesh.local.options import (
@@ -212,6 +214,29 @@ class Context:
         if isinstance(value, Exception):
             raise value
         return value
+
+    async def decide(
+        self,
+        skill: SkillLike,
+        input: Mapping[str, Any] | None = None,
+        **choices: Unpack[Choices],
+    ) -> Decision:
+        """Has the electors run a skill and settle what they answer: as `Client.decide`.
+
+        Raises:
+            Refused: it cannot be held, or came to no end.
+        """
+        arguments, _ = wanted(skill, input, **choices)
+        parking = self._port.parking(self._job.job)
+        parking.begin_wait()
+        try:
+            asked = BoardAsked("decide", arguments, decision_of)
+            decision: Decision = await self._port.children.ask(asked)
+        except BaseException:
+            parking.abandon_wait()
+            raise
+        await parking.end_wait()
+        return decision
 
     async def submit(self, skill: SkillLike, /, **inputs: Any) -> ChildHandle:
         """Submits a child and goes on; await the handle for its value."""

@@ -11,7 +11,7 @@ from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_va
 from mesh.cli.work import InputsArgument, SkillArgument
 
 if TYPE_CHECKING:
-    from mesh.client.deciding import Decision
+    from mesh.local.deciding import Decision
 
 DECISIONS = "decisions"
 """Where in the mesh folder certificates are kept."""

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from mesh.client.client import Client, Handle
-from mesh.client.deciding import Decision, Vote
 from mesh.client.outcome import Outcome
+from mesh.local.deciding import Decision, Vote
 from mesh.local.errors import ConnectionLost, MeshError, NoPeer, Refused, TaskFailed
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from mesh.client.async_transport import AsyncTransport
 from mesh.client.async_typed_calls import TypedAsyncCalls
 from mesh.client.client import ASK_S, PathLike, addresses_of
 from mesh.client.core import CHUNK, ClientCore, Entry, Order
-from mesh.client.deciding import Decision, decision_of, wanted
 from mesh.client.mapping import located
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.typed_calls import WINDOW
 from mesh.local.async_board import AsyncBoard
 from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
+from mesh.local.deciding import Decision, decision_of, wanted
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage
 from mesh.local.options import Changes, Options, SkillLike

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from mesh.client.core import ClientCore, Entry, Question
-from mesh.client.deciding import Decision, decision_of, wanted
 from mesh.client.mapping import MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Carrier, Transport
@@ -17,6 +16,7 @@ from mesh.client.typed_calls import WINDOW, TypedCalls
 from mesh.local.board import Board
 from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
+from mesh.local.deciding import Decision, decision_of, wanted
 from mesh.local.discovery import find_folder, sockets
 from mesh.local.errors import Refused
 from mesh.local.messages import Ask, Cancel, LocalMessage

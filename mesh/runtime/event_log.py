@@ -32,6 +32,7 @@ from protocols.tasks.events import (
     TasksListed,
     TasksSettled,
 )
+from protocols.voting.ballot_commands import BallotDecided
 from protocols.voting.log_commands import PutInOrderDone
 
 ROTATE_BYTES = 32 * 1024 * 1024
@@ -160,7 +161,13 @@ def _renewed(event: CredentialRenewed) -> Event:
     return {"peer": text_id(event.peer), **told}
 
 
+def _decided(event: BallotDecided) -> Event:
+    shown: Event = _plain(event)
+    return shown | {"certificate": {"bytes": len(event.certificate)}}
+
+
 _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
+    BallotDecided: _decided,
     TasksAccepted: _accepted,
     AttemptsStarted: _started,
     AttemptsRan: _ran,

@@ -381,7 +381,7 @@ class Ballots:
             opened.callers.clear()
 
     def _decide(self, opened: Opened, file: bytes, status: str, margin: int, now: Now) -> None:
-        self._effects.append(Persist(messages.DecidedRecord(opened.id, file), sync=True))
+        self._effects.append(Persist(messages.DecidedRecord(opened.id, file)))
         event = commands.BallotDecided(tuple(opened.callers), opened.id, status, margin, file)
         self._effects.append(Emit(event))
         opener = opened.request.opener

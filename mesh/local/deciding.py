@@ -1,9 +1,9 @@
-"""What came of a decision, as a client's caller sees it."""
+"""How a decision is asked for, and what came of it, as callers see it."""
 
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -13,6 +13,18 @@ CLOSE_S = 60.0
 """How long voters may take where nothing else is said."""
 AFTERWARDS_S = 30.0
 """How much longer than a ballot's own deadline a client waits for word of it."""
+
+
+class Choices(TypedDict, total=False):
+    """How a decision is made, by keyword; see `Client.decide`."""
+
+    voters: int | None
+    rule: str
+    distinct: str | Iterable[str]
+    options: Iterable[str]
+    compare: str
+    close: float | None
+    deadline: float | None
 
 
 class Vote(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,13 +102,13 @@ def wanted(
     skill: SkillLike,
     inputs: Mapping[str, Any] | None,
     *,
-    voters: int | None,
-    rule: str,
-    distinct: str | Iterable[str],
-    options: Iterable[str],
-    compare: str,
-    close: float | None,
-    deadline: float | None,
+    voters: int | None = None,
+    rule: str = "majority",
+    distinct: str | Iterable[str] = "peer",
+    options: Iterable[str] = (),
+    compare: str = "",
+    close: float | None = None,
+    deadline: float | None = None,
 ) -> tuple[dict[str, Any], float]:
     """The arguments of the verb ``decide``, and for how many seconds an answer is waited for.
 
