@@ -18,6 +18,7 @@ from mesh.cli.reload import reload
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
+from mesh.cli.strong import strong
 from mesh.cli.tasks import cancel, task, tasks, why
 from mesh.cli.top import top
 from mesh.cli.trace import trace
@@ -118,6 +119,7 @@ board.command("sense")(board_verbs.sense)
 board.command("sql")(board_queries.sql)
 board.command("search")(board_queries.search)
 board.command("events")(board_queries.events)
+board.add_typer(strong)
 app.add_typer(board, rich_help_panel=SHARING)
 
 sim = typer.Typer(

@@ -26,7 +26,10 @@ ASKING: dict[str, list[str]] = {
     "board remove": ["key", "value"], "board set": ["key", "field", "value"],
     "board unset": ["key", "field"], "board append": ["key", "value"],
     "board deposit": ["key"], "board sense": ["key"], "board sql": ["select 1"],
-    "board search": ["[1.0]"], "board events": [],
+    "board search": ["[1.0]"], "board events": [], "board strong get": ["key"],
+    "board strong set": ["key", "value"], "board strong delete": ["key"],
+    "board strong transact": ["{}"], "board strong lease": ["name"],
+    "board strong renew": ["name", "1"], "board strong release": ["name", "1"],
 }  # fmt: skip
 """Verbs that need a peer that answers, with arguments that would do."""
 SIGNALS = {"kill": ["peer-1"], "pause": ["peer-1"], "resume": ["peer-1"]}
