@@ -28,6 +28,9 @@ NO_ISSUER = (
     "this peer cannot sign credentials: its folder has no issuer.key; ask a peer of the folder "
     "where the mesh was founded (`mesh invite --dir` there)"
 )
+OUTCAST = TurnedAway(
+    "revoked", "this peer's key was revoked: remove its folder and join anew, with another key"
+)
 
 Reply = Callable[[Welcome | TurnedAway], None]
 
@@ -54,6 +57,9 @@ class Place(Protocol):
 
     def is_taken(self, name: str, peer: bytes) -> bool:
         """Whether a live member other than `peer` has this name."""
+
+    def is_outcast(self, peer: bytes) -> bool:
+        """Whether this key was revoked, as far as known here."""
 
     def seeds(self) -> tuple[Seed, ...]:
         """Whom a newcomer may meet first; this peer comes first."""
@@ -153,12 +159,16 @@ class InvitationDesk:
             body = decode_body(join)
         except Malformed:
             return None  # the machine says so
+        if self._place.is_outcast(body.peer):
+            return OUTCAST
         if self._place.is_taken(body.name, body.peer):
             text = f"a live member is called {body.name[:48]!r} already: choose another --name"
             return TurnedAway("name-taken", text)
         return None
 
     def _welcome(self, event: InvitationRedeemed) -> Welcome | TurnedAway:
+        if self._place.is_outcast(event.peer):  # since it was asked
+            return OUTCAST
         try:
             credential = self._place.sign(event.peer, event.curve)
         except ConfigurationError as error:

@@ -86,6 +86,10 @@ class Issuing:
             for member in self._core.gossip.members()
         )
 
+    def is_outcast(self, peer: bytes) -> bool:
+        """Whether this key was revoked, as far as known here."""
+        return peer in self._core.trust.outcasts
+
     def seeds(self) -> tuple[Seed, ...]:
         """This peer, and a few live members."""
         seeds = [self._me()[1]]

@@ -47,6 +47,7 @@ class Place:
         self.is_issuer = True
         self.failure = ""
         self.names: dict[str, bytes] = {}
+        self.outcasts: list[bytes] = []
         self.signed: list[tuple[bytes, bytes]] = []
 
     def may_issue(self) -> bool:
@@ -60,6 +61,9 @@ class Place:
 
     def is_taken(self, name: str, peer: bytes) -> bool:
         return self.names.get(name, peer) != peer
+
+    def is_outcast(self, peer: bytes) -> bool:
+        return peer in self.outcasts
 
     def seeds(self) -> tuple[Seed, ...]:
         return (HERE,)
@@ -140,6 +144,23 @@ async def test_a_name_of_a_live_member_is_taken_and_does_not_cost_the_token(scen
     scene.come()
     scene.sync()
     assert isinstance(scene.answers.pop(), Welcome)
+
+
+async def test_a_revoked_newcomer_is_refused_and_its_token_admits_another(scene: Scene) -> None:
+    scene.place.outcasts = [ANNA.keyring.peer]
+    scene.come()
+    assert scene.refusal() == "revoked"
+    ben = Newcomer(2, "ben")
+    scene.come(ben.join(SECRET), ben.curve)
+    scene.sync()
+    assert scene.place.signed == [(ben.keyring.peer, ben.curve)]
+
+
+async def test_who_is_revoked_while_its_use_is_written_gets_no_credential(scene: Scene) -> None:
+    scene.come()
+    scene.place.outcasts = [ANNA.keyring.peer]
+    scene.sync()
+    assert (scene.refusal(), scene.place.signed) == ("revoked", [])
 
 
 async def test_a_peer_that_is_no_issuer_says_so_at_once() -> None:
