@@ -19,6 +19,8 @@ class Adversary:
 
     interval_ns = 100 * MILLISECOND_NS
     """How often `act` is called."""
+    never_rests = False
+    """Whether it writes on the blackboard to the end, so that its last ops are on their way."""
     offences: tuple[str, ...] = ()
     """Parts of what it must be blamed for."""
 

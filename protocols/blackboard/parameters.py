@@ -8,7 +8,7 @@ MEMBERS_LIMIT = 4096
 """Members of whom something is remembered."""
 WRITES_WAITING_LIMIT = 4096
 """Requests that wait for another peer to store them; more are refused."""
-DELTA_BYTES = 512 * 1024
+DELTA_BYTES = 128 * 1024
 """Bytes of ops in one answer; whoever wants more asks again."""
 DELTA_PARTS_LIMIT = 4096
 CLAIMS_LIMIT = 4096

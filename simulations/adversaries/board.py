@@ -125,6 +125,7 @@ class BoardFlooder(Adversary):
     """Writes more than anybody needs: many segments, contexts that never come, far futures."""
 
     interval_ns = 200 * MILLISECOND_NS
+    never_rests = True
 
     def __init__(self) -> None:
         self._generation = 7

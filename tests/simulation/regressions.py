@@ -15,4 +15,6 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("everything-at-once", 300142),
     ("disk-trouble", 107),
     ("clock-trouble", 60000),
+    ("board", 1011),
+    ("byzantine-forker", 42690),
 )

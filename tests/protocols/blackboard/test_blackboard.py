@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from protocols.blackboard import healing
+from protocols.blackboard import healing, holding
 from protocols.blackboard.commands import BoardPeerDown, Edit
 from protocols.blackboard.events import BoardWritten, GenerationBegun, PeerReset, WriterForked
 from protocols.blackboard.messages import (
@@ -20,7 +20,13 @@ from protocols.blackboard.messages import (
     Want,
 )
 from protocols.blackboard.ops import decode_op
-from protocols.blackboard.segments import decode_header, write_segment
+from protocols.blackboard.parameters import DELTA_BYTES
+from protocols.blackboard.segments import (
+    NO_HEADER,
+    decode_header,
+    header_hash,
+    write_segment,
+)
 from protocols.errors import Refused
 from protocols.wire import encode
 from tests.protocols.blackboard.boards import Boards, Peer
@@ -348,3 +354,60 @@ def test_what_coded_symbols_cannot_tell_all_hashes_do(monkeypatch: pytest.Monkey
     boards.wait(30)
     assert any(isinstance(each, Hashes) for each in boards.sent)
     assert all(len(peer.live()) == 2 for peer in others)
+
+
+def test_what_is_kept_follows_what_is_live_however_often_it_was_overwritten() -> None:
+    boards = Boards(2)
+    one, two = boards.peers
+    sizes = []
+    for round_ in range(20):
+        for start in range(0, 50, 25):
+            edits = (
+                Edit(f"default/k{number}", "put", encode(round_ * number))
+                for number in range(start, start + 25)
+            )
+            boards.write(one if round_ % 2 else two, *edits)
+        sizes.append(sum(len(encode(record)) for record in two.board.snapshot()))
+    assert sum(len(segment.ops) for segment in two.board.segments()) == 50
+    assert max(sizes[5:]) < 1.5 * min(sizes[5:])
+
+
+def test_a_newcomer_takes_a_large_board_in_pieces() -> None:
+    boards = Boards(3)
+    one, two, three = boards.peers
+    boards.part(three)
+    for start in range(0, 1_500, 500):
+        edits = (
+            Edit(f"default/k{number}", "put", encode("x" * 50))
+            for number in range(start, start + 500)
+        )
+        boards.write(one, *edits)
+    boards.meet(two, three)
+    boards.wait(5)
+    assert len(three.live()) == 1_500
+    pieces = [each for each in boards.sent if isinstance(each, Delta)]
+    assert len(pieces) > 1
+    assert max(len(encode(each)) for each in pieces) < 2 * DELTA_BYTES
+
+
+def test_ops_that_wait_for_what_never_was_are_held_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holding, "HELD_BY_WRITER_LIMIT", 10)
+    boards = Boards(2)
+    one, two = boards.peers
+    boards.loses = lambda *_: True
+    boards.put(one, "a", 1)
+    template = decode_op(next(iter(one.board.replica.live()))[1])
+    previous, taken = NO_HEADER, 0
+    for number in range(1, 30):
+        op = msgspec.structs.replace(
+            template, generation=7, sequence=number, context=((two.peer, 9, number),)
+        )
+        made = write_segment(one.keyring, 7, number, previous, [encode(op)])
+        previous = header_hash(made.signed)
+        kept = len(two.disk)
+        two.absorb(two.board.receive(one.peer, one.peer, Push((made.part(),), True), boards.now))
+        taken += len(two.disk) > kept
+    assert taken == 10
+    two.board.check()
