@@ -31,7 +31,6 @@ from protocols.voting.ballot_commands import (
     OpenBallot,
 )
 from protocols.voting.log_commands import FollowElectorate
-from protocols.voting.log_commands import FollowElectorate
 from protocols.wire import encode
 
 STARTING_S = 0.05
