@@ -19,6 +19,7 @@ BENCHMARKS = (
     "demo",
     "recorder",
     "simulation",
+    "blackboard",
 )
 
 
