@@ -1,5 +1,7 @@
 """The blackboard: replicas are equal after the peace, and hold what was acknowledged."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from protocols.blackboard.events import (
@@ -24,6 +26,10 @@ def lasting(peer: SimulatedPeer) -> dict[bytes, Op]:
     return {op_hash(encoded): op for op, encoded in peer.core.board.replica.live() if op.is_lasting}
 
 
+def _without(writers: set[bytes], ops: dict[bytes, Op]) -> dict[bytes, Op]:
+    return {name: op for name, op in ops.items() if op.writer not in writers}
+
+
 class BoardConverges:
     """After faults stop, the replicas of all running honest peers are equal."""
 
@@ -45,10 +51,13 @@ class BoardConverges:
         running = [peer for peer in world.honest if peer.core is not None]
         if not running:
             return
-        first = lasting(running[0])
+        restless = {
+            peer.peer for peer in world.peers if peer.liar is not None and peer.liar.never_rests
+        }
+        first = _without(restless, lasting(running[0]))
         world.coverage["board: live ops at the end"] += len(first)
         for peer in running[1:]:
-            mine = lasting(peer)
+            mine = _without(restless, lasting(peer))
             if mine != first:
                 here = [op.key for name, op in mine.items() if name not in first]
                 there = [op.key for name, op in first.items() if name not in mine]
@@ -121,29 +130,37 @@ class BoardKeepsWhatItAcknowledged:
                 raise Violation(f"board-acknowledged: {peer.name} never had {dot[1:]}")
         live = {op_hash(encoded): op for op, encoded in board.replica.live()}
         dots = {(op.writer, op.generation, op.sequence) for op in live.values()}
-        ops = list(self._ops.values())
-        for op in ops:
+        every = _Reach(self._ops.values())
+        for op in self._ops.values():
             dot = (op.writer, op.generation, op.sequence)
-            if dot not in bound or dot in dots or not op.is_lasting:
-                continue
-            if not any(_supersedes(other, op) for other in ops):
+            if dot in bound and dot not in dots and op.is_lasting and not every.covers(op):
                 raise Violation(f"board-acknowledged: {peer.name} lost {op.key} {dot[1:]}")
+        promised = _Reach(
+            op for op in self._ops.values() if (op.writer, op.generation, op.sequence) in bound
+        )
         for op in live.values():
-            over = [other for other in ops if _supersedes(other, op)]
-            for other in over:
-                if (other.writer, other.generation, other.sequence) in bound:
-                    raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
+            if promised.covers(op):
+                raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
 
 
-def _supersedes(other: Op, op: Op) -> bool:
-    is_within = other.key == op.key and (
-        other.action == "clear" or (other.type, other.field) == (op.type, op.field)
-    )
-    chain = (op.writer, op.generation)
-    return is_within and any(
-        (writer, generation) == chain and sequence >= op.sequence
-        for writer, generation, sequence in other.context
-    )
+class _Reach:
+    """What some ops supersede: how far in each chain, by cell, and by key where they clear."""
+
+    def __init__(self, ops: Iterable[Op]) -> None:
+        self._reach: dict[tuple[object, ...], int] = {}
+        for op in ops:
+            cell = None if op.action == "clear" else (op.type, op.field)
+            for writer, generation, sequence in op.context:
+                scope = (op.key, cell, writer, generation)
+                self._reach[scope] = max(sequence, self._reach.get(scope, 0))
+
+    def covers(self, op: Op) -> bool:
+        """Whether one of them supersedes an op."""
+        cells = (None, (op.type, op.field))
+        return any(
+            self._reach.get((op.key, cell, op.writer, op.generation), 0) >= op.sequence
+            for cell in cells
+        )
 
 
 class BoardMemoryFollowsLiveData:
