@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.cli.diagnosis import Finding
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import FAILED, print_json
+from mesh.cli.output import FAILED, line_of, print_json
 
 MARKS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
 COLOURS = {"warning": "\x1b[33m", "problem": "\x1b[31m"}
@@ -31,7 +31,7 @@ def doctor(at: DirOption = None, as_json: JsonOption = False) -> None:
             print_json(msgspec.to_builtins(finding))
         else:
             for line in told(finding, shutil.get_terminal_size().columns):
-                print(_coloured(finding.level, line))
+                print(_coloured(finding.level, line_of(line)))
     if not as_json:
         print(summed(counts))
     if counts["problem"]:

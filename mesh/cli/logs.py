@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import print_json
+from mesh.cli.output import line_of, print_json
 
 POLL_S = 0.2
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -155,8 +155,7 @@ class _Shown:
         if self._as_json:
             print_json(entry.as_json())
             return
-        line = f"{clock(entry.time)}  {entry.writer:8}  {told(entry, self._names)}"
-        line = line.translate(UNPRINTED)
+        line = line_of(f"{clock(entry.time)}  {entry.writer:8}  {told(entry, self._names)}")
         if self._is_terminal:
             width = shutil.get_terminal_size().columns
             line = line if len(line) <= width else f"{line[: width - 1]}…"
@@ -164,7 +163,3 @@ class _Shown:
         print(
             f"{colour}{line}\x1b[0m" if colour else line, flush=self._is_live or self._is_terminal
         )
-
-
-UNPRINTED = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), " ")
-"""Control characters: what a handler logs shall not drive the reader's terminal."""

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import FAILED, TIMED_OUT, fail, print_json, print_table, print_value
+from mesh.cli.output import (
+    FAILED,
+    TIMED_OUT,
+    fail,
+    line_of,
+    print_json,
+    print_table,
+    print_value,
+)
 from mesh.cli.spending import spent, told
 from mesh.cli.work import say_failure, say_incomplete
 
@@ -117,7 +125,7 @@ def task(
     elif row["error"]:
         say_failure(row)
     else:
-        print(f"{row['state']}, attempt {row['attempts']}{_progress(row)}")
+        print(line_of(f"{row['state']}, attempt {row['attempts']}{_progress(row)}"))
     if row["state"] in FAILURES:
         raise SystemExit(FAILED)
     if wait and row["state"] != "done":
@@ -167,7 +175,7 @@ def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = F
         print_json(story)
         return
     for line in [*tell(story), *told(story)]:
-        print(line)
+        print(line_of(line))
 
 
 def _from_custodian(folder: Path | None, story: dict[str, Any]) -> dict[str, Any]:

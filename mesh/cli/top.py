@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import NO_PEER, fail, print_json
+from mesh.cli.output import NO_PEER, fail, line_of, print_json
 
 MEDIAN_OVER_S = 10.0
 ASK_S = 0.5
@@ -105,7 +105,7 @@ class Watch:
             self._gauge.take(entry)
             if entry.level not in ("debug", "info"):
                 text = f"{clock(entry.time)}  {entry.writer:8}  {told(entry, self._names)}"
-                self.warnings.append("".join(c if c.isprintable() else " " for c in text))
+                self.warnings.append(line_of(text))
 
     def _row(
         self, entry: Any, before: dict[int, Any], elapsed: float
@@ -211,7 +211,7 @@ def drawn(rows: list[dict[str, Any]], warnings: list[str], columns: int, height:
     room = height - len(lines) - 2
     if warnings and room > 0:
         lines += ["", *warnings[-room:]]
-    return [line[:columns] for line in lines[:height]]
+    return [line_of(line[:columns]) for line in lines[:height]]
 
 
 def _live(watch: Watch, interval: float) -> None:

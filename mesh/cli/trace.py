@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import fail, print_json
+from mesh.cli.output import fail, line_of, print_json
 
 SIBLINGS_SHOWN = 12
 LABEL_LIMIT = 52
@@ -45,7 +45,7 @@ def trace(
             print_json(row)
         return
     for line in drawn(found.trace, rows, shutil.get_terminal_size().columns, full):
-        print(line)
+        print(line_of(line))
 
 
 def _rows(found: Any, names: Any) -> list[dict[str, Any]]:
