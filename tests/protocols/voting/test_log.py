@@ -9,11 +9,20 @@ from protocols.errors import Refused
 from protocols.machine import SECOND_NS
 from protocols.quorum import quorum, tolerated
 from protocols.voting import log_messages as messages
-from protocols.voting.blocks import CLOCK_SLACK_MS, STATE_EVERY, instance_of, sign_order
+from protocols.voting.blocks import (
+    CLOCK_SLACK_MS,
+    STATE_EVERY,
+    Block,
+    decode_block,
+    instance_of,
+    sign_order,
+)
 from protocols.voting.chain import BLOCKS_KEPT
 from protocols.voting.ledger import Acquire, Transact
 from protocols.voting.log_commands import FollowElectorate, LogElectorUp, PutInOrder
+from protocols.voting.marks import digest_of
 from protocols.voting.orders import WAITING_LIMIT
+from protocols.wire import encode
 from simulations.linearisability import NEVER, Operation, is_linearisable
 from tests.protocols.voting.office import (
     KEYRINGS,
@@ -157,6 +166,38 @@ def test_an_order_is_carried_out_once_however_often_it_is_said() -> None:
         clerk.do(clerk.machine.receive, peer, peer, said[0])
     office.run(30)
     assert office.same() == height
+
+
+def test_a_block_with_an_order_that_was_carried_out_is_refused() -> None:
+    office = Office(4)
+    clerk = office.clerks[0]
+    clerk.put(1, put("a", b"1"))
+    office.run(2)
+    payload = office.blocks[1]
+    first = decode_block(payload)
+    assert first is not None
+    time_ms = first.time_ms + 1
+    new = sign_order(clerk.keyring, 2, (get("a"),))
+    for orders, is_good in ((first.orders, False), ((new,), True), ((new, new), False)):
+        block = Block(2, digest_of(payload), time_ms, b"", orders)
+        accepted = office.clerks[1].machine.accepts(1, encode(block), b"", 0, clerk.now())
+        assert accepted is is_good
+
+
+def test_electors_of_a_list_to_come_do_not_settle_the_past_anew() -> None:
+    office = Office(1, guests=3)
+    later = bundle_of([0, 1, 2, 3], epoch=2)
+    newcomers = office.clerks[1:]
+    for newcomer in newcomers:
+        newcomer.do(newcomer.machine.submit, FollowElectorate(later))
+        with pytest.raises(Refused, match="Busy"):
+            newcomer.put(1, put("a", b"1"))
+    order = messages.OrderSent(sign_order(KEYRINGS[1], 1, (put("a", b"1"),)))
+    for newcomer in newcomers[1:]:
+        peer = KEYRINGS[1].peer
+        newcomer.do(newcomer.machine.receive, peer, peer, order)
+        assert newcomer.machine.deadline() is None
+        assert not any(isinstance(each, messages.LogMarkRecord) for each in newcomer.disk)
 
 
 def test_a_block_of_the_future_waits_and_of_the_past_is_refused() -> None:

@@ -157,6 +157,17 @@ def test_what_was_nullified_long_ago_is_not_finalised_when_it_is_forgotten() -> 
     assert (1, FINALISE) not in signed(place)
 
 
+def test_nothing_else_is_notarised_while_a_notarised_view_is_not_nullified() -> None:
+    arena, place = alone()
+    assert place.settlement.prove(proof(1, NOTARISE, b"p0"), arena.now)
+    other = mark(1, 2, NOTARISE, b"other").signature
+    assert place.settlement.hear_proposal(2, b"other", other, None, arena.now)
+    assert signed(place) == [(1, FINALISE)]
+    assert place.settlement.prove(proof(1, NULLIFY), arena.now)
+    place.settlement.look(True, arena.now)
+    assert (2, NOTARISE) in signed(place)
+
+
 def test_a_restart_between_two_marks_finalises_nothing_that_was_nullified() -> None:
     arena, place = alone()
     place.settlement.wake(arena.now._replace(monotonic_ns=5 * SECOND_NS))
