@@ -212,6 +212,9 @@ class Exchange:
         if self._next_at is None or now < self._next_at:
             return
         self._store.tick()
+        if self._session is None:
+            # Nobody accounts for these any more: a liar's would be there for ever.
+            self._store.forget_claims()
         if self.members:
             peer = self._rng.choice(list(self.members))
             self._outbox.send(peer, self.digest(is_reply_wanted=True))
