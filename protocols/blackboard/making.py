@@ -127,10 +127,11 @@ class Maker:
             return op.type
         if state is None:
             return ""
-        if len(state.cells) == 1:
-            (((type_, _), stored),) = state.cells.items()
-            if len(stored) == 1 and stored[0][0].is_lasting:
-                return type_
+        if state.type in (SET, MAP, LOG, COUNTER) or (state.type and len(state.cells) == 1):
+            # One put that lasts makes it what it is; all of a long list need not be read.
+            for stored in state.cells.values():
+                if len(stored) == 1 and stored[0][0].is_lasting:
+                    return state.type
         entry = self._replica.read(key, self._wall_ms)
         return entry.type if entry is not None else ""
 

@@ -38,15 +38,17 @@ class KeyState:
         clears: those that cleared the key.
         newest: the greatest stamp that was ever applied.
         position: of its last change, by the replica's count.
+        type: of its cells; empty where they are, or once were, of several.
     """
 
-    __slots__ = ("cells", "clears", "newest", "position")
+    __slots__ = ("cells", "clears", "newest", "position", "type")
 
     def __init__(self) -> None:
         self.cells: dict[Cell, list[Stored]] = {}
         self.clears: list[Stored] = []
         self.newest = 0
         self.position = 0
+        self.type: str | None = None
 
     def live(self) -> Iterator[Stored]:
         """All of them."""
@@ -101,6 +103,7 @@ class Replica:
                 state.clears.append((op, encoded))
             else:
                 state.cells.setdefault((op.type, op.field), []).append((op, encoded))
+                state.type = op.type if state.type in (None, op.type) else ""
             self._count(op, len(encoded))
         if is_live or gone:
             self._changed(op.key, state)
