@@ -163,6 +163,8 @@ def _tell(decision: "Decision", path: Path) -> None:
         say(f"  {vote.peer}: {'abstains' if vote.abstains else said}{sure}")
     for peer in decision.missing:
         say(f"  {peer}: not heard")
+    if decision.votes and all(vote.abstains for vote in decision.votes):
+        say("nobody gave an answer that counts: `mesh call` with the same input shows what comes")
     if not decision.tolerates:
         say("with fewer than four electors no lie is tolerated: one of them can bend this")
     say(f"certificate: {path}; `mesh verify {path}` checks it anywhere")

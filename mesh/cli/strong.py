@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from mesh.local.strong import Grant, StrongBoard, Transaction
 
 USAGE_KINDS = ("InvalidInput", "TooLarge")
+WHY_NOT = {
+    "changed": "a key holds something else than expected",
+    "ended": "a lease has ended",
+    "full": "the strong board is full; delete what is not needed",
+}
 
 strong = typer.Typer(
     name="strong",
@@ -29,7 +34,9 @@ ParseOption = Annotated[bool, typer.Option("--parse", help="VALUE and --expected
 ExpectedOption = Annotated[
     str | None, typer.Option("--expected", metavar="V", help="Only if the key holds this.")
 ]
-TtlOption = Annotated[float, typer.Option("--ttl", min=0.001, help="Seconds until it ends.")]
+TtlOption = Annotated[
+    float, typer.Option("--ttl", min=0.001, max=86400, help="Seconds until it ends.")
+]
 
 
 @strong.command("get")
@@ -161,7 +168,7 @@ def _tell(done: "Transaction", as_json: bool) -> None:
         for key, value in done.values.items():
             print(f"{key}  {json.dumps(value, ensure_ascii=False)}")
         if not done:
-            say(f"mesh: nothing was changed: {done.reason}")
+            say(f"mesh: nothing was changed: {WHY_NOT.get(done.reason, done.reason)}")
     if not done:
         raise SystemExit(FAILED)
 

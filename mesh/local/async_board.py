@@ -15,6 +15,7 @@ from mesh.local.board_requests import (
     changes_asked,
     changes_of,
     entry_asked,
+    mark_asked,
     page_asked,
 )
 from mesh.local.strong import AsyncStrongBoard
@@ -59,7 +60,7 @@ class AsyncBoard(AsyncBoardQueries):
 
     async def sense(self, key: str) -> float:
         """See `Board.sense`."""
-        return float(await self.get(key, 0.0))
+        return float(await self._ask(mark_asked(key)))
 
     async def watch(
         self, prefix: str = "", *, since: str | None = None

@@ -24,6 +24,7 @@ from mesh.local.board_requests import (
     changes_asked,
     changes_of,
     entry_asked,
+    mark_asked,
     page_asked,
 )
 from mesh.local.strong import StrongBoard
@@ -76,8 +77,12 @@ class Board(BoardQueries):
             left = None if left is None else left - len(page)
 
     def sense(self, key: str) -> float:
-        """What is left at a key of all deposits; 0.0 where nothing is."""
-        return float(self.get(key, 0.0))
+        """What is left at a key of all deposits; 0.0 where nothing is.
+
+        Raises:
+            Refused: WrongType, where something else than marks is there.
+        """
+        return float(self._ask(mark_asked(key)))
 
     def watch(self, prefix: str = "", *, since: str | None = None) -> Iterator[Change]:
         """Changes of keys that begin with a prefix, as they come, for ever.

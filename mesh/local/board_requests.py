@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mesh.local.errors import Refused
 from mesh.local.options import milliseconds
 
 PAGE = 1000
@@ -151,6 +152,22 @@ def entry_asked(key: str) -> BoardAsked:
     return BoardAsked(
         "board.get", {"key": key}, lambda answer: None if answer is None else entry_of(answer)
     )
+
+
+def mark_asked(key: str) -> BoardAsked:
+    """What is left at a key of all deposits; 0.0 where nothing is."""
+
+    def left(answer: Any) -> float:
+        if answer is None:
+            return 0.0
+        entry = entry_of(answer)
+        if entry.type != "pheromone":
+            raise Refused(
+                "WrongType", f"{entry.key} is a {entry.type}, and sense reads a pheromone: use get"
+            )
+        return float(entry.value)
+
+    return BoardAsked("board.get", {"key": key}, left)
 
 
 def page_asked(prefix: str, after: str, limit: int) -> BoardAsked:

@@ -7,7 +7,6 @@ a few messages each time, and needs a quorum alive. Its keys are apart from the 
 `StrongBoard` waits; `AsyncStrongBoard` is awaited. Neither knows how requests travel.
 """
 
-import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from mesh.local.board_requests import BoardAsked
 from mesh.local.options import milliseconds
 
 TTL_S = 30.0
+TTL_MOST_S = 86_400
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,8 +134,8 @@ def _grant(name: str, told: Mapping[str, Any], ends: float) -> Grant | None:
 
 
 def _ttl(seconds: float) -> int:
-    if not 0 < seconds < math.inf:
-        raise ValueError("a lease's time to live is above zero")
+    if not 0 < seconds <= TTL_MOST_S:
+        raise ValueError(f"a lease's time to live is above zero, and {TTL_MOST_S} s at most")
     return max(1, milliseconds(seconds))
 
 

@@ -93,7 +93,6 @@ class BallotDesk:
             try:
                 self._driver.submit(AdoptElectorate(bundle))
                 self._driver.submit(FollowElectorate(bundle))
-                self._driver.submit(FollowElectorate(bundle))
             except Refused as error:
                 self._log.warning("no-electorate", reason=error.message)
 
@@ -129,7 +128,9 @@ class BallotDesk:
             del self._waiting[command.request]
         end = waiting.end
         if isinstance(end, BallotEnded):
-            raise Refused("NoDecision", f"{end.reason}; what was said in it is in no certificate")
+            raise Refused(
+                "NoDecision", f"{end.reason}: no certificate; `mesh peers` shows who is alive"
+            )
         assert end is not None, "done"
         told = described(self._read(end.certificate), self._views.name_of)
         return told | {"certificate": end.certificate}

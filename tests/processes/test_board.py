@@ -157,6 +157,7 @@ def test_the_command_line_has_stable_keys_and_exit_statuses(mesh: LocalMesh) -> 
     rows = mesh.cli("board", "watch", "shell", "--since", "", "--count", "1").rows
     assert rows[0]["value"] == {"a": 1}
     assert mesh.cli("board", "sense", "nothing").row["value"] == 0
+    assert "use get" in mesh.cli("board", "sense", "shell", expect=1).err
 
 
 @pytest.mark.slow
