@@ -108,6 +108,8 @@ class Frontiers:
         )
         body = encode(said)
         shown = FrontierShown(body, self._keyring.sign(FRONTIER_DOMAIN, body))
+        # Others collect on this word: all that it rests on must outlast a power cut.
+        self._outbox.persist(FrontierHeard(body, shown.signature, number), sync=True)
         self._mine = Statement(said, shown, number)
 
     def _is_stale(self) -> bool:
@@ -147,8 +149,9 @@ class Frontiers:
     def restore(self, record: FrontierHeard) -> None:
         """Takes back what was heard before the restart."""
         said = _decoder.decode(record.body)
-        shown = FrontierShown(record.body, record.signature)
-        self.statements[said.author] = Statement(said, shown, record.wall_ms)
+        if said.author != self._keyring.peer:
+            shown = FrontierShown(record.body, record.signature)
+            self.statements[said.author] = Statement(said, shown, record.wall_ms)
 
     # What everybody has.
 

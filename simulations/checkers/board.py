@@ -156,7 +156,8 @@ class _Reach:
 
     def covers(self, op: Op) -> bool:
         """Whether one of them supersedes an op."""
-        cells = (None, (op.type, op.field))
+        # What cleared a key is superseded by what clears it again, and by nothing less.
+        cells = (None,) if op.action == "clear" else (None, (op.type, op.field))
         return any(
             self._reach.get((op.key, cell, op.writer, op.generation), 0) >= op.sequence
             for cell in cells

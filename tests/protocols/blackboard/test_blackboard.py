@@ -1,5 +1,7 @@
 """Blackboards that talk: pushed, stored, synced, restarted, forked, collected, reset."""
 
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 
@@ -21,12 +23,14 @@ from protocols.blackboard.messages import (
 )
 from protocols.blackboard.ops import decode_op
 from protocols.blackboard.parameters import DELTA_BYTES
+from protocols.blackboard.records import FrontierHeard
 from protocols.blackboard.segments import (
     NO_HEADER,
     decode_header,
     header_hash,
     write_segment,
 )
+from protocols.effects import Effect, Persist, Send
 from protocols.errors import Refused
 from protocols.wire import encode
 from tests.protocols.blackboard.boards import Boards, Peer
@@ -327,6 +331,28 @@ def test_a_floor_that_one_liar_states_resets_nobody() -> None:
     boards.wait(5)
     assert told(two, PeerReset) == []
     assert boards.value(two, "a") == 1
+
+
+def test_what_others_collect_by_is_on_the_disk_for_good_before_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced: dict[bytes, bool] = {}
+    absorb = Peer.absorb
+
+    def look(peer: Peer, effects: Iterable[Effect]) -> list[tuple[bytes, msgspec.Struct]]:
+        step = list(effects)
+        for effect in step:
+            if isinstance(effect, Persist) and isinstance(effect.record, FrontierHeard):
+                synced.setdefault(effect.record.body, effect.sync)
+            if isinstance(effect, Send) and isinstance(effect.message, FrontierShown):
+                assert synced[effect.message.body]
+        return absorb(peer, step)
+
+    monkeypatch.setattr(Peer, "absorb", look)
+    boards = Boards(2)
+    boards.put(boards.peers[0], "a", 1)
+    boards.wait(5)
+    assert len(synced) >= 2
 
 
 def test_a_statement_that_its_author_did_not_sign_is_blamed() -> None:
