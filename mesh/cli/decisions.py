@@ -123,7 +123,10 @@ def _root(given: Path | None, folder: Path | None) -> bytes:
     from mesh.storage.keys import load_key
 
     place = find_folder(folder) if given is None else given
-    return load_key(place / "root.pub" if place.is_dir() else place, "root-public")
+    file = place / "root.pub" if place.is_dir() else place
+    if given is not None and not file.is_file():
+        fail(f"there is no {file}: give --mesh the root.pub of the mesh that decided", USAGE)
+    return load_key(file, "root-public")
 
 
 def _verdict(found: dict[str, Any]) -> str:

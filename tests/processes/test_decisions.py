@@ -68,6 +68,8 @@ def test_a_changed_certificate_proves_nothing(bench: LocalMesh, tmp_path: Path) 
     )
     assert ran.row["valid"] is False
     assert ran.row["reason"]
+    ran = bench.cli("verify", str(tmp_path / "bent.cert"), "--mesh", "nowhere.pub", expect=2)
+    assert "there is no nowhere.pub: give --mesh" in ran.err
 
 
 def test_a_killed_peer_is_not_waited_for(bench: LocalMesh, tmp_path: Path) -> None:
