@@ -1,4 +1,4 @@
-"""The verbs for who may take part: revoke, renew, issuer, rotate-root; and drain."""
+"""The verbs for who may take part: revoke, renew, issuer; and drain."""
 
 import time
 from pathlib import Path
