@@ -253,11 +253,8 @@ class Writing:
     def wake(self, now: Now) -> None:
         """Gives up waiting for others, where it is time."""
         if self._unsure_until is not None and self._unsure_until <= now.monotonic_ns:
-            answered = self._answered
-            if answered and all(peer in answered for peer in self.members):
-                self._sure()
-            else:
-                self.begin_anew(0, now)
+            # Whoever has not answered may know more, on the other side of a partition, say.
+            self.begin_anew(0, now)
         while self._waiting:
             first = next(iter(self._waiting.values()))
             if first.ends > now.monotonic_ns:

@@ -152,6 +152,27 @@ def test_a_peer_on_an_old_copy_of_its_disk_begins_a_new_generation_and_is_not_bl
     assert not any(peer.blamed for peer in boards.peers)
 
 
+def test_a_restarted_peer_that_cannot_ask_everybody_begins_a_new_generation() -> None:
+    boards = Boards(3)
+    one, two, three = boards.peers
+    boards.put(one, "a", 1)
+    copy = list(one.disk)
+    boards.part(two)
+    boards.put(one, "a", 2)
+    boards.part(one)
+    boards.part(three)
+    one.restart(boards.now, copy)
+    boards.meet(one, two)
+    boards.wait(3)
+    assert told(one, GenerationBegun), "the one that is away may know more, and does"
+    boards.put(one, "b", 3)
+    boards.meet(one, two, three)
+    boards.wait(10)
+    assert boards.are_equal
+    assert boards.value(one, "b") == 3
+    assert not any(peer.blamed for peer in boards.peers)
+
+
 def test_a_restarted_peer_of_whom_nobody_knows_more_goes_on() -> None:
     boards = Boards(2)
     one, two = boards.peers
