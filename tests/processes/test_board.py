@@ -246,7 +246,13 @@ def test_eight_peers_write_through_kills_an_old_copy_and_a_long_sleep(tmp_path: 
             except MeshError:
                 return {"busy": name}
 
-        until(lambda: len({str(state(name)) for name in mesh.names()}) == 1, "equal replicas")
+        def are_equal() -> bool:
+            if not all(mesh.pid(name) for name in mesh.names()):
+                # libzmq may end a peer that was stopped for long; see docs/guarantees.md.
+                mesh.up()
+            return len({str(state(name)) for name in mesh.names()}) == 1
+
+        until(are_equal, "equal replicas")
         there = state("peer-1")
         assert {key: there.get(key) for key in writers.acknowledged} == writers.acknowledged
         assert accusations(mesh.path) == []
