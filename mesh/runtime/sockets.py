@@ -30,9 +30,8 @@ HANDSHAKE_INTERVAL_MS = 3_000
 CONNECT_TIMEOUT_MS = 2_000
 OUTGOING_HEARTBEAT_MS = 2_000
 OUTGOING_HEARTBEAT_TIMEOUT_MS = 4_000
-OUTGOING_HEARTBEAT_TTL_MS = 15_000
-"""So long after the last heartbeat the bound side gives a connection up too."""
-KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 15, 5, 3
+BOUND_HEARTBEAT_MS = 5_000
+BOUND_HEARTBEAT_TIMEOUT_MS = 15_000
 BACKLOG = 256
 RESOLVE_TIMEOUT_S = 2.0
 PROBE_TIMEOUT_S = 1.0
@@ -186,13 +185,8 @@ class Sockets:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, message_limit)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_INTERVAL_MS)
-        # No heartbeats of its own: a connection that broke while its pipe was full, as after
-        # SIGSTOP, is still in libzmq 4.3's timer for them, which then ends the process. Who
-        # connects says by a time to live when to give it up; for those that do not, TCP does.
-        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
-        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, BOUND_HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, BOUND_HEARTBEAT_TIMEOUT_MS)
         socket.setsockopt(zmq.BACKLOG, BACKLOG)
         socket.setsockopt(zmq.RCVHWM, high_water)
         socket.setsockopt(zmq.SNDHWM, high_water)
@@ -210,7 +204,6 @@ class Sockets:
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_INTERVAL_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, OUTGOING_HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, OUTGOING_HEARTBEAT_TIMEOUT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TTL, OUTGOING_HEARTBEAT_TTL_MS)
         socket.setsockopt(zmq.MAXMSGSIZE, message_limit)
         socket.setsockopt(zmq.RCVHWM, high_water)
         socket.setsockopt(zmq.SNDHWM, high_water)
