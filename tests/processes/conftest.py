@@ -10,11 +10,12 @@ from tests.processes.rig import CREW, RUNNING, TRIO_CREW, LocalMesh, local_mesh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here starts processes."""
+    """Everything here starts processes; a module's tests share its meshes, so one worker has them."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.processes)
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
