@@ -147,6 +147,14 @@ def _work_observed(event: task_events.WorkObserved) -> list[Routed]:
     return [(AUCTION, work)]
 
 
+def _load_observed(event: task_events.LoadObserved) -> list[Routed]:
+    return [
+        (GOSSIP, gossip_commands.SetLoad(event.load_ms)),
+        (AUCTION, auction_commands.CandidateLoad(event.peer, event.load_ms)),
+        (TASKS, task_commands.PeerLoad(event.peer, event.load_ms)),
+    ]
+
+
 def _completion_observed(event: task_events.CompletionObserved) -> list[Routed]:
     observed = auction_commands.ObserveCompletion(
         event.peer, event.claimed_us, event.actual_us, event.skill, event.version
@@ -175,6 +183,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.SlotsWanted: _slots_wanted,
     task_events.SlotsReturned: _slots_returned,
     task_events.WorkObserved: _work_observed,
+    task_events.LoadObserved: _load_observed,
     task_events.PeerBarred: _peer_barred,
     task_events.CapacityChanged: _capacity_changed,
     task_events.CompletionObserved: _completion_observed,
@@ -187,6 +196,7 @@ INTERNAL = frozenset(
         task_events.SlotsWanted,
         task_events.SlotsReturned,
         task_events.WorkObserved,
+        task_events.LoadObserved,
         task_events.PeerBarred,
         task_events.CapacityChanged,
         task_events.CompletionObserved,

@@ -124,8 +124,8 @@ class Catalogue:
             self._unhost(peer, tuple((name, version) for name, version, _ in member.skills))
 
     def loaded(self, command: PeerLoad) -> None:
-        """A member says how much it has to do."""
-        if command.peer in self.members:
+        """A member says how much it has to do, or this peer itself."""
+        if command.peer in self.members or command.peer == self._me:
             self._loads[command.peer] = command.load_ms
 
     def load_of(self, peer: bytes) -> int:

@@ -274,6 +274,13 @@ class WorkObserved(msgspec.Struct, frozen=True, tag="tasks.work-observed"):
     """Those of them that hold no slot: they came without a lot, or theirs has ended."""
 
 
+class LoadObserved(msgspec.Struct, frozen=True, tag="tasks.load-observed"):
+    """To gossip, and to all here that choose among peers: how much this peer has to do."""
+
+    peer: bytes
+    load_ms: int
+
+
 class CapacityChanged(msgspec.Struct, frozen=True, tag="tasks.capacity-changed"):
     """To the auction (bidder side): slots that this peer hosts for a skill."""
 

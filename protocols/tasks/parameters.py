@@ -74,6 +74,7 @@ class TaskParameters(msgspec.Struct, frozen=True, kw_only=True):
     dead_bytes: int = 64 * 1024 * 1024
     dead_age_ns: int = 7 * 24 * 3600 * SECOND_NS
     observe_ns: int = 50 * MILLISECOND_NS
+    load_ns: int = 200 * MILLISECOND_NS
 
     def __post_init__(self) -> None:
         """Refuses what cannot work.

@@ -53,7 +53,7 @@ class Tasks:
         self._me = me
         self._outbox = Outbox()
         self._catalogue = Catalogue(me, parameters, compile_schema, self._outbox)
-        self._worker = Worker(boot, parameters, self._outbox)
+        self._worker = Worker(me, boot, parameters, self._outbox)
         self._custodian = Custodian(
             me, boot, parameters, self._catalogue, self._outbox, rng, self._may_submit
         )

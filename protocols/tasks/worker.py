@@ -29,6 +29,7 @@ from protocols.tasks.hosting import (
     reason_against,
     run_of,
 )
+from protocols.tasks.load import OwnLoad
 from protocols.tasks.messages import (
     BATCH_LIMIT,
     Assign,
@@ -60,7 +61,7 @@ Jobs = dict[tuple[str, int], HeldJob]
 class Worker:
     """The attempts that this peer holds."""
 
-    def __init__(self, boot: int, parameters: TaskParameters, outbox: Outbox) -> None:
+    def __init__(self, me: bytes, boot: int, parameters: TaskParameters, outbox: Outbox) -> None:
         self._boot = boot
         self._parameters = parameters
         self._outbox = outbox
@@ -72,6 +73,7 @@ class Worker:
         self._beat_at = NEVER
         self._touched: dict[Hosted, None] = {}
         self._observing = Observing(parameters, outbox)
+        self._load = OwnLoad(me, parameters, outbox, self._hosted)
         self._spending = Spending(outbox)
         self._answers: dict[bytes, list[Outcome]] = {}
         self._parkings: dict[tuple[bytes, bool], list[JobKey]] = {}
@@ -317,6 +319,8 @@ class Worker:
                 self._let_go(custodian, [outcome])
         for hosted in self._touched:
             self._observing.look(hosted, mono)
+        if self._touched:
+            self._load.look(mono)
         self._touched.clear()
 
     def _start(self, hosted: Hosted, now: int) -> None:
@@ -355,6 +359,7 @@ class Worker:
             self._beat(mono)
         self._delivery.wake(mono)
         self._observing.wake(mono)
+        self._load.wake(mono)
         return stopped
 
     def _beat(self, now: int) -> None:
@@ -369,6 +374,7 @@ class Worker:
     def deadline(self) -> int:
         """When `wake` is wanted."""
         least = min(self._beat_at, self._delivery.deadline(), self._observing.deadline())
+        least = min(least, self._load.deadline())
         for hosted in self._hosted.values():
             if hosted.due < least:
                 least = hosted.due

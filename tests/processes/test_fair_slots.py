@@ -75,6 +75,28 @@ def test_the_least_loaded_peers_take_tasks_and_a_busy_one_fewer(lanes: LocalMesh
     assert lanes.cli("task", ran.row["task"]).row["strategy"] == "least_loaded"
 
 
+def test_a_peer_that_is_busy_for_somebody_else_is_passed_over_by_single_tasks(
+    lanes: LocalMesh,
+) -> None:
+    """Its load comes by gossip: this custodian sent nothing there."""
+    with lanes.client("peer-1") as client, lanes.client("peer-2") as other:
+        long = other.options(to="peer-2").submit("hold", seconds=60.0)
+
+        def load_seen() -> int:
+            rows = lanes.status("peer-1").get("members", ())
+            return next((row["load_ms"] for row in rows if row["name"] == "peer-2"), 0)
+
+        until(load_seen, "the load is known")
+        view = client.options(strategy="least_loaded", deadline=PATIENCE_S)
+        tasks = []
+        for _ in range(12):
+            tasks.append(view.submit("step", seconds=0.0))
+            tasks[-1].result(PATIENCE_S)
+        assert "peer-2" not in {client.why(task.id)["producer"] for task in tasks}
+        long.cancel()
+        until(lambda: not load_seen(), "it is idle again, and known to be")
+
+
 def test_a_retry_goes_to_another_peer(lanes: LocalMesh) -> None:
     with lanes.client("peer-1") as client:
         for _ in range(4):
