@@ -10,7 +10,7 @@ from tests.processes.rig import CREW, RUNNING, TRIO_CREW, LocalMesh, local_mesh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here starts processes; a module's tests share its meshes, so one worker has them."""
+    """Everything here starts processes; one worker has a module, whose tests share a mesh."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
