@@ -1,8 +1,9 @@
 """How much this peer has to do, told to its gossip, so that others leave it alone when it is busy.
 
 The load is the time, in milliseconds, until what is here would be worked off: of each
-skill the jobs, times their mean duration, over its slots. Told on notable change only,
-and at most once in `load_ns`. So a peer that rests takes no step for it.
+skill the jobs, times their mean duration, over its slots. Told on notable change that has
+lasted for `load_ns`: one call after the other does not make a peer look busy, and
+costs no event each. A peer that rests takes no step for it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ LOAD_MOST_MS = 24 * 3600 * 1000
 
 
 class OwnLoad:
-    """What was told last, and whether something is to be told soon."""
+    """What was told last, and since when that has not been so."""
 
     def __init__(
         self,
@@ -37,27 +38,27 @@ class OwnLoad:
         self._outbox = outbox
         self._hosted = hosted
         self._told_ms = 0
-        self._not_before = 0
         self._due = NEVER
 
     def look(self, now: int) -> None:
         """Something changed at a skill."""
-        if now < self._not_before:
-            self._due = self._not_before
-            return
-        self._due = NEVER
-        load_ms = self.load_ms
-        was_ms = self._told_ms
-        if (load_ms == 0) == (was_ms == 0) and abs(load_ms - was_ms) < max(STEP_MS, was_ms // 4):
-            return
-        self._told_ms = load_ms
-        self._not_before = now + self._parameters.load_ns
-        self._outbox.emit(LoadObserved(self._me, load_ms))
+        if not self._is_notable(self.load_ms):
+            self._due = NEVER
+        elif self._due == NEVER:
+            self._due = now + self._parameters.load_ns
 
     def wake(self, now: int) -> None:
-        """Looks again at what changed too soon after it was told."""
+        """Tells what has lasted."""
         if self._due <= now:
-            self.look(now)
+            self._due = NEVER
+            self._told_ms = self.load_ms
+            self._outbox.emit(LoadObserved(self._me, self._told_ms))
+
+    def _is_notable(self, load_ms: int) -> bool:
+        was_ms = self._told_ms
+        if (load_ms == 0) != (was_ms == 0):
+            return True
+        return abs(load_ms - was_ms) >= max(STEP_MS, was_ms // 4)
 
     def deadline(self) -> int:
         """When `wake` is wanted."""
