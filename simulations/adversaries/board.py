@@ -63,7 +63,11 @@ class Bender(Adversary):
 class Forker(Bender):
     """Tells half of the mesh that it wrote something else under the same numbers."""
 
-    offences = ("forked",)
+    surely_heard = 8
+    """Forks of so many sends are not all lost on the way; fewer may be, and then nobody knows."""
+
+    def __init__(self) -> None:
+        self._forked = 0
 
     def bend(
         self, world: World, peer: SimulatedPeer, to: bytes, message: msgspec.Struct
@@ -86,16 +90,21 @@ class Forker(Bender):
                 op = msgspec.structs.replace(op, value=encode("the other branch"))
             ops.append(encode(op))
         made = write_segment(peer.keyring, header.generation, header.first, header.previous, ops)
+        self._forked += made.part().ops != part.ops
+        if self._forked >= self.surely_heard:
+            self.offences = ("forked",)
         return made.part()
 
 
 class Forger(Adversary):
     """Shows ops that nobody signed, and ops of others that it bent."""
 
-    offences = ("whose ops are not those", "wrong signature")
+    surely_heard = 3
+    """Forgeries shown to all so many times are not all lost on the way."""
 
     def __init__(self) -> None:
         self._heard: list[SegmentPart] = []
+        self._shown = 0
 
     def received(self, world: World, peer: SimulatedPeer, sender: bytes, frame: bytes) -> None:
         """Keeps what others write."""
@@ -118,6 +127,9 @@ class Forger(Adversary):
         )
         for other in world.honest:
             world.inject(peer, other.peer, (encode(Push((bent,))), encode(Push((unsigned,)))))
+        self._shown += 1
+        if self._shown >= self.surely_heard:
+            self.offences = ("whose ops are not those", "wrong signature")
         world.coverage["a liar forges ops"] += 1
 
 
