@@ -7,7 +7,7 @@ when the blob is wanted again, and its good chunks need not come a second time.
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,69 @@ PARTS_LIMIT = 16
 """Unfinished blobs that are kept, in the hope that they are wanted again; the oldest goes."""
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+
+
+class Upload:
+    """A blob that is being put. Its name is known when all of it is there.
+
+    Attributes:
+        size: the bytes so far.
+    """
+
+    def __init__(self, path: Path, descriptor: int, name: Callable[[bytes], None]) -> None:
+        """Use `BlobStore.upload`."""
+        self._path = path
+        self._descriptor = descriptor
+        self._name = name
+        self._hashes: list[bytes] = []
+        self._rest = bytearray()
+        self._is_over = False
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Takes the next bytes.
+
+        Raises:
+            ValueError: it is over the limit.
+            OSError: the disk does not take it.
+        """
+        self.size += len(piece)
+        if self.size > SIZE_LIMIT:
+            raise ValueError(f"a blob has at most {SIZE_LIMIT} bytes")
+        self._rest += piece
+        whole = len(self._rest) - len(self._rest) % CHUNK_BYTES
+        for start in range(0, whole, CHUNK_BYTES):
+            self._chunk(bytes(self._rest[start : start + CHUNK_BYTES]))
+        del self._rest[:whole]
+
+    def finish(self) -> tuple[bytes, Index]:
+        """All of it is there: syncs it, and gives it its name; see `BlobStore.put`.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self._rest:
+            self._chunk(bytes(self._rest))
+            self._rest.clear()
+        index = Index(self.size, b"".join(self._hashes))
+        blob = name_of(self.size, index.hashes)
+        self._name(blob)
+        self._close()
+        return blob, index
+
+    def abandon(self) -> None:
+        """Removes what there is of it."""
+        if not self._is_over:
+            self._path.unlink(missing_ok=True)
+            self._close()
+
+    def _chunk(self, data: bytes) -> None:
+        _write_at(self._descriptor, data, len(self._hashes) * CHUNK_BYTES)
+        self._hashes.append(chunk_hash(data))
+
+    def _close(self) -> None:
+        self._is_over = True
+        os.close(self._descriptor)
 
 
 class BlobStore:
@@ -65,26 +128,25 @@ class BlobStore:
             ValueError: it is over the limit; nothing is left of it.
             OSError: the disk does not take it; nothing is left of it.
         """
+        upload = self.upload()
+        try:
+            for piece in pieces:
+                upload.write(piece)
+            return upload.finish()
+        except BaseException:
+            upload.abandon()
+            raise
+
+    def upload(self) -> "Upload":
+        """Begins a whole blob that comes in pieces, in order.
+
+        Raises:
+            OSError: the disk has no place for it.
+        """
         self._puts += 1
         path = self._folder / f"put-{self._puts}.part"
-        hashes, size = [], 0
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-        try:
-            for chunk in _chunks(pieces):
-                size += len(chunk)
-                if size > SIZE_LIMIT:
-                    raise ValueError(f"a blob has at most {SIZE_LIMIT} bytes")
-                hashes.append(chunk_hash(chunk))
-                _write_at(descriptor, chunk, size - len(chunk))
-            index = Index(size, b"".join(hashes))
-            blob = name_of(size, index.hashes)
-            self._name(descriptor, path, blob)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
-        return blob, index
+        return Upload(path, descriptor, lambda blob: self._name(descriptor, path, blob))
 
     def open(self, blob: bytes, index: Index) -> bytes:
         """Makes a file for a blob that is to come; a byte per chunk, 1 where it is there.
@@ -133,6 +195,19 @@ class BlobStore:
                 return file.read(CHUNK_BYTES)
         except OSError:
             return b""
+
+    def piece(self, blob: bytes, index: Index, offset: int, size: int) -> bytes | None:
+        """Bytes of a whole blob, checked; None where they are not what they were."""
+        end = min(offset + size, index.size)
+        first = offset // CHUNK_BYTES
+        found = bytearray()
+        for chunk in range(first, -(-end // CHUNK_BYTES)):
+            data = self.read(blob, chunk)
+            if not index.fits(chunk, data):
+                return None
+            found += data
+        begin = offset - first * CHUNK_BYTES
+        return bytes(found[begin : begin + max(0, end - offset)])
 
     def drop(self, blob: bytes) -> None:
         """Removes a blob, whole or not."""
@@ -183,18 +258,6 @@ class BlobStore:
         except OSError as error:
             return str(error)
         return ""
-
-
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks."""
-    rest = bytearray()
-    for piece in pieces:
-        rest += piece
-        while len(rest) >= CHUNK_BYTES:
-            yield bytes(rest[:CHUNK_BYTES])
-            del rest[:CHUNK_BYTES]
-    if rest:
-        yield bytes(rest)
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

@@ -26,6 +26,7 @@ from protocols.blobs.messages import BlobChunk, BlobIndex, Lacks, WantChunks, Wa
 from protocols.blobs.naming import SIZE_LIMIT, Index
 from protocols.blobs.parameters import BlobParameters
 from protocols.blobs.records import DroppedBlob, HeldBlob, ReleasedBlob, ShelvedBlob
+from protocols.blobs.serving import Serving
 from protocols.blobs.shelf import Shelf
 from protocols.effects import Blame, Effect, Emit, Perform, Persist, Send
 from protocols.errors import Refused
@@ -36,14 +37,6 @@ WRONG_INDEX = "sent an index that is not the blob's"
 WRONG_CHUNK = "sent bytes that are not the blob's"
 
 
-class Read(msgspec.Struct):
-    """A chunk that is read for somebody."""
-
-    peer: bytes
-    blob: bytes
-    chunk: int
-
-
 class Blobs:
     """A `Machine`: see the module."""
 
@@ -52,10 +45,8 @@ class Blobs:
         self._parameters = parameters
         self._shelf = Shelf(parameters)
         self._fetches: dict[bytes, Fetch] = {}
-        self._reads: dict[int, Read] = {}
-        self._reads_of: dict[bytes, int] = {}
-        self._read_number = 0
         self._effects: list[Effect] = []
+        self._serving = Serving(parameters, self._shelf, self._effects)
 
     # The machine.
 
@@ -75,8 +66,18 @@ class Blobs:
                 if self._shelf.hold(command.blob, command.holder):
                     self._do(Persist(HeldBlob(command.blob, command.holder)))
             case commands.ReleaseBlob():
-                if self._shelf.release(command.blob, command.holder, instant):
-                    self._do(Persist(ReleasedBlob(command.blob, command.holder)))
+                self._release(command.blob, command.holder, instant)
+            case commands.RemoveBlob():
+                self._remove(command, instant)
+            case commands.UseBlob():
+                self._shelf.wanted(command.blob, instant)
+            case commands.BlobRotten():
+                if self.has(command.blob):
+                    self._rot(command.blob)
+            case commands.HolderBack():
+                for fetch in self._fetches.values():
+                    fetch.back(command.peer)
+                self._ask(instant)
             case commands.HolderGone():
                 for fetch in self._fetches.values():
                     fetch.strike(command.peer, instant)
@@ -84,7 +85,9 @@ class Blobs:
             case commands.BlobOpened():
                 self._opened(command, instant)
             case commands.ChunkRead():
-                self._read(command)
+                rotten = self._serving.read(command)
+                if rotten is not None:
+                    self._rot(rotten)
             case commands.ChunkWritten():
                 self._written(command, instant)
             case commands.BlobClosed():
@@ -100,9 +103,9 @@ class Blobs:
         instant = now.monotonic_ns
         match message:
             case WantIndex():
-                self._serve_index(link, message)
+                self._serving.index(link, message)
             case WantChunks():
-                self._serve_chunks(link, message)
+                self._serving.chunks(link, message)
             case BlobIndex():
                 self._index_came(link, message, instant)
             case BlobChunk():
@@ -121,7 +124,7 @@ class Blobs:
             fetch.struck(instant)
         self._ask(instant)
         for blob in self._shelf.due(instant):
-            self._do(Emit(events.BlobCollected(blob, self._drop(blob))))
+            self._collect(blob)
         return self._taken()
 
     def deadline(self) -> Instant | None:
@@ -144,7 +147,7 @@ class Blobs:
         sizes = [fetch.index.size for fetch in self._fetches.values() if fetch.index]
         assert self._shelf.reserved == sum(sizes), "blobs-in-quota: what is on its way is counted"
         assert len(self._fetches) <= self._parameters.fetches, "blobs-bounded-work: fetches"
-        assert len(self._reads) <= self._parameters.reads, "blobs-bounded-work: reads"
+        self._serving.check()
         under_way = self._parameters.window * self._parameters.sources
         for fetch in self._fetches.values():
             assert len(fetch.writing) <= under_way, "blobs-bounded-work: chunks"
@@ -155,6 +158,37 @@ class Blobs:
         """Whether all of a blob is here."""
         return blob in self._shelf.blobs
 
+    def index(self, blob: bytes) -> Index | None:
+        """What the chunks of a blob that is here are checked by."""
+        shelved = self._shelf.blobs.get(blob)
+        return None if shelved is None else shelved.index
+
+    def listed(self) -> Iterator[tuple[bytes, int, bool]]:
+        """All blobs that are here, oldest first: name, size, whether somebody needs it."""
+        for blob, shelved in self._shelf.blobs.items():
+            yield blob, shelved.index.size, bool(shelved.holders)
+
+    def arrived(self, blob: bytes) -> tuple[int, int]:
+        """How many bytes of a blob that is fetched are here, and its size; 0, 0 if unknown."""
+        fetch = self._fetches.get(blob)
+        if fetch is None or fetch.index is None:
+            return 0, 0
+        return fetch.arrived, fetch.index.size
+
+    def refuse_unfit(self, size: int) -> None:
+        """Checks that a blob of so many bytes may be put, without taking it.
+
+        Raises:
+            Refused: TooLarge, or QuotaExceeded.
+        """
+        refuse_too_large(size)
+        self._shelf.in_the_way(size)
+
+    @property
+    def quota_bytes(self) -> int:
+        """How many bytes may be kept."""
+        return self._parameters.quota_bytes
+
     @property
     def kept_bytes(self) -> int:
         """Of all blobs that are kept."""
@@ -164,19 +198,21 @@ class Blobs:
 
     def _keep(self, command: commands.KeepBlob, now: Instant) -> None:
         index = Index(command.size, command.hashes)
-        if command.size > SIZE_LIMIT:
-            raise Refused("TooLarge", f"a blob has at most {SIZE_LIMIT} bytes, not {command.size}")
+        refuse_too_large(command.size)
         if not index.names(command.blob):
             raise Refused("InvalidInput", "the name of a blob is the hash of its index")
         if not self.has(command.blob):
-            self._shelf.make_sure_of_room(command.size)
+            self._make_room(command.size)
             self._arrived(command.blob, index, now)
+        if command.holder and self._shelf.hold(command.blob, command.holder):
+            self._do(Persist(HeldBlob(command.blob, command.holder)))
         self._do(Emit(events.BlobKept(command.number, command.blob)))
 
     def _fetch(self, command: commands.FetchBlob, now: Instant) -> None:
         shelved = self._shelf.blobs.get(command.blob)
         if shelved is not None:
             size = shelved.index.size
+            self._shelf.wanted(command.blob, now)
             self._do(Emit(events.BlobFetched(command.number, command.blob, size)))
             return
         fetch = self._fetches.get(command.blob)
@@ -190,48 +226,6 @@ class Blobs:
             if peer != self._peer:
                 fetch.add_source(peer)
         self._ask(now)
-
-    # Serving.
-
-    def _serve_index(self, link: bytes, message: WantIndex) -> None:
-        shelved = self._shelf.blobs.get(message.blob)
-        if shelved is None:
-            self._do(Send(link, Lacks(message.blob)))
-        else:
-            index = shelved.index
-            self._do(Send(link, BlobIndex(message.blob, index.size, index.hashes)))
-
-    def _serve_chunks(self, link: bytes, message: WantChunks) -> None:
-        shelved = self._shelf.blobs.get(message.blob)
-        if shelved is None:
-            self._do(Send(link, Lacks(message.blob)))
-            return
-        for chunk in dict.fromkeys(message.chunks):
-            reads = self._reads_of.get(link, 0)
-            is_much = reads >= self._parameters.reads_per_peer
-            if is_much or len(self._reads) >= self._parameters.reads:
-                return  # whoever asked too much asks again
-            if chunk < shelved.index.count:
-                self._read_number += 1
-                self._reads[self._read_number] = Read(link, message.blob, chunk)
-                self._reads_of[link] = reads + 1
-                self._do(Perform(jobs.ReadChunk(self._read_number, message.blob, chunk)))
-
-    def _read(self, command: commands.ChunkRead) -> None:
-        read = self._reads.pop(command.number, None)
-        if read is None:
-            return
-        self._reads_of[read.peer] -= 1
-        if not self._reads_of[read.peer]:
-            del self._reads_of[read.peer]
-        shelved = self._shelf.blobs.get(read.blob)
-        if shelved is not None and shelved.index.fits(read.chunk, command.data):
-            self._do(Send(read.peer, BlobChunk(read.blob, read.chunk, command.data)))
-            return
-        if shelved is not None:
-            self._drop(read.blob)
-            self._do(Emit(events.BlobDamaged(read.blob)))
-        self._do(Send(read.peer, Lacks(read.blob)))
 
     # Fetching.
 
@@ -255,7 +249,7 @@ class Blobs:
             self._lied(link, message.blob, WRONG_INDEX, now)
             return
         try:
-            self._shelf.make_sure_of_room(index.size)
+            self._make_room(index.size)
         except Refused as refused:
             self._give_up(message.blob, refused.kind, refused.message)
             return
@@ -341,6 +335,28 @@ class Blobs:
         for number in fetch.numbers if fetch is not None else ():
             self._do(Emit(events.BlobFetched(number, blob, index.size)))
 
+    def _make_room(self, size: int) -> None:
+        for blob in self._shelf.in_the_way(size):
+            self._collect(blob)
+
+    def _release(self, blob: bytes, holder: str, now: Instant) -> None:
+        if self._shelf.release(blob, holder, now):
+            self._do(Persist(ReleasedBlob(blob, holder)))
+
+    def _remove(self, command: commands.RemoveBlob, now: Instant) -> None:
+        if not self.has(command.blob):
+            raise Refused("UnknownBlob", "this peer does not hold it; `mesh blob ls` lists blobs")
+        self._release(command.blob, command.holder, now)
+        if command.blob in self._shelf.loose:
+            self._collect(command.blob)
+
+    def _collect(self, blob: bytes) -> None:
+        self._do(Emit(events.BlobCollected(blob, self._drop(blob))))
+
+    def _rot(self, blob: bytes) -> None:
+        self._drop(blob)
+        self._do(Emit(events.BlobDamaged(blob)))
+
     def _drop(self, blob: bytes) -> int:
         self._do(Persist(DroppedBlob(blob)))
         self._do(Perform(jobs.DropBlob(blob)))
@@ -350,5 +366,18 @@ class Blobs:
         self._effects.append(effect)
 
     def _taken(self) -> tuple[Effect, ...]:
-        effects, self._effects = self._effects, []
-        return tuple(effects)
+        effects = tuple(self._effects)
+        self._effects.clear()
+        return effects
+
+
+def refuse_too_large(size: int) -> None:
+    """Checks a size.
+
+    Raises:
+        Refused: TooLarge.
+    """
+    if size > SIZE_LIMIT:
+        mib = SIZE_LIMIT // 1024**2
+        text = f"a blob has at most {mib} MiB ({SIZE_LIMIT} bytes), and this has {size}: split it"
+        raise Refused("TooLarge", text)

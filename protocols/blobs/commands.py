@@ -4,12 +4,16 @@ import msgspec
 
 
 class KeepBlob(msgspec.Struct, frozen=True, gc=False):
-    """All bytes of a blob are on this peer's disk, synced: keep it. Ends with `BlobKept`."""
+    """All bytes of a blob are on this peer's disk, synced: keep it. Ends with `BlobKept`.
+
+    `holder` needs it until `ReleaseBlob`; "" for nobody.
+    """
 
     number: int
     blob: bytes
     size: int
     hashes: bytes
+    holder: str = ""
 
 
 class FetchBlob(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +36,31 @@ class ReleaseBlob(msgspec.Struct, frozen=True, gc=False):
 
     blob: bytes
     holder: str
+
+
+class RemoveBlob(msgspec.Struct, frozen=True, gc=False):
+    """This one does not need it any more; where nobody else does, it goes at once."""
+
+    blob: bytes
+    holder: str
+
+
+class UseBlob(msgspec.Struct, frozen=True, gc=False):
+    """Somebody is about to read it: where nobody needs it, its time begins anew."""
+
+    blob: bytes
+
+
+class BlobRotten(msgspec.Struct, frozen=True, gc=False):
+    """Its file does not hold its bytes any more: it is no blob of this peer."""
+
+    blob: bytes
+
+
+class HolderBack(msgspec.Struct, frozen=True, gc=False):
+    """A peer is there (again): it may be asked at once."""
+
+    peer: bytes
 
 
 class HolderGone(msgspec.Struct, frozen=True, gc=False):

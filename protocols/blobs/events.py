@@ -3,14 +3,14 @@
 import msgspec
 
 
-class BlobKept(msgspec.Struct, frozen=True, gc=False):
+class BlobKept(msgspec.Struct, frozen=True, gc=False, tag="blobs.kept"):
     """The blob is this peer's to serve, for as long as somebody needs it."""
 
     number: int
     blob: bytes
 
 
-class BlobFetched(msgspec.Struct, frozen=True, gc=False):
+class BlobFetched(msgspec.Struct, frozen=True, gc=False, tag="blobs.fetched"):
     """All of it is here, verified and synced."""
 
     number: int
@@ -18,7 +18,7 @@ class BlobFetched(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
-class BlobNotFetched(msgspec.Struct, frozen=True, gc=False):
+class BlobNotFetched(msgspec.Struct, frozen=True, gc=False, tag="blobs.not-fetched"):
     """It cannot be had. `kind`: NoHolder, QuotaExceeded or DiskFault."""
 
     number: int
@@ -27,14 +27,14 @@ class BlobNotFetched(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class BlobDamaged(msgspec.Struct, frozen=True, gc=False):
+class BlobDamaged(msgspec.Struct, frozen=True, gc=False, tag="blobs.damaged"):
     """The disk gave back other bytes than it was given; the blob is dropped here."""
 
     blob: bytes
 
 
-class BlobCollected(msgspec.Struct, frozen=True, gc=False):
-    """Nobody has needed it for a while, and it is gone from this disk."""
+class BlobCollected(msgspec.Struct, frozen=True, gc=False, tag="blobs.collected"):
+    """Nobody needs it, and it is gone from this disk."""
 
     blob: bytes
     size: int

@@ -9,7 +9,7 @@ what it owes is asked of the others; one that lacks the blob or lied is asked no
 
 import msgspec
 
-from protocols.blobs.naming import Index
+from protocols.blobs.naming import CHUNK_BYTES, Index
 from protocols.blobs.parameters import BlobParameters
 from protocols.machine import Instant
 
@@ -127,6 +127,22 @@ class Fetch:
             return
         self._take_back(source)
         source.rests_until = now + (self._parameters.patience_ns << (source.strikes - 1))
+
+    def back(self, peer: bytes) -> None:
+        """This one is there again, and may be asked at once."""
+        source = self.sources.get(peer)
+        if source is not None:
+            source.strikes = 0
+            source.rests_until = 0
+
+    @property
+    def arrived(self) -> int:
+        """How many bytes are on disk, about."""
+        if self.index is None or self.stage in (INDEX_WANTED, PLACE_WANTED):
+            return 0
+        owed = sum(len(source.asked) for source in self.sources.values())
+        chunks = self.index.count - len(self.missing) - owed
+        return min(self.index.size, max(0, chunks) * CHUNK_BYTES)
 
     def remove(self, peer: bytes) -> None:
         """This one is asked no more."""

@@ -28,22 +28,38 @@ class Shelf:
         """Blobs that nobody needs, with the time at which each may go, soonest first."""
         self.bytes = 0
         self.reserved = 0
+        self._brought = 0
+        """Bytes of an earlier life, which may have had a larger quota."""
 
-    def make_sure_of_room(self, size: int) -> None:
-        """Checks that one more blob may come.
+    def in_the_way(self, size: int) -> list[bytes]:
+        """What nobody needs and must go so that one more blob may come, the oldest first.
 
         Raises:
-            Refused: QuotaExceeded.
+            Refused: QuotaExceeded, even if all of that went.
         """
-        used, quota = self.bytes + self.reserved, self._parameters.quota_bytes
-        if used + size > quota:
+        free = self._parameters.quota_bytes - self.bytes - self.reserved
+        places = self._parameters.shelved - len(self.blobs)
+        going: list[bytes] = []
+        for blob in self.loose:
+            if free >= size and places > 0:
+                break
+            going.append(blob)
+            free += self.blobs[blob].index.size
+            places += 1
+        if free < size or places <= 0:
+            used, quota = self.bytes + self.reserved, self._parameters.quota_bytes
             raise Refused(
                 "QuotaExceeded",
                 f"a blob of {size} bytes is too much for this peer, which holds {used} of {quota} "
-                "bytes; blobs go when no task that is kept needs them",
+                f"bytes in {len(self.blobs)} of {self._parameters.shelved} blobs, and none that "
+                "may go make room; `mesh blob rm` removes some",
             )
-        if len(self.blobs) >= self._parameters.shelved:
-            raise Refused("QuotaExceeded", f"this peer holds {len(self.blobs)} blobs already")
+        return going
+
+    def wanted(self, blob: bytes, now: Instant) -> None:
+        """Somebody asked for it: where nobody needs it, its time begins anew."""
+        if blob in self.loose:
+            self._loosen(blob, now)
 
     def put(self, blob: bytes, index: Index, now: Instant) -> None:
         """Takes in a blob whose bytes are on disk."""
@@ -117,13 +133,15 @@ class Shelf:
                 case DroppedBlob():
                     if record.blob in self.blobs:
                         self.drop(record.blob)
+        self._brought = self.bytes
 
     def check(self) -> None:
         """Asserts what is said on the page of invariants."""
         sizes = [shelved.index.size for shelved in self.blobs.values()]
         assert self.bytes == sum(sizes), "blobs-in-quota: bytes are counted"
         total = self.bytes + self.reserved
-        assert total <= self._parameters.quota_bytes, "blobs-in-quota: and bounded"
+        limit = max(self._parameters.quota_bytes, self._brought)
+        assert total <= limit, "blobs-in-quota: and bounded"
         for blob, shelved in self.blobs.items():
             assert bool(shelved.holders) != (blob in self.loose), "blobs-needed-stay"
 

@@ -223,10 +223,12 @@ def test_a_full_disk_ends_the_fetch_and_leaves_nothing() -> None:
 
 def test_what_is_over_the_quota_is_refused_before_any_byte_comes() -> None:
     exchange, anna, bert, _ = three(BlobParameters(quota_bytes=5 * CHUNK_BYTES))
-    anna.put(content_of(3))
+    first = anna.put(content_of(3))
+    exchange.submit(anna, commands.HoldBlob(first, "put"))
     blob, index = named(content_of(3, seed=2))
-    with pytest.raises(Refused, match="QuotaExceeded"):
+    with pytest.raises(Refused, match="mesh blob rm"):
         anna.shelve(blob, index)
+    assert anna.machine.has(first)
     bert.parameters = BlobParameters(quota_bytes=CHUNK_BYTES)
     exchange.restart(bert)
     exchange.fetch(bert, named(content_of(3))[0], anna)
@@ -234,6 +236,88 @@ def test_what_is_over_the_quota_is_refused_before_any_byte_comes() -> None:
     (told,) = bert.of(events.BlobNotFetched)
     assert told.kind == "QuotaExceeded"
     assert bert.disk.parts == {}
+
+
+def test_what_nobody_needs_makes_room_the_oldest_first_and_no_more_of_it_than_must() -> None:
+    exchange, anna, bert, _ = three(BlobParameters(quota_bytes=6 * CHUNK_BYTES))
+    first, second, third = (bert.put(content_of(2, seed)) for seed in (1, 2, 3))
+    exchange.submit(bert, commands.FetchBlob(1, first, ()))
+    bert.machine.refuse_unfit(2 * CHUNK_BYTES)
+    needed = anna.put(content_of(2, 4))
+    exchange.fetch(bert, needed, anna)
+    exchange.settle()
+    assert fetched(bert, needed, content_of(2, 4))
+    assert [each.blob for each in bert.of(events.BlobCollected)] == [second], "first was wanted"
+    assert bert.machine.has(first)
+    assert bert.machine.has(third)
+
+
+def test_as_many_as_may_be_shelved_make_room_too() -> None:
+    _, anna, _, _ = three(BlobParameters(shelved=2))
+    first, second = anna.put(content_of(1, 1)), anna.put(content_of(1, 2))
+    anna.put(content_of(1, 3))
+    assert not anna.machine.has(first)
+    assert anna.machine.has(second)
+
+
+def test_what_was_put_is_held_in_the_same_step_and_stays_until_it_is_removed() -> None:
+    exchange, anna, _, _ = three()
+    blob, index = named(content_of(2))
+    anna.disk.whole[blob] = content_of(2)
+    exchange.submit(anna, commands.KeepBlob(1, blob, index.size, index.hashes, "put"))
+    exchange.pass_time(2 * SMALL.grace_ns)
+    exchange.restart(anna)
+    exchange.pass_time(2 * SMALL.grace_ns)
+    assert list(anna.machine.listed()) == [(blob, index.size, True)]
+    exchange.submit(anna, commands.RemoveBlob(blob, "put"))
+    exchange.settle()
+    assert anna.of(events.BlobCollected) == [events.BlobCollected(blob, index.size)]
+    assert anna.disk.whole == {}
+    with pytest.raises(Refused, match="UnknownBlob"):
+        exchange.submit(anna, commands.RemoveBlob(blob, "put"))
+    exchange.restart(anna)
+    assert not anna.machine.has(blob)
+
+
+def test_a_removed_blob_that_somebody_else_needs_stays() -> None:
+    exchange, anna, _, _ = three()
+    blob = anna.put(content_of(1))
+    for holder in ("put", "task-1"):
+        exchange.submit(anna, commands.HoldBlob(blob, holder))
+    exchange.submit(anna, commands.RemoveBlob(blob, "put"))
+    assert anna.machine.has(blob)
+    exchange.submit(anna, commands.ReleaseBlob(blob, "task-1"))
+    exchange.submit(anna, commands.RemoveBlob(blob, "put"))
+    assert not anna.machine.has(blob)
+
+
+def test_a_file_that_is_found_rotten_is_no_blob_any_more_and_may_be_fetched_again() -> None:
+    exchange, anna, bert, _ = three()
+    blob = anna.put(content_of(3))
+    bert.put(content_of(3))
+    exchange.submit(bert, commands.BlobRotten(blob))
+    exchange.settle()
+    assert bert.of(events.BlobDamaged) == [events.BlobDamaged(blob)]
+    exchange.fetch(bert, blob, anna)
+    exchange.settle()
+    assert fetched(bert, blob, content_of(3))
+
+
+def test_a_source_that_is_back_is_asked_at_once() -> None:
+    exchange, anna, bert, _ = three()
+    blob = anna.put(content_of(9))
+    exchange.fetch(bert, blob, anna)
+    for _ in range(8):
+        exchange.work() if exchange.jobs else exchange.deliver()
+    exchange.kill(anna)
+    for _ in range(3):
+        exchange.submit(bert, commands.HolderGone(anna.peer))
+    have, size = bert.machine.arrived(blob)
+    assert 0 <= have < size == len(content_of(9))
+    exchange.restart(anna)
+    exchange.submit(bert, commands.HolderBack(anna.peer))
+    exchange.settle()
+    assert fetched(bert, blob, content_of(9))
 
 
 def test_what_nobody_needs_is_collected_after_a_while() -> None:
