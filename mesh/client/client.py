@@ -2,7 +2,6 @@
 
 import copy
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from mesh.client.mapping import MapRun
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Addresses, Carrier, Transport
 from mesh.client.typed_calls import WINDOW, TypedCalls
+from mesh.local.blobs import Blobs
 from mesh.local.board import Board
 from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
@@ -295,17 +295,22 @@ class Client(TypedCalls):
         """The blackboard."""
         return Board(self._ask_board)
 
+    @property
+    def blobs(self) -> Blobs:
+        """Large values by their content, to 64 MiB: put here, and got at any peer."""
+        return Blobs(self._ask_board)
+
     def _ask_board(self, asked: BoardAsked) -> Any:
         ask = Ask(request=0, verb=asked.verb, arguments=encode_value(asked.arguments))
-        until = time.monotonic() + ASK_S
+        until = self._core.clock() + ASK_S
         while True:
             try:
                 answer = self._request(ask, is_repeatable=asked.is_repeatable)
             except Refused as refusal:
                 pause = refusal.retry_after
-                if pause is None or time.monotonic() + pause > until:
+                if pause is None or self._core.clock() + pause > until:
                     raise
-                time.sleep(pause)
+                self._transport.wait(lambda: False, pause)
             else:
                 return asked.read(answer)
 

@@ -65,6 +65,46 @@ class Driver(Protocol):
         """Carries out what the commands given so far have caused."""
 
 
+class Happening(Protocol):
+    """Something that happens once."""
+
+    def set(self) -> None:
+        """It has happened."""
+
+    async def wait(self) -> None:
+        """Waits until it has."""
+
+
+class Waits(Protocol):
+    """How requests wait: trio's way, or in a simulated mesh that of virtual time."""
+
+    def event(self) -> Happening:
+        """Something that may be waited for."""
+
+    def time(self) -> float:
+        """Seconds."""
+
+    async def at_most(self, event: Happening, seconds: float) -> None:
+        """Waits for an event, so long at most."""
+
+
+class TrioWaits:
+    """Waits under trio."""
+
+    def event(self) -> Happening:
+        """A trio event."""
+        return trio.Event()
+
+    def time(self) -> float:
+        """Trio's clock."""
+        return trio.current_time()
+
+    async def at_most(self, event: Happening, seconds: float) -> None:
+        """Waits for an event, so long at most."""
+        with trio.move_on_after(seconds):
+            await event.wait()
+
+
 class _Key(msgspec.Struct):
     key: str
 
@@ -103,8 +143,8 @@ class _Write(msgspec.Struct):
 class _Waiting:
     """Somebody who waits for a write."""
 
-    def __init__(self) -> None:
-        self.done = trio.Event()
+    def __init__(self, done: Happening) -> None:
+        self.done = done
         self.is_replicated = False
 
 
@@ -117,15 +157,17 @@ class BoardDesk:
         driver: Driver,
         now: Callable[[], Now],
         names: Names,
+        waits: Waits | None = None,
     ) -> None:
-        """Takes the blackboard to read, the way to write, a clock, and who knows names."""
+        """Takes the blackboard, the way to write, a clock, who knows names, and how to wait."""
+        self._waits = waits or TrioWaits()
         self._board = board
         self._driver = driver
         self._now = now
         self._name_of = names.name_of
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._changed = trio.Event()
+        self._changed = self._waits.event()
         self._strong = StrongDesk(driver)
 
     def verbs(self) -> dict[str, Callable[[Any], Any]]:
@@ -147,7 +189,7 @@ class BoardDesk:
                 waiting.done.set()
         elif isinstance(event, EntriesChanged):
             self._changed.set()
-            self._changed = trio.Event()
+            self._changed = self._waits.event()
         else:
             self._strong.notify(event)
 
@@ -169,7 +211,7 @@ class BoardDesk:
         self._number += 1
         number = self._number
         command = WriteBoard(number, tuple(_edit(each) for each in wanted.edits), wanted.durability)
-        waiting = self._waiting[number] = _Waiting()
+        waiting = self._waiting[number] = _Waiting(self._waits.event())
         try:
             self._driver.submit(command)
             self._driver.flush()
@@ -185,7 +227,7 @@ class BoardDesk:
             began = self._board.cursor()
         else:
             began = _cursor(wanted.since)
-        ends = trio.current_time() + wanted.wait_ms / 1000
+        ends = self._waits.time() + wanted.wait_ms / 1000
         cursor = began
         while True:
             changed = self._changed
@@ -195,11 +237,10 @@ class BoardDesk:
                 )
             except Malformed as error:
                 raise Refused("BadCursor", f"{error}: take one that a change came with") from None
-            left = ends - trio.current_time()
+            left = ends - self._waits.time()
             if found or is_reset or left <= 0:
                 break
-            with trio.move_on_after(left):
-                await changed.wait()
+            await self._waits.at_most(changed, left)
         return {
             "changes": [self._change(each) for each in found],
             "began": _text(began),

@@ -26,6 +26,7 @@ from mesh.local.messages import (
 from mesh.runtime.local_connection import Link
 from mesh.runtime.local_requests import TaskDesk
 from mesh.runtime.views import Views
+from mesh.testing.board import After, VirtualBoard
 from protocols.identity import text_id
 from protocols.tasks.commands import CancelTasks, SubmitTasks
 from protocols.tasks.events import SubmissionRefused, TasksAccepted
@@ -78,12 +79,14 @@ class Driver:
 class PeerDesk:
     """Serves the clients and the handlers of one running peer."""
 
-    def __init__(self, world: World, peer: SimulatedPeer, rng: random.Random) -> None:
+    def __init__(self, world: World, peer: SimulatedPeer, rng: random.Random, after: After) -> None:
+        """Opens the desk of a peer that runs; `after` does things unless that dies before."""
         assert peer.core is not None, "a desk is opened by a peer that runs"
         self._rng = rng
         self._driver = Driver(world, peer)
         self._views = Views(peer.core, peer.name, peer.door, 0)
         self._desk = TaskDesk(self._driver, self._views.find_peer, self._views.name_of)
+        self._board = VirtualBoard(world, peer, self._driver, self._views, after)
         self.welcome = Welcome(
             peer=text_id(peer.peer),
             name=peer.name,
@@ -95,6 +98,7 @@ class PeerDesk:
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core."""
         self._desk.notify(self._driver.renumbered(event))
+        self._board.notify(event)
 
     def receive(self, link: Link, message: LocalMessage) -> None:
         """Takes a message of a client or a handler."""
@@ -137,6 +141,8 @@ class PeerDesk:
             states = tuple(given.get("states", ()))
             limit = int(given.get("limit", 100))
             self._desk.list_tasks(link, ask.request, states, limit, self._views.listed)
+        elif self._board.knows(ask.verb):
+            self._board.answer(link, ask.request, ask.verb, arguments)
         else:
             text = f"a simulated peer does not know the question {ask.verb!r}"
             self._refuse(link, ask, "UnknownVerb", text)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from mesh.agent.execution import end_stopped, end_with_error, end_with_value
-from mesh.local.messages import Cancel, JobEnd, Log, Park, Progress, Submit
+from mesh.local.messages import Ask, Cancel, JobEnd, Log, Park, Progress, Submit
 from mesh.runtime.local_connection import InsideLink
 from mesh.runtime.worker_jobs import RunningJob, outcome_of, stop_status
 from mesh.testing.context import VirtualContext
@@ -67,7 +67,7 @@ class HandlerExecutor:
         self, troupe: Troupe, world: World, peer: SimulatedPeer, rng: random.Random
     ) -> None:
         self.troupe = troupe
-        self.desk = PeerDesk(world, peer, rng)
+        self.desk = PeerDesk(world, peer, rng, self.after)
         self.handlings: dict[Key, Job] = {}
         self._world = world
         self._peer = peer
@@ -344,8 +344,8 @@ class HandlerExecutor:
                 line = (job.run.task, job.run.attempt, message.level, message.text, fields)
                 self.troupe.logs.append(LogLine(self.troupe.clock(), self._peer.name, *line))
 
-    def asked(self, link: InsideLink, message: Submit | Cancel) -> None:
-        """A handler submits children, or cancels one."""
+    def asked(self, link: InsideLink, message: Submit | Cancel | Ask) -> None:
+        """A handler submits children, cancels one, or asks something."""
         self._unless_dead(SOCKET_NS, lambda: self.desk.receive(link, message))
 
     def slot_changed(self, number: int, free: bool) -> None:

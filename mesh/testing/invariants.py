@@ -14,6 +14,11 @@ from simulations.checkers.acknowledged import AcknowledgedResultsCount
 from simulations.checkers.answers import RequestsAreAnswered
 from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
 from simulations.checkers.blame import NobodyHonestIsBlamed
+from simulations.checkers.board import (
+    BoardConverges,
+    BoardKeepsWhatItAcknowledged,
+    BoardMemoryFollowsLiveData,
+)
 from simulations.checkers.children import ChildrenFollow
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
@@ -67,6 +72,9 @@ class Invariants:
             CoresHoldTheirInvariants(),
             MembershipConverges(),
             NothingIsLeft(),
+            BoardConverges(),
+            BoardKeepsWhatItAcknowledged(),
+            BoardMemoryFollowsLiveData(),
             self,
         )
 
@@ -118,6 +126,7 @@ class Invariants:
 def _has_converged(world: World) -> bool:
     try:
         MembershipConverges().finish(world)
+        BoardConverges().finish(world)
     except Violation:
         return False
     return True

@@ -8,6 +8,8 @@ from mesh.agent.parking import Parking
 from mesh.agent.vault import vault
 from mesh.local.messages import (
     Accepted,
+    Answer,
+    Ask,
     Cancel,
     LocalMessage,
     Log,
@@ -30,7 +32,7 @@ class Host(Protocol):
     def said(self, number: int, message: Park | Progress | Log) -> None:
         """A handler says something of its job."""
 
-    def asked(self, link: InsideLink, message: Submit | Cancel) -> None:
+    def asked(self, link: InsideLink, message: Submit | Cancel | Ask) -> None:
         """A handler wants something of the mesh."""
 
     def slot_changed(self, number: int, free: bool) -> None:
@@ -65,7 +67,7 @@ class JobPort:
 
     def send(self, message: LocalMessage) -> None:
         """Passes on what the handler says."""
-        if isinstance(message, Submit | Cancel):
+        if isinstance(message, Submit | Cancel | Ask):
             if isinstance(message, Submit):
                 self._submits[message.request] = message
             self._host.asked(self.link, message)
@@ -97,7 +99,7 @@ class JobPort:
             submitted = self._submits.pop(message.request, None)
             if isinstance(message, Accepted) and submitted is not None:
                 self._name(submitted, message)
-        if isinstance(message, Accepted | Settled | Refused):
+        if isinstance(message, Accepted | Settled | Refused | Answer):
             self.children.receive(message)
 
     def _name(self, submitted: Submit, accepted: Accepted) -> None:
