@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mesh.agent import Result as Result
     from mesh.client import AsyncClient as AsyncClient
     from mesh.client import Client as Client
+    from mesh.local.blob_requests import BlobRef as BlobRef
     from mesh.local.board_requests import Edits as Edits
     from mesh.local.errors import MeshError as MeshError
     from mesh.local.errors import NoPeer as NoPeer
@@ -29,6 +30,7 @@ _HOMES = {
     "Agent": "mesh.agent",
     "AsyncClient": "mesh.client",
     "Bid": "mesh.agent",
+    "BlobRef": "mesh.local.blob_requests",
     "Cancelled": "mesh.agent",
     "Client": "mesh.client",
     "Context": "mesh.agent",

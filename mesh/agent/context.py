@@ -15,8 +15,7 @@ import msgspec
 
 from mesh.agent.outcome import Missing, Partial
 from mesh.agent.redaction import redactor, refuse_secrets
-from mesh.local.async_board import AsyncBoard
-from mesh.local.board import Board
+from mesh.agent.shared import Asking, Shared
 from mesh.local.board_requests import BoardAsked
 from mesh.local.deciding import Choices, Decision, decision_of, wanted
 from mesh.local.errors import TaskFailed
@@ -32,7 +31,7 @@ from mesh.local.options import (
 from mesh.local.values import decode_value, encode_inputs, encode_plain
 
 if TYPE_CHECKING:
-    from mesh.agent.children import Child, Children
+    from mesh.agent.children import Child
     from mesh.agent.parking import Parking
 
 T = TypeVar("T")
@@ -40,24 +39,17 @@ T = TypeVar("T")
 TRACEPARENT_LIMIT = 64
 
 
-class Port(Protocol):
+class Port(Asking, Protocol):
     """What a context needs of the process that runs its handler."""
 
     def send(self, message: LocalMessage) -> None:
         """Sends a message to the peer; callable from any thread."""
-
-    @property
-    def children(self) -> "Children":
-        """The children of this process."""
 
     def parking(self, job: int) -> "Parking":
         """Where a job stands with its slot; the same object for the same job."""
 
     def secret(self, name: str) -> str:
         """The value of a secret."""
-
-    def run_on_loop(self, job: int, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Runs a coroutine of a job on the loop, from the job's thread, and waits for it."""
 
 
 class ChildHandle:
@@ -91,7 +83,7 @@ class ChildHandle:
         self._context.cancel_child(self._child)
 
 
-class Context:
+class Context(Shared):
     """One attempt at one task, as its handler sees it.
 
     Attributes:
@@ -101,6 +93,8 @@ class Context:
         traceparent: the W3C trace context to pass downstream.
         parent: the id of the task whose handler submitted this one, or "".
     """
+
+    _port: Port
 
     def __init__(
         self,
@@ -178,22 +172,6 @@ class Context:
             encoded = encode_plain(redactor.plain(decode_value(encoded)))
         text = redactor.clean(text)[:4096]
         self._port.send(Log(job=self._job.job, level=level, text=text, fields=encoded))
-
-    # The blackboard.
-
-    @property
-    def board(self) -> AsyncBoard:
-        """The blackboard, for coroutine handlers: ``await ctx.board.get("key")``."""
-        return AsyncBoard(lambda asked: self._port.children.ask(asked))
-
-    @property
-    def board_sync(self) -> Board:
-        """The blackboard, for plain handlers."""
-        return Board(
-            lambda asked: self._port.run_on_loop(
-                self._job.job, lambda: self._port.children.ask(asked)
-            )
-        )
 
     # Other skills.
 

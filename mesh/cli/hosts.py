@@ -200,7 +200,7 @@ def serve(
     at: DirOption = None,
 ) -> None:
     """Run one peer in the foreground, for systemd, containers and terminals."""
-    from mesh.local.sizes import worker_limit
+    from mesh.local.sizes import bytes_of, worker_limit
     from mesh.runtime.launcher import place_agents
     from mesh.runtime.serve_file import ServeFile, command, read_serve_file, with_hosts
     from mesh.storage.folder import MeshFolder
@@ -229,6 +229,7 @@ def serve(
         agents=None if wanted.agents is None else place_agents(wanted.agents, [peer])[peer],
         recording_mb=wanted.recording,
         worker_memory=None if wanted.memory is None else worker_limit(wanted.memory),
+        blob_quota=None if wanted.blobs is None else bytes_of(wanted.blobs),
         python=wanted.python,
         labels=wanted.labels,
         secrets=wanted.secrets and checked_secrets(Path(wanted.secrets)),

@@ -10,6 +10,7 @@ import typer
 
 from mesh.cli.metrics import serve_beside
 from mesh.cli.options import (
+    BlobsOption,
     DirOption,
     JsonOption,
     LabelsOption,
@@ -20,7 +21,7 @@ from mesh.cli.options import (
     SecretsOption,
 )
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
-from mesh.cli.settings import settle, worker_settings
+from mesh.cli.settings import peer_settings, settle
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
 CONVERGE_S = 60.0
@@ -43,6 +44,7 @@ def up(
     ] = None,
     recording: RecordingOption = None,
     memory: MemoryOption = None,
+    blobs: BlobsOption = None,
     python: PythonOption = None,
     labels: LabelsOption = None,
     secrets: SecretsOption = None,
@@ -58,7 +60,7 @@ def up(
     from protocols.errors import ConfigurationError
 
     begin = time.monotonic()
-    workers = worker_settings(memory, python, secrets)
+    workers = peer_settings(memory, blobs, python, secrets)
     path = at or Path(os.environ.get("MESH_DIR") or ".mesh")
     # It imports while keys are made, and ends with this process at the latest.
     nursery = launcher.Nursery()

@@ -32,6 +32,14 @@ MemoryOption = Annotated[
         "limit.",
     ),
 ]
+BlobsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--blobs",
+        metavar="AMOUNT",
+        help="How much disk each peer's blobs may take, such as 4GiB, from its next start on.",
+    ),
+]
 PythonOption = Annotated[
     Path | None,
     typer.Option(

@@ -8,12 +8,13 @@ from typing import Any
 from mesh.cli.output import USAGE, fail
 
 
-def worker_settings(
-    memory: str | None, python: Path | None, secrets: Path | None
+def peer_settings(
+    memory: str | None, blobs: str | None, python: Path | None, secrets: Path | None
 ) -> dict[str, Any]:
     """The changes to every peer's entry; None leaves what is set."""
     return {
         "worker_memory": _amount(memory),
+        "blob_quota": _quota(blobs),
         "python": _interpreter(python),
         "secrets": secrets and checked_secrets(secrets),
     }
@@ -28,6 +29,15 @@ def _amount(memory: str | None) -> int | None:
         return worker_limit(memory)
     except ValueError as error:
         fail(f"--memory: {error}", USAGE)
+
+
+def _quota(blobs: str | None) -> int | None:
+    from mesh.local.sizes import bytes_of
+
+    try:
+        return None if blobs is None else bytes_of(blobs)
+    except ValueError as error:
+        fail(f"--blobs: {error}", USAGE)
 
 
 def _interpreter(python: Path | None) -> str | None:

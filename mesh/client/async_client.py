@@ -26,6 +26,7 @@ from mesh.client.core import CHUNK, ClientCore, Entry, Order
 from mesh.client.mapping import located
 from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.typed_calls import WINDOW
+from mesh.local.async_blobs import AsyncBlobs
 from mesh.local.async_board import AsyncBoard
 from mesh.local.board_requests import BoardAsked
 from mesh.local.codec import encode_value
@@ -300,6 +301,11 @@ class AsyncClient(TypedAsyncCalls):
     def board(self) -> AsyncBoard:
         """The blackboard."""
         return AsyncBoard(self._ask_board)
+
+    @property
+    def blobs(self) -> AsyncBlobs:
+        """Large values by their content, to 64 MiB: put here, and got at any peer."""
+        return AsyncBlobs(self._ask_board)
 
     async def _ask_board(self, asked: BoardAsked) -> Any:
         ask = Ask(request=0, verb=asked.verb, arguments=encode_value(asked.arguments))

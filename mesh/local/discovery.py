@@ -27,6 +27,7 @@ SOCKET_PATH_LIMIT = 103
 PLACE_CHARACTERS = 12
 MESH_FILE_LIMIT = 16 * 1024 * 1024
 RECORDING_MB = 128
+BLOB_QUOTA = 4 * 1024**3
 """MiB that a peer's flight recording may take, where nothing else is said."""
 
 
@@ -46,6 +47,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         curve: its CURVE public key, in hexadecimal.
         agents: the files of agents that it runs.
         recording_mb: how many MiB its flight recording may take; 0 records nothing.
+        blob_quota: how many bytes its blobs may take.
         worker_memory: how many bytes a worker may hold whose agents do not say; 0 for no limit.
         python: the interpreter of agent files that do not say; "" for the peer's own.
         labels: what work may ask for, such as ``gpu``.
@@ -60,6 +62,7 @@ class PeerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     curve: str = ""
     agents: list[str] = []
     recording_mb: int = RECORDING_MB
+    blob_quota: int = BLOB_QUOTA
     worker_memory: int = 0
     python: str = ""
     labels: list[str] = []

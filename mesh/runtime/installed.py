@@ -1,6 +1,7 @@
 """What this installation is made of, as `mesh doctor` asks."""
 
 import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from re import match
 
@@ -21,6 +22,12 @@ class Requirement(msgspec.Struct, frozen=True):
     def is_met(self) -> bool:
         """Whether it is there, and new enough."""
         return bool(self.found) and _numbers(self.found) >= _numbers(self.least)
+
+
+@lru_cache(maxsize=1)
+def installed_version() -> str:
+    """The version of the distribution; "0" where it is not installed."""
+    return _version(DISTRIBUTION) or "0"
 
 
 def libzmq() -> tuple[str, bool]:

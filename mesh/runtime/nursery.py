@@ -23,7 +23,8 @@ import msgspec
 from cryptography.hazmat.backends.openssl import backend
 
 from mesh.local.discovery import running_pid
-from mesh.runtime.peer_process import installed_version, run_peer
+from mesh.runtime.installed import installed_version
+from mesh.runtime.peer_process import run_peer
 
 BEGUN_S = 10.0
 """How long a peer may take to hold its folder."""

@@ -13,7 +13,6 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,13 @@ from mesh.local.messages import Welcome
 from mesh.runtime import descriptors, probe
 from mesh.runtime.accusations import Accusations
 from mesh.runtime.ballot_desk import BallotDesk
+from mesh.runtime.blob_desk import BlobDesk
 from mesh.runtime.board_desk import BoardDesk
 from mesh.runtime.clock import SystemClock
 from mesh.runtime.draining import Draining
 from mesh.runtime.driver import Core, Driver, end_hung_process
 from mesh.runtime.event_log import EventLog
+from mesh.runtime.installed import installed_version
 from mesh.runtime.invitation_desk import InvitationDesk
 from mesh.runtime.issuing import Issuing
 from mesh.runtime.launcher import PROBE
@@ -57,6 +58,7 @@ from mesh.storage.journal import Journal
 from mesh.storage.lock import FolderLock
 from mesh.storage.recorder import Recorder
 from mesh.storage.watchdog import Watchdog
+from protocols.blobs.parameters import BlobParameters
 from protocols.errors import ConfigurationError, MeshError
 from protocols.gossip.commands import Join
 from protocols.identity import Ed25519Keyring, text_id
@@ -136,7 +138,7 @@ class PeerProcess:
         rng = random.Random(seed)
         tape = Tape()
         self._core = PeerCore(
-            CoreSettings(),
+            CoreSettings(blobs=BlobParameters(quota_bytes=self._entry.blob_quota)),
             RecordedKeyring(self._keyring, tape),
             self._material.credential,
             self._material.root,
@@ -225,6 +227,7 @@ class PeerProcess:
         self._add_agents()
         self._ballots = BallotDesk(self._core, self._driver, self._views)
         self._board = BoardDesk(self._core.board, self._driver, self._clock.now, self._views)
+        self._blobs = BlobDesk(self._core, self._driver, self._views.find_peer, self._place.blobs)
         self._queries = QueryDesk(
             self._core, self._views, self._events, self._place.events, self._clock.now
         )
@@ -246,6 +249,7 @@ class PeerProcess:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._transport.run)
+                nursery.start_soon(self._blobs.run)
                 await nursery.start(self._server.serve, socket)
                 await nursery.start(self._workers.run)
                 self._driver.submit(Announce(self._name, door))
@@ -289,13 +293,14 @@ class PeerProcess:
         """Takes an event of the core: to the log, to clients, to workers."""
         for part in (self._draining, self._standing, self._desk, self._ballots, self._board):
             part.notify(event)
+        self._blobs.notify(event)
         self._queries.notify(event)
         self._events.note(event)
         self._server.notify(event)
 
     def execute(self, job: msgspec.Struct) -> None:
         """Takes work for this peer's workers."""
-        if not self._ballots.execute(job):
+        if not (self._ballots.execute(job) or self._blobs.execute(job)):
             self._workers.execute(job)
 
     def accuse(self, accusation: Accuse) -> None:
@@ -362,6 +367,7 @@ class PeerProcess:
                 **self._board.verbs(),
                 **self._standing.verbs(),
                 **self._queries.verbs(),
+                **self._blobs.verbs(),
                 "renew": lambda _: self._renewal.renew(),
                 "drain": lambda _: self._draining.order(),
             },
@@ -386,14 +392,3 @@ class PeerProcess:
         ready = all(agent["state"] in SETTLED_AGENT_STATES for agent in agents)
         own = {"ready": ready, "agents": agents, "ailing": self._workers.ailing}
         return self._draining.shown(self._views.status()) | own
-
-
-@lru_cache(maxsize=1)
-def installed_version() -> str:
-    """The version of the distribution; "0" where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("stigmesh")
-    except PackageNotFoundError:
-        return "0"

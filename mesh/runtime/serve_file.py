@@ -13,7 +13,7 @@ import msgspec
 
 from mesh.local.discovery import SeedEntry
 from mesh.local.options import labels
-from mesh.local.sizes import worker_limit
+from mesh.local.sizes import bytes_of, worker_limit
 from protocols.errors import ConfigurationError
 
 ANY_HOSTS = ("*", "0.0.0.0", "::")  # noqa: S104  compared with, never bound to
@@ -82,6 +82,7 @@ class ServeFile(msgspec.Struct, frozen=True):
     agents: list[str] | None = None
     python: str | None = None
     memory: str | int | None = None
+    blobs: str | int | None = None
     recording: Annotated[int, msgspec.Meta(ge=0)] | None = None
     labels: list[str] | None = None
     secrets: str | None = None
@@ -186,6 +187,11 @@ def _refuse_unfit(found: ServeFile) -> None:
             worker_limit(found.memory)
         except ValueError as error:
             raise ValueError(f"{error} - at `$.memory`") from None
+    if found.blobs is not None:
+        try:
+            bytes_of(found.blobs)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.blobs`") from None
     for index, seed in enumerate(found.seeds):
         if not seed.door.startswith("tcp://") or len(seed.curve) != 64:
             raise ValueError(

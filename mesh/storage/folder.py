@@ -9,7 +9,7 @@
     issuer.key           signs the peers' credentials, with issuer.credential by the root
     lock                 held while mesh.json changes
     peers/<name>/        peer.key credential journal.db lock pid peer.log events.jsonl recording/
-                         revoked
+                         blobs/ revoked
 
 Sockets live in a short folder per user and mesh, outside: their paths are limited.
 """
@@ -62,6 +62,7 @@ class PeerFolder:
         self.log = path / "peer.log"
         self.events = path / "events.jsonl"
         self.recording = path / "recording"
+        self.blobs = path / "blobs"
         self.revoked = path / "revoked"
         """Written by a peer that was revoked, with why: it is not started again."""
 
@@ -230,6 +231,7 @@ class MeshFolder:
         agents: Sequence[str] | None = None,
         recording_mb: int | None = None,
         worker_memory: int | None = None,
+        blob_quota: int | None = None,
         python: str | None = None,
         labels: Sequence[str] | None = None,
         secrets: str | None = None,
@@ -249,6 +251,7 @@ class MeshFolder:
                 agents=old.agents if agents is None else list(agents),
                 recording_mb=old.recording_mb if recording_mb is None else recording_mb,
                 worker_memory=old.worker_memory if worker_memory is None else worker_memory,
+                blob_quota=old.blob_quota if blob_quota is None else blob_quota,
                 python=old.python if python is None else python,
                 labels=old.labels if labels is None else list(labels),
                 secrets=old.secrets if secrets is None else secrets,

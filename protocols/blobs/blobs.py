@@ -238,7 +238,10 @@ class Blobs:
                 self._do(Send(peer, WantChunks(blob, chunks)))
             nobody = not fetch.sources and not fetch.writing
             if nobody and fetch.stage in (INDEX_WANTED, CHUNKS_WANTED):
-                self._give_up(blob, "NoHolder", "no peer that was named has it and answers")
+                if fetch.is_any_silent:
+                    self._give_up(blob, "HolderAway", "those that may have it do not answer")
+                else:
+                    self._give_up(blob, "NoHolder", "no peer that was asked has it")
 
     def _index_came(self, link: bytes, message: BlobIndex, now: Instant) -> None:
         fetch = self._fetches.get(message.blob)

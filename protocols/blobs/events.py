@@ -19,7 +19,7 @@ class BlobFetched(msgspec.Struct, frozen=True, gc=False, tag="blobs.fetched"):
 
 
 class BlobNotFetched(msgspec.Struct, frozen=True, gc=False, tag="blobs.not-fetched"):
-    """It cannot be had. `kind`: NoHolder, QuotaExceeded or DiskFault."""
+    """It cannot be had. `kind`: NoHolder, HolderAway, QuotaExceeded or DiskFault."""
 
     number: int
     blob: bytes

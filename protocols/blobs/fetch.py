@@ -39,6 +39,8 @@ class Fetch:
         self._parameters = parameters
         self.numbers: dict[int, None] = {}
         self.sources: dict[bytes, Source] = {}
+        self.is_any_silent = False
+        """Somebody is asked no more for having said nothing; it may have it."""
         self.index: Index | None = None
         self.stage = INDEX_WANTED
         self.missing: dict[int, None] = {}
@@ -123,6 +125,7 @@ class Fetch:
             return
         source.strikes += 1
         if source.strikes >= self._parameters.strikes:
+            self.is_any_silent = True
             self.remove(peer)
             return
         self._take_back(source)

@@ -23,6 +23,7 @@ dir = "mesh"
 name = "berlin"
 agents = ["agents/search.py", "/opt/agents/read.py"]
 memory = "512MB"
+blobs = "1GiB"
 recording = 64
 durability = "disk"
 drain = 30
@@ -61,6 +62,7 @@ def test_every_key_reaches_its_place(tmp_path: Path) -> None:
     assert found.dir == str(tmp_path / "mesh")
     assert found.agents == [str(tmp_path / "agents/search.py"), "/opt/agents/read.py"]
     assert (found.name, found.memory, found.recording) == ("berlin", "512MB", 64)
+    assert found.blobs == "1GiB"
     assert found.serving() == Serving(
         host="0.0.0.0",
         door=7400,
@@ -92,6 +94,7 @@ def test_what_is_left_out_is_as_with_up(tmp_path: Path) -> None:
         ('dir = "."\n[listen]\ndoor = 70000', "listen.door: Expected `int` <= 65535"),
         ('dir = "."\nlisten = 7400', "listen: Expected `object`, got `int`"),
         ('dir = "."\ndurability = "ram"', "durability: Invalid enum value 'ram'"),
+        ('dir = "."\nblobs = "lots"', "blobs: 'lots' is not an amount of memory"),
         ('dir = "."\nmemory = "lots"', "memory: 'lots' is not an amount of memory"),
         ('dir = "."\n[[seeds]]\nid = "a"\ndoor = "x"\ncurve = "b"', "seeds[0]: a seed has `id`"),
     ],

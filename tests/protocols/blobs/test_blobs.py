@@ -99,7 +99,7 @@ def test_without_a_holder_that_answers_it_says_so() -> None:
     exchange.fetch(bert, blob, anna, carl)
     exchange.run()
     (told,) = bert.of(events.BlobNotFetched)
-    assert (told.kind, told.number) == ("NoHolder", 1)
+    assert (told.kind, told.number) == ("HolderAway", 1)
 
 
 def test_wrong_bytes_are_asked_of_another_and_their_sender_is_blamed() -> None:
