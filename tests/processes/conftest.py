@@ -9,6 +9,7 @@ import pytest
 from tests.processes.rig import CREW, RUNNING, TRIO_CREW, LocalMesh, local_mesh
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here starts processes; one worker has a module, whose tests share a mesh."""
     here = Path(__file__).parent

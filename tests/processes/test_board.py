@@ -146,6 +146,7 @@ async def test_coroutines_have_the_same(mesh: LocalMesh) -> None:
             assert (await anext(changes)).value == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_has_stable_keys_and_exit_statuses(mesh: LocalMesh) -> None:
     assert mesh.cli("board", "put", "shell", "text").row == {"replicated": True}
     got = mesh.cli("board", "get", "shell").row

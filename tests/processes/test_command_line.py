@@ -137,6 +137,7 @@ def test_giving_up_waiting_is_exit_status_4_and_the_task_goes_on(probes: LocalMe
         until_done(client, row["task"])
 
 
+@pytest.mark.slow
 def test_a_submitted_task_can_be_looked_at_later(probes: LocalMesh) -> None:
     submitted = probes.cli("submit", "echo", "a:=1").row
     assert set(submitted) >= TASK_KEYS
@@ -188,6 +189,7 @@ def test_a_running_task_is_cancelled(probes: LocalMesh) -> None:
     assert probes.cli("task", task, expect=FAILED).row["state"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_task_that_has_ended_cannot_be_cancelled(probes: LocalMesh) -> None:
     task = probes.cli("call", "echo").row["task"]
     assert "done already" in probes.cli("cancel", task, expect=FAILED).err
@@ -234,12 +236,14 @@ def test_a_map_of_an_unknown_skill_stops_at_the_first_refusal(
     assert ran.err.count("no live peer hosts nosuch") == 1
 
 
+@pytest.mark.slow
 def test_a_missing_input_is_named_beside_one_that_is_too_many(crew: LocalMesh) -> None:
     message = crew.cli("call", "wait", "second:=1", expect=FAILED).row["error"]["message"]
     assert "'second' was unexpected" in message
     assert '"seconds" is a required property' in message
 
 
+@pytest.mark.slow
 def test_nobody_answering_is_told_with_what_to_try(probes: LocalMesh) -> None:
     for name in probes.names():
         probes.signal(name, signal.SIGSTOP)
@@ -264,6 +268,7 @@ def test_a_direct_call_to_a_paused_peer_says_that_it_is_not_alive(tmp_path: Path
         assert "needs `to`" not in ran.err
 
 
+@pytest.mark.slow
 def test_what_is_incomplete_is_said_to_be(crew: LocalMesh) -> None:
     words = ["gathers", "partial:=true", "--dir", str(crew.path)]
     ran = finish(start_cli("call", *words))
@@ -279,6 +284,7 @@ def test_what_is_incomplete_is_said_to_be(crew: LocalMesh) -> None:
     assert "(incomplete: " in story
 
 
+@pytest.mark.slow
 def test_a_listed_task_has_no_result_and_one_attempt_is_one(probes: LocalMesh) -> None:
     probes.cli("call", "echo", "a=1")
     row = probes.cli("tasks", "--state", "done", "--limit", "1").row
@@ -304,6 +310,7 @@ def test_a_map_reads_stdin_and_refuses_what_is_no_object(probes: LocalMesh) -> N
     assert (ran.status, "line 1" in ran.err) == (USAGE, True)
 
 
+@pytest.mark.slow
 def test_options_reach_the_task(probes: LocalMesh) -> None:
     timed = ["call", "sleep", "seconds:=60"]
     runs = {
@@ -324,6 +331,7 @@ def test_options_reach_the_task(probes: LocalMesh) -> None:
     assert again["task"] == ran["to"].row["task"]
 
 
+@pytest.mark.slow
 def test_the_mesh_is_found_by_environment_and_from_below(probes: LocalMesh, tmp_path: Path) -> None:
     ran = finish(start_cli("call", "echo", environ={"MESH_DIR": str(probes.path)}))
     assert ran.status == DONE, ran.err
@@ -333,6 +341,7 @@ def test_the_mesh_is_found_by_environment_and_from_below(probes: LocalMesh, tmp_
     assert ran.status == DONE, ran.err
 
 
+@pytest.mark.slow
 def test_a_peer_is_killed_paused_and_resumed_by_name(tmp_path: Path) -> None:
     with local_mesh(tmp_path, 2) as mesh:
         killed = mesh.cli("kill", "peer-2").row
@@ -365,6 +374,7 @@ def test_up_stays_until_ctrl_c_and_then_stops_its_peers(tmp_path: Path) -> None:
         mesh.down()
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_leaves_the_peers_running(tmp_path: Path) -> None:
     mesh = LocalMesh(tmp_path / ".mesh")
     try:

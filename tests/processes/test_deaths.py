@@ -56,6 +56,7 @@ def test_tasks_whose_workers_peer_is_killed_complete_elsewhere(
         assert victim not in {client.task(handle.id)["producer"] for handle in handles}
 
 
+@pytest.mark.slow
 def test_every_task_of_a_killed_peer_completes(mortals: LocalMesh, tmp_path: Path) -> None:
     with mortals.client("peer-1") as client:
         inputs = [{"path": str(tmp_path), "index": i, "seconds": 0.01} for i in range(300)]
@@ -128,6 +129,7 @@ def test_a_killed_client_leaves_its_tasks_running(mortals: LocalMesh, tmp_path: 
             until_done(client, task)
 
 
+@pytest.mark.slow
 def test_a_killed_peer_is_dead_to_the_others_and_alive_again_after_up(mortals: LocalMesh) -> None:
     pid, boot = mortals.pid("peer-4"), mortals.status("peer-4")["boot"]
     workers = [worker.pid for worker in mortals.workers("peer-4")]
@@ -144,6 +146,7 @@ def test_a_killed_peer_is_dead_to_the_others_and_alive_again_after_up(mortals: L
     assert mortals.status("peer-4")["boot"] == boot + 1
 
 
+@pytest.mark.slow
 def test_all_peers_killed_at_once_come_back_with_their_tasks(
     mortals: LocalMesh, tmp_path: Path
 ) -> None:
@@ -180,6 +183,7 @@ def test_down_drains_what_runs_and_keeps_what_waits(mortals: LocalMesh, tmp_path
             assert (row["result"], row["attempts"]) == (index, 1)
 
 
+@pytest.mark.slow
 def test_map_by_the_command_line_survives_the_death_of_its_home(
     mortals: LocalMesh, tmp_path: Path
 ) -> None:

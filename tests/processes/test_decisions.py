@@ -15,7 +15,7 @@ from tests.processes.rig import AGENTS, PATIENCE_S, LocalMesh, local_mesh, until
 JUDGES, LIARS = AGENTS / "judges.py", AGENTS / "liars.py"
 
 
-@pytest.fixture(scope="module", params=[4, 5])
+@pytest.fixture(scope="module", params=[4, pytest.param(5, marks=pytest.mark.slow)])
 def bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalMesh]:
@@ -72,6 +72,7 @@ def test_a_changed_certificate_proves_nothing(bench: LocalMesh, tmp_path: Path) 
     assert "there is no nowhere.pub: give --mesh" in ran.err
 
 
+@pytest.mark.slow
 def test_a_killed_peer_is_not_waited_for(bench: LocalMesh, tmp_path: Path) -> None:
     victim = liars(bench)[0]
     bench.kill(victim)
@@ -82,6 +83,7 @@ def test_a_killed_peer_is_not_waited_for(bench: LocalMesh, tmp_path: Path) -> No
     assert verified(bench, decision, tmp_path)["outcome"] == "yes"
 
 
+@pytest.mark.slow
 def test_an_elector_restarted_in_the_middle_signs_nothing_against_itself(
     bench: LocalMesh, tmp_path: Path
 ) -> None:

@@ -3,9 +3,12 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.processes.rig import LocalMesh, finish
 
 
+@pytest.mark.slow
 def test_a_single_call_does_not_wait_for_another_clients_long_map(
     probes: LocalMesh, tmp_path: Path
 ) -> None:

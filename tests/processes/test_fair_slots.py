@@ -19,6 +19,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
         yield mesh
 
 
+@pytest.mark.slow
 def test_a_task_does_not_queue_behind_a_direct_one_while_others_idle(lanes: LocalMesh) -> None:
     with lanes.client("peer-1") as client:
         long = client.options(to="peer-1").submit("hold", seconds=4.0)
@@ -29,6 +30,7 @@ def test_a_task_does_not_queue_behind_a_direct_one_while_others_idle(lanes: Loca
         long.cancel()
 
 
+@pytest.mark.slow
 def test_two_clients_with_much_work_share_the_slots(lanes: LocalMesh) -> None:
     first_done = threading.Event()
     with lanes.client("peer-1") as one, lanes.client("peer-2") as two:
@@ -51,6 +53,7 @@ def test_two_clients_with_much_work_share_the_slots(lanes: LocalMesh) -> None:
         assert first_done.is_set()
 
 
+@pytest.mark.slow
 def test_the_least_loaded_peers_take_tasks_and_a_busy_one_fewer(lanes: LocalMesh) -> None:
     with lanes.client("peer-1") as client:
         long = client.options(to="peer-2").submit("hold", seconds=30.0)
@@ -75,6 +78,7 @@ def test_the_least_loaded_peers_take_tasks_and_a_busy_one_fewer(lanes: LocalMesh
     assert lanes.cli("task", ran.row["task"]).row["strategy"] == "least_loaded"
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_busy_for_somebody_else_is_passed_over_by_single_tasks(
     lanes: LocalMesh,
 ) -> None:

@@ -35,6 +35,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reexecuted]:
     return {name: reexecute(place / ".mesh" / "peers" / name / "recording") for name in names}
 
 
+@pytest.mark.slow
 def test_every_peer_that_was_stopped_is_replayed_to_its_last_state(
     replayed: dict[str, Reexecuted],
 ) -> None:

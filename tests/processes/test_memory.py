@@ -42,6 +42,7 @@ def test_a_handler_that_eats_memory_ends_alone(mesh: LocalMesh) -> None:
         assert mesh.pid("peer-1") == peer
 
 
+@pytest.mark.slow
 def test_the_limit_of_up_is_for_agents_that_do_not_say(mesh: LocalMesh) -> None:
     with mesh.client() as client:
         assert client.call("hold_megabytes", megabytes=10) == 10

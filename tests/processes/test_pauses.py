@@ -40,6 +40,7 @@ def test_a_short_pause_is_forgiven(sleepers: LocalMesh, tmp_path: Path) -> None:
     assert sleepers.state_of("peer-3", seen_by="peer-1") in ("alive", "suspect")
 
 
+@pytest.mark.slow
 def test_the_command_line_passes_over_a_stopped_home(sleepers: LocalMesh) -> None:
     sleepers.signal("peer-1", signal.SIGSTOP)
     row = sleepers.cli("call", "add", "a:=1").row
@@ -48,6 +49,7 @@ def test_the_command_line_passes_over_a_stopped_home(sleepers: LocalMesh) -> Non
     assert [row["state"] for row in rows] == ["paused", "alive", "alive", "alive"]
 
 
+@pytest.mark.slow
 def test_a_mesh_that_is_paused_altogether_says_so(sleepers: LocalMesh) -> None:
     for name in sleepers.names():
         sleepers.signal(name, signal.SIGSTOP)
@@ -91,6 +93,7 @@ def test_a_long_pause_is_a_death_and_waking_up_an_arrival(
         assert [client.task(handle.id)["result"] for handle in handles] == attempts
 
 
+@pytest.mark.slow
 def test_work_at_a_stopped_peer_is_given_up_after_a_few_silent_beats(
     sleepers: LocalMesh, tmp_path: Path
 ) -> None:
@@ -112,8 +115,9 @@ def test_work_at_a_stopped_peer_is_given_up_after_a_few_silent_beats(
         gate.touch()
         for handle in handles:
             handle.result(PATIENCE_S)
-    # Three beats of a second, a look, and a busy machine; no timeout of the tasks is as short.
-    assert 2 < took_s < GIVEN_UP_S
+    # Beats come each second: one that is missing is no reason, and three are. No timeout of the
+    # tasks is as short.
+    assert 1 < took_s < GIVEN_UP_S
 
 
 @pytest.mark.slow

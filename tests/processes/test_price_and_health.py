@@ -106,6 +106,7 @@ def rows(mesh: LocalMesh) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in mesh.cli("peers").rows}
 
 
+@pytest.mark.slow
 def test_a_sick_backend_takes_no_work_and_its_peer_is_as_well_as_before(
     mesh: LocalMesh, say: Say
 ) -> None:

@@ -48,6 +48,7 @@ def test_secrets_come_from_variables_files_and_commands(mesh: LocalMesh) -> None
             client.call("length", name="broken")
 
 
+@pytest.mark.slow
 def test_no_file_of_the_mesh_folder_holds_a_secret(mesh: LocalMesh) -> None:
     with mesh.client() as client:
         for name in ("plain-one", "key"):

@@ -20,6 +20,7 @@ from mesh.telemetry import finding
 from tests.processes.rig import PATIENCE_S, ROOT, LocalMesh, start_cli, until
 
 
+@pytest.mark.slow
 def test_logs_are_followed_until_ctrl_c(crew: LocalMesh) -> None:
     following = start_cli("logs", "-f", "--kind", "tasks.settled", "--dir", str(crew.path))
     assert following.stdout is not None
@@ -61,6 +62,7 @@ def _states(mesh: LocalMesh, task: str) -> list[str]:
     return [story.state for story in finding.below(mesh.path, task).tasks.values()]
 
 
+@pytest.mark.slow
 def test_doctor_finds_running_peers_well_and_a_paused_one_not(crew: LocalMesh) -> None:
     found = list(examine(crew.path))
     assert {"peer", "port", "version", "electorate", "dead-letters"} <= {f.check for f in found}

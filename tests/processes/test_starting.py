@@ -45,6 +45,7 @@ def unborn(tmp_path: Path) -> Iterator[LocalMesh]:
     mesh.down()
 
 
+@pytest.mark.slow
 def test_a_second_process_on_a_peers_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     with local_mesh(tmp_path, 1) as mesh:
         before = mesh.pid("peer-1")

@@ -36,6 +36,7 @@ def test_one_of_many_that_swap_at_once_wins(four: LocalMesh) -> None:
             assert client.board.strong.compare_and_set("winner", {"n": 2}, {"n": 1, "name": won[0]})
 
 
+@pytest.mark.slow
 def test_a_lease_goes_to_one_until_it_ends_and_later_tokens_are_greater(four: LocalMesh) -> None:
     with four.client("peer-1") as one, four.client("peer-2") as other:
         first = one.board.strong.lease("lock", ttl=60)

@@ -53,6 +53,7 @@ def _below(span_id: bytes, spans: list[Any]) -> list[Any]:
     return children + [each for child in children for each in _below(child.span_id, spans)]
 
 
+@pytest.mark.slow
 def test_up_serves_metrics_beside_its_peers(crew: LocalMesh) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
