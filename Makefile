@@ -34,7 +34,11 @@ demo: $(STAMP) ## agents audit a source tree together, and lose a peer half-way
 	$(BIN)/mesh demo $(DEMO_ARGS)
 
 .PHONY: test
-test: lint ## lint, then every test that is not slow
+test: $(STAMP) ## lint, and every test that is not slow
+	@$(MAKE) --no-print-directory -j 2 tests-that-are-not-slow lint
+
+.PHONY: tests-that-are-not-slow
+tests-that-are-not-slow: $(STAMP)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: check
