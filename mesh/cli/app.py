@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from mesh.cli import blobs as blob_verbs
 from mesh.cli import board as board_verbs
 from mesh.cli import board_queries
 from mesh.cli.decisions import decide, verify
@@ -121,6 +122,18 @@ board.command("search")(board_queries.search)
 board.command("events")(board_queries.events)
 board.add_typer(strong)
 app.add_typer(board, rich_help_panel=SHARING)
+
+blob = typer.Typer(
+    name="blob",
+    help="Large values by their content: put here, got anywhere, to 64 MiB.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+blob.command("put")(blob_verbs.put)
+blob.command("get")(blob_verbs.get)
+blob.command("ls")(blob_verbs.ls)
+blob.command("rm")(blob_verbs.rm)
+app.add_typer(blob, rich_help_panel=SHARING)
 
 sim = typer.Typer(
     name="sim",

@@ -15,6 +15,13 @@ from typing import Any
 import msgspec
 import trio
 
+from protocols.blobs.events import (
+    BlobCollected,
+    BlobDamaged,
+    BlobFetched,
+    BlobKept,
+    BlobNotFetched,
+)
 from protocols.credentials import decode_chain
 from protocols.gossip.events import CredentialRenewed
 from protocols.identity import PEER_ID_BYTES, text_id
@@ -166,8 +173,16 @@ def _decided(event: BallotDecided) -> Event:
     return shown | {"certificate": {"bytes": len(event.certificate)}}
 
 
+def _blob(event: Any) -> Event:
+    """A name as people type it; the number is only of its desk."""
+    shown: Event = _plain(event)
+    shown.pop("number", None)
+    return shown | {"blob": event.blob.hex()}
+
+
 _SHAPES: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
     BallotDecided: _decided,
+    **dict.fromkeys((BlobCollected, BlobDamaged, BlobFetched, BlobKept, BlobNotFetched), _blob),
     TasksAccepted: _accepted,
     AttemptsStarted: _started,
     AttemptsRan: _ran,

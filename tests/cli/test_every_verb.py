@@ -30,6 +30,7 @@ ASKING: dict[str, list[str]] = {
     "board strong set": ["key", "value"], "board strong delete": ["key"],
     "board strong transact": ["{}"], "board strong lease": ["name"],
     "board strong renew": ["name", "1"], "board strong release": ["name", "1"],
+    "blob put": ["inputs.jsonl"], "blob get": ["0" * 64], "blob ls": [], "blob rm": ["0" * 64],
 }  # fmt: skip
 """Verbs that need a peer that answers, with arguments that would do."""
 SIGNALS = {"kill": ["peer-1"], "pause": ["peer-1"], "resume": ["peer-1"]}
