@@ -24,6 +24,7 @@ from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Instant
 from protocols.tasks.commands import HostSkills
 from simulations.adversary import Adversary
 from simulations.agents import Executor, HostedSkill
+from simulations.blob_files import BLOB_JOBS, BlobFiles
 from simulations.clock import SKEW_MOST_NS, Clocks
 from simulations.disk import Disk
 from simulations.observations import DiskForgot, PeerStarted, PeerStopped
@@ -63,6 +64,7 @@ class SimulatedPeer:
         self.peer = keyring.peer
         self.door = f"sim://{name}"
         self.disk = Disk()
+        self.blobs = BlobFiles()
         self.core: PeerCore | None = None
         self.paused_until: Instant = 0
         self.speed = 1.0
@@ -123,6 +125,7 @@ class SimulatedPeer:
             self.forgot(0)
             self.stop("corrupt")
             return
+        self.blobs.keep_only([blob for blob, _, _ in core.blobs.listed()])
         self.submit(Announce(self.name, self.door))
         self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills)))
         others = [other for other in world.peers if other is not self]
@@ -155,6 +158,7 @@ class SimulatedPeer:
         world.observe(self, PeerStopped(why))
         if why == "power":
             self.forgot(self.disk.lose_power(world.faults_rng))
+            self.blobs.lose_power(world.faults_rng)
         for other in world.peers:
             if other.core is not None and other.links.pop(self.peer, None) is not None:
                 # Some notice only after a quick restart.
@@ -332,6 +336,8 @@ class SimulatedPeer:
                     world.observe(self, outward.event)
                     if self.workers is not None:
                         self.workers.hear(outward.event)
+                case Execute() if isinstance(outward.job, BLOB_JOBS):
+                    self.blobs.take(world, self, core, outward.job)
                 case Execute():
                     if self.workers is not None:
                         self.workers.execute(outward.job)

@@ -12,6 +12,7 @@ import msgspec
 from mesh.core.settings import CoreSettings
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from simulations.adversaries import ADVERSARIES
+from simulations.blob_load import BlobClients
 from simulations.board_load import BoardClients
 from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
@@ -24,6 +25,7 @@ from simulations.checkers.board import (
     BoardMemoryFollowsLiveData,
 )
 from simulations.checkers.children import ChildrenFollow
+from simulations.checkers.claims import ClaimsAreHonoured
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
 from simulations.checkers.membership import (
@@ -125,6 +127,7 @@ def checkers_of(plan: Plan) -> tuple[Checker, ...]:
         AttemptsRunOnce(),
         ResultsAreEarned(),
         OneWinnerPerSlot(),
+        ClaimsAreHonoured(),
         AcknowledgedResultsCount(),
         EndsHaveReasons(_can_fail(plan)),
         CancelledStaysCancelled(),
@@ -172,11 +175,14 @@ class Run:
         self.writers = BoardClients(
             scenario.board, random.Random(f"{scenario.name} {plan.seed} board")
         )
+        self.blobs = BlobClients(
+            scenario.blobs, random.Random(f"{scenario.name} {plan.seed} blobs")
+        )
         self.world = World(
             plan.seed,
             scenario.peers,
             settings or scenario.settings,
-            checkers=(*checkers_of(plan), self.clients, self.injector),
+            checkers=(self.blobs, *checkers_of(plan), self.clients, self.injector),
             keyrings=keyrings or keyrings_of(scenario.signatures),
         )
         self.world.tracer = tracer
@@ -197,6 +203,7 @@ class Run:
         self.injector.begin(world)
         self.clients.begin(world, duration_ns)
         self.writers.begin(world, duration_ns)
+        self.blobs.begin(world, duration_ns)
         world.run(duration_ns)
         self.injector.make_peace(world)
         peace = world.now

@@ -8,6 +8,7 @@ import msgspec
 
 from mesh.core.settings import CoreSettings
 from simulations.agents import Behaviour
+from simulations.blob_load import BlobLoad
 from simulations.board_load import BoardLoad
 from simulations.keyrings import Signatures
 from simulations.load import Load
@@ -37,6 +38,7 @@ LIES = {
     "futurist": "that what it writes is of years to come",
     "withholder": "that what others wrote is superseded by what is not",
     "overstater": "that it has, and has collected, what nobody ever wrote",
+    "counterfeiter": "that other bytes are a blob's",
     "outcast": "no lie, but it is revoked, and goes on as if it were not",
 }
 """Each kind of liar, and what it says."""
@@ -95,6 +97,7 @@ class Scenario(
     """How long load and faults last; peace follows."""
     load: Load = Load()
     board: BoardLoad = BoardLoad()
+    blobs: BlobLoad = BlobLoad()
     rates: Rates = Rates()
     faults: tuple[Fault, ...] = ()
     """Faults that strike in every run, beside those that are drawn."""
@@ -134,6 +137,7 @@ def _named() -> Iterator[Scenario]:
             summary=f"One liar: {lie}.",
             liars=(name,),
             board=BoardLoad(writes=60),
+            blobs=BlobLoad(puts=9 if name == "counterfeiter" else 0),
         )
 
 

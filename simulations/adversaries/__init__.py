@@ -9,6 +9,7 @@ from simulations.adversaries.board import (
     Futurist,
     Withholder,
 )
+from simulations.adversaries.counterfeiter import Counterfeiter
 from simulations.adversaries.flooder import Flooder
 from simulations.adversaries.garbler import Garbler
 from simulations.adversaries.ghosts import Ghosts
@@ -46,4 +47,5 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "futurist": Futurist,
     "withholder": Withholder,
     "overstater": Dropper,
+    "counterfeiter": Counterfeiter,
 }
