@@ -2,13 +2,27 @@
 
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 from mesh.agent.agent import Agent
 
 
 class BadAgentFile(Exception):
     """A file holds no such agent, or cannot be imported."""
+
+
+class _SourceAsItIs(SourceFileLoader):
+    """Compiles the source each time: bytecode on disk counts as fresh for a whole second.
+
+    An author who saves twice in it and reloads would get what was there before.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file as it is now."""
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
 
 
 def split_target(target: str) -> tuple[Path, str]:
@@ -38,12 +52,13 @@ def load_agents(target: str, *, own_process: bool = True) -> list[Agent]:
     if folder not in sys.path:
         sys.path.insert(0 if own_process else len(sys.path), folder)
     module_name = path.stem if path.stem not in sys.modules else f"mesh_agent_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
-    if spec is None or spec.loader is None:
+    loader = _SourceAsItIs(module_name, str(path.resolve()))
+    spec = importlib.util.spec_from_file_location(module_name, loader=loader)
+    if path.suffix != ".py" or spec is None:
         raise BadAgentFile(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     agents = [value for value in vars(module).values() if isinstance(value, Agent)]
     if name:
         chosen = getattr(module, name, None)
