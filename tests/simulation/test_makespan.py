@@ -23,7 +23,12 @@ def test_the_bound_and_the_greedy_scheduler_are_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "wrong", "most"), [(False, 0.0, 1.04), (True, 0.0, 0.98), (False, 0.5, 1.07)]
+    ("known", "wrong", "most"),
+    [
+        (False, 0.0, 1.04),
+        pytest.param(True, 0.0, 0.98, marks=pytest.mark.slow),
+        pytest.param(False, 0.5, 1.07, marks=pytest.mark.slow),
+    ],
 )
 def test_300_exponential_tasks_end_about_when_a_central_greedy_scheduler_would_be_done(
     known: bool, wrong: float, most: float

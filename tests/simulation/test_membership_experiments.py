@@ -18,6 +18,7 @@ from simulations.experiments.partition import Partition, heal
 from simulations.experiments.stage import percentile
 
 
+@pytest.mark.slow
 def test_blocked_peers_bury_the_living_by_plain_swim_and_not_by_ours() -> None:
     plain, ours = (
         run_cell(Job(variant, Cell(4, 10_000, 1), 1, peers=12, duration_ns=20 * SECOND_NS))

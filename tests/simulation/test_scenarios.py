@@ -1,4 +1,4 @@
-"""Scenarios under faults: fresh seeds with each commit, and every seed that ever failed.
+"""Scenarios under faults: fresh seeds with each commit; every seed that ever failed is slow.
 
 Fresh seeds begin with the commit's first eight hexadecimal digits. To have many of
 them in little time their runs are brief: four seconds of load and faults, and fewer
@@ -59,6 +59,7 @@ def test_everything_at_once_holds_under_fresh_seeds(
         assert held(brief("everything-at-once", seed), tmp_path) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "seed"), SEEDS)
 def test_a_seed_that_once_failed_holds(name: str, seed: int) -> None:
     run(name, seed)

@@ -26,6 +26,7 @@ def test_another_seed_gives_another_order() -> None:
     assert len({tuple(story(seed)[1]) for seed in range(2)}) > 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_in_another_process(run_seed: int) -> None:
     code = f"from tests.testing.story import story; print(story({run_seed}))"
     stories = [

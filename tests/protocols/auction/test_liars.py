@@ -315,6 +315,7 @@ def test_a_flood_from_many_issuers_is_declined_too() -> None:
     assert mesh.kinds().count("Commit") == 256
 
 
+@pytest.mark.slow
 def test_memories_of_decided_bids_are_bounded() -> None:
     mesh = Mesh("liar", "b", "c")
     mesh.dead.update(("liar", "c"))

@@ -106,6 +106,7 @@ def test_contacts_are_kept_to_a_bound() -> None:
     assert len(asked) == CONTACTS_LIMIT
 
 
+@pytest.mark.slow
 def test_rumours_are_kept_to_a_bound() -> None:
     never = GossipParameters(rumour_interval_ns=10**15, eager_interval_ns=10**15)
     one = One(members=300, parameters=never)

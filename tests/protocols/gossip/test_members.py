@@ -101,6 +101,7 @@ def test_an_incarnation_out_of_bounds_is_blamed_on_its_author(incarnation: int) 
     assert blames(effects) == [(peer_id(1), "gossip-incarnation-out-of-bounds")]
 
 
+@pytest.mark.slow
 def test_members_are_bounded_and_the_lost_make_room() -> None:
     one = One()
     for number in range(1, MEMBERS_LIMIT + 1):

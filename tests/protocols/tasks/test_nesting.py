@@ -69,6 +69,7 @@ def test_work_nested_ten_deep_ends_with_one_slot_a_peer(peers: int) -> None:
     assert {made["p0"].settled[task].state for task in ids} == {"done"}
 
 
+@pytest.mark.slow
 def test_many_parents_with_several_children_each_end_with_one_slot_a_peer() -> None:
     made = Town("a", "b")
     nested = Nested(made, depth=3, width=3)
