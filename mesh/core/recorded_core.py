@@ -19,6 +19,7 @@ from mesh.core.outward import Outward
 from mesh.core.peer import PeerCore
 from mesh.core.recording import FIRST_LINK, Chain, Image, Opening
 from mesh.core.records import StepRecord
+from protocols.blobs.commands import ChunkRead
 from protocols.errors import MeshError
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
@@ -162,6 +163,8 @@ class RecordedCore:
         entries = self._tape.entries
         if entries is not None:
             entries.append((_SUBMITTED, now[0], now[1], type(command).__name__, command))
+            if isinstance(command, ChunkRead):
+                self._tape.size += len(command.data)
         self._core.submit(command, now)
 
     def receive(self, link: bytes, frame: bytes, now: Now) -> None:
