@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ async def test_one_that_grows_over_the_limit_is_refused_and_leaves_nothing(tmp_p
 
 
 async def test_so_many_are_put_at_once_and_what_is_left_lying_makes_room(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+    tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
     async with running(tmp_path / "blobs") as rig:
         for _ in range(UPLOADS_LIMIT):
@@ -142,7 +143,8 @@ async def test_so_many_are_put_at_once_and_what_is_left_lying_makes_room(
         with pytest.raises(Refused, match="Busy"):
             await rig.desk.put({"data": b"x"})
         assert len(rig.files()) == UPLOADS_LIMIT
-        await trio.sleep(blob_desk.UPLOAD_IDLE_S + 2 * blob_desk.SWEEP_S)
+        mock_clock.jump(blob_desk.UPLOAD_IDLE_S + 2 * blob_desk.SWEEP_S)
+        await trio.testing.wait_all_tasks_blocked()
         await rig.desk.put({"data": b"x", "last": True})
         assert len(rig.files()) == 1
 
@@ -188,7 +190,7 @@ async def test_work_for_the_disk_is_done_in_order_and_may_be_taken_back_until_it
     done: list[object] = []
     line = DiskLine(lambda: None)
     for number in range(5):
-        line.add(Work(lambda n=number: n, lambda value, error: done.append(value), number % 2))
+        line.add(Work(partial(int, number), lambda value, error: done.append(value), number % 2))
     line.drop(1)
 
     def fail() -> None:
