@@ -1,5 +1,6 @@
 """What `mesh doctor` asks the peers of a folder, and what they wrote lately."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def _ask(folder: Any, entry: Any) -> Seen:
     seen.answered_s = time.monotonic() - begin
     # Its answer was written somewhere between; what the way may explain is no difference.
     off = float(seen.status.get("time", wall)) - (wall + seen.answered_s / 2)
-    seen.clock_off_s = max(0.0, abs(off) - seen.answered_s / 2)
+    seen.clock_off_s = math.copysign(max(0.0, abs(off) - seen.answered_s / 2), off)
     return seen
 
 
@@ -145,16 +146,39 @@ def _versions(peers: list[Seen]) -> Finding:
 
 
 def _clocks(peers: list[Seen]) -> Iterator[Finding]:
-    off = [peer for peer in peers if peer.clock_off_s > CLOCK_OFF_S]
-    for peer in off:
-        yield Finding(
-            "clock", peer.name, "warning", f"{peer.clock_off_s:.1f} s from this process's",
-            "credentials and deadlines are read by the wall clock", "is its time set apart?",
-        )  # fmt: skip
-    if not off:
-        others = len(elsewhere(peers))
-        far = f"; {others} elsewhere are not compared" if others else ""
-        yield Finding("clock", "peers", "ok", f"{len(peers)} local peers agree{far}")
+    """How far local peers are from this process, and members elsewhere from those."""
+    off = {peer.name: peer.clock_off_s for peer in peers}
+    far = _clocks_elsewhere(peers)
+    wrong = {**off, **far}
+    for name, seconds in wrong.items():
+        if abs(seconds) > CLOCK_OFF_S:
+            whose = "this process's" if name in off else "the local peers'"
+            yield Finding(
+                "clock", name, "warning", f"{seconds:+.1f} s from {whose}",
+                "credentials and deadlines are read by the wall clock",
+                "set it right there: chrony, or systemd-timesyncd",
+            )  # fmt: skip
+    agree = [seconds for seconds in off.values() if abs(seconds) <= CLOCK_OFF_S]
+    if agree:
+        yield Finding("clock", "peers", "ok", f"{len(agree)} local peers agree with this process")
+    near = {name: seconds for name, seconds in far.items() if abs(seconds) <= CLOCK_OFF_S}
+    if near:
+        told = ", ".join(f"{name} {seconds:+.3f} s" for name, seconds in sorted(near.items()))
+        yield Finding("clock", "elsewhere", "ok", told)
+
+
+def _clocks_elsewhere(peers: list[Seen]) -> dict[str, float]:
+    """The least difference that a local peer found; what messages take on the way is in it."""
+    there = elsewhere(peers)
+    found: dict[str, float] = {}
+    for peer in peers:
+        for member in peer.status["members"]:
+            clock_ms = member.get("clock_ms")
+            if member["id"] in there and clock_ms is not None:
+                known = found.get(member["name"])
+                if known is None or abs(clock_ms / 1000) < abs(known):
+                    found[member["name"]] = clock_ms / 1000
+    return found
 
 
 def _members(peers: list[Seen]) -> Iterator[Finding]:

@@ -68,11 +68,11 @@ def up(
     settle(folder, workers, labels or [])
     runs = launcher.running(folder)
     missing = _missing(folder, runs)
-    if agents and runs:
-        say(
-            f"{', '.join(runs)} ran already and keep the agents they have: "
-            "`mesh down`, then `mesh up`, gives them the new ones"
-        )
+    given = {
+        "--agents": agents, "--recording": recording, "--memory": memory, "--blobs": blobs,
+        "--python": python, "--labels": labels, "--secrets": secrets,
+    }  # fmt: skip
+    _tell_kept(runs, [option for option, value in given.items() if value is not None])
     try:
         if missing:
             nursery.start(folder, missing)
@@ -89,6 +89,19 @@ def up(
         if detach:
             raise
         _drain(folder)
+
+
+def _tell_kept(runs: dict[str, int], given: list[str]) -> None:
+    """What was given changes nothing of peers that run."""
+    if not runs or not given:
+        return
+    are = "is" if len(given) == 1 else "are"
+    say(
+        f"{', '.join(runs)} ran already, and {', '.join(given)} {are} for the next start: "
+        "`mesh down`, then `mesh up`, or of one peer `mesh drain PEER --wait`, then `mesh up`"
+    )
+    if given == ["--agents"]:
+        say("agents can also be replaced while they run: `mesh reload --all --agents FILE`")
 
 
 def _undo(folder: Any, missing: list[str]) -> str:

@@ -133,6 +133,7 @@ class Views:
                 "sick": [f"{skill.name}@{skill.version}" for skill in member.skills if skill.sick],
                 "labels": list(member.labels),
                 "load_ms": member.load,
+                "clock_ms": member.clock_ms,
             }
             for member in self._core.gossip.members()
         ]

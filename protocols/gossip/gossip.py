@@ -48,7 +48,7 @@ from protocols.gossip.proclaiming import Proclaiming
 from protocols.gossip.roster import Roster
 from protocols.gossip.watching import Watches
 from protocols.identity import Keyring
-from protocols.machine import Instant, Now
+from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.statements import IssuerNamed, Revocation, RootSucceeded
 from protocols.trust import Trust
 from protocols.wire import Signed, Verified
@@ -224,6 +224,7 @@ class Gossip:
         at = self._begin(now)
         if link == self._me:
             return self._end(None, at)
+        self._pinger.wall_ms = max(0, now.wall_ns // MILLISECOND_NS)
         self._detection.heard(at)
         match message:
             case Ping():
@@ -238,6 +239,7 @@ class Gossip:
                 self._intake.accusation(link, author, accusation, envelope, at)
             case Ack():
                 self._take_load(link, message.load)
+                self._take_clock(link, message.wall_ms)
                 self._take_ack(link, message.nonce, at)
             case Nack():
                 self._prober.nacked(link, message.nonce)
@@ -281,6 +283,11 @@ class Gossip:
         if emptied_or_filled or abs(load - member.told_load) >= step:
             member.told_load = load
             self._outbox.emit(LoadChanged(link, load))
+
+    def _take_clock(self, link: bytes, wall_ms: int) -> None:
+        member = self._roster.present(link)
+        if member is not None and wall_ms:
+            member.clock_ms = wall_ms - self._pinger.wall_ms
 
     def _take_ping_request(self, link: bytes, request: PingRequest, at: Instant) -> None:
         if self._roster.present(link) is None:

@@ -25,7 +25,8 @@ class State(enum.IntEnum):
 class MemberView(msgspec.Struct, frozen=True):
     """What others in this process may know of a member.
 
-    `state` is ``alive``, ``suspect``, ``dead`` or ``left``; `load` is queued work in milliseconds.
+    `state` is ``alive``, ``suspect``, ``dead`` or ``left``; `load` is queued work in milliseconds;
+    `clock_ms` is how far its wall clock was ahead of ours, the way of a message aside, or None.
     """
 
     peer: bytes
@@ -38,6 +39,7 @@ class MemberView(msgspec.Struct, frozen=True):
     load: int
     credential: bytes
     labels: tuple[str, ...] = ()
+    clock_ms: int | None = None
 
 
 class KnownDoor(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class Member:
     changed_at: Instant
     load: int = 0
     told_load: int = 0
+    clock_ms: int | None = None
     suspicion: Suspicion | None = None
     evidence: tuple[Signed, ...] = ()
     """Accusations that a dead member died of."""
@@ -86,11 +89,13 @@ class Member:
 
     def view(self) -> MemberView:
         """A frozen copy."""
-        return view_of(self.record, self.state, self.load)
+        return view_of(self.record, self.state, self.load, self.clock_ms)
 
 
-def view_of(record: MemberRecord, state: State, load: int) -> MemberView:
-    """What a record says, with a state and a load."""
+def view_of(
+    record: MemberRecord, state: State, load: int, clock_ms: int | None = None
+) -> MemberView:
+    """What a record says, with a state, a load and a clock."""
     return MemberView(
         peer=record.peer,
         name=record.name,
@@ -102,6 +107,7 @@ def view_of(record: MemberRecord, state: State, load: int) -> MemberView:
         load=load,
         credential=record.credential,
         labels=record.labels,
+        clock_ms=clock_ms,
     )
 
 

@@ -73,10 +73,15 @@ class Ping(Message, frozen=True, array_like=True, tag="gossip.ping"):
 
 
 class Ack(Message, frozen=True, array_like=True, tag="gossip.ack"):
-    """The answer to a ping, or to an indirect one. `load` is queued work in milliseconds."""
+    """The answer to a ping, or to an indirect one. `load` is queued work in milliseconds.
+
+    `wall_ms` is the sender's wall clock, for people who look for clocks that are wrong; 0
+    where it does not say. Nothing is decided by it.
+    """
 
     nonce: CountField
     load: CountField
+    wall_ms: CountField = 0
 
 
 class PingRequest(Message, frozen=True, array_like=True, tag="gossip.ping-request"):

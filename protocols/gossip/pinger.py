@@ -16,6 +16,8 @@ class Pinger:
         self._next_nonce = rng.getrandbits(NONCE_BITS)
         self._outbox = outbox
         self.load = 0
+        self.wall_ms = 0
+        """Of this step, by this peer's wall clock."""
 
     def nonce(self) -> int:
         """A number not used before."""
@@ -28,7 +30,7 @@ class Pinger:
 
     def ack(self, to: bytes, nonce: int) -> None:
         """One ack."""
-        self._outbox.send_prompt(to, Ack(nonce, self.load))
+        self._outbox.send_prompt(to, Ack(nonce, self.load, self.wall_ms))
 
     def tell(self, to: bytes, accusation: Signed) -> None:
         """Shows a suspect its accusation, so that it may refute (Lifeguard's buddy system)."""

@@ -66,6 +66,8 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     incomplete: bool
     confidence: int
     elapsed_us: int
+    attempt_message: str = ""
+    """How that attempt ended, where `error_message` says more."""
 
 
 class EndsRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.settled"):

@@ -91,11 +91,12 @@ class Settling:
         if attempt is not None:
             attempt.ended_wall = now.wall_ns
             number, status = attempt.number, attempt.status
-            attempt.message = task.error_message
+            attempt.message = attempt.message or task.error_message
             task.producer = attempt.peer
             task.decided = number
+        own = own_message(task, attempt)
         self._ends.append(
-            End(task.id, state, number, status, NIL, kind, task.error_message, False, -1, 0)
+            End(task.id, state, number, status, NIL, kind, task.error_message, False, -1, 0, own)
         )
         self._close(task, now)
 
@@ -139,7 +140,7 @@ class Settling:
             attempt.status = end.status
             attempt.ended_wall = wall
             if end.state != DONE:
-                attempt.message = end.error_message
+                attempt.message = end.attempt_message or end.error_message
             task.producer = attempt.peer
             task.decided = attempt.number
         if task.state != DEAD:
@@ -162,5 +163,12 @@ def end_of(task: Task) -> End:
     status = attempt.status if attempt is not None else ""
     return End(
         task.id, task.state, task.decided, status, task.value, task.error_kind, task.error_message,
-        task.incomplete, task.confidence, task.elapsed_us,
+        task.incomplete, task.confidence, task.elapsed_us, own_message(task, attempt),
     )  # fmt: skip
+
+
+def own_message(task: Task, attempt: Attempt | None) -> str:
+    """How the deciding attempt ended, where that is not all that is said of the task's end."""
+    if attempt is None or attempt.message == task.error_message:
+        return ""
+    return attempt.message

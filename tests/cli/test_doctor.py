@@ -149,6 +149,23 @@ def test_what_peers_say_of_each_other_is_judged(folder: MeshFolder) -> None:
     ]  # fmt: skip
 
 
+def test_clocks_are_compared_here_and_elsewhere_by_the_nearest_that_looked() -> None:
+    def far(name: str, clock_ms: int | None) -> dict[str, Any]:
+        return {"id": name, "name": name, "state": "alive", "clock_ms": clock_ms}
+
+    members = [far("berlin", 40), far("oslo", -9_000), far("rome", None)]
+    peers = [
+        seen("one", status={"members": [far("berlin", 900), *members[1:]]}),
+        seen("two", clock_off_s=-3.0, status={"members": members}),
+    ]
+    told = {each.subject: each for each in doctor_live._clocks(peers)}  # noqa: SLF001  one check
+    assert told["two"].found == "-3.0 s from this process's"
+    assert told["oslo"].found == "-9.0 s from the local peers'"
+    assert told["elsewhere"].found == "berlin +0.040 s"
+    assert told["peers"].found == "1 local peers agree with this process"
+    assert [each.level for each in told.values()].count("warning") == 2
+
+
 class MeshOfNobody:
     """A folder whose peers' sockets lead nowhere."""
 

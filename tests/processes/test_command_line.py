@@ -57,6 +57,17 @@ def test_a_mesh_is_started_asked_grown_and_stopped(tmp_path: Path) -> None:
         mesh.down()
 
 
+def test_what_is_given_for_peers_that_run_is_said_to_be_for_their_next_start(
+    probes: LocalMesh, tmp_path: Path
+) -> None:
+    sources = tmp_path / "secrets.toml"
+    sources.write_text("")
+    ran = probes.cli("up", "--labels", "gpu", "--secrets", str(sources), "--detach")
+    assert "ran already, and --labels, --secrets are for the next start" in ran.err
+    assert "`mesh down`, then `mesh up`" in ran.err
+    assert "next start" not in probes.cli("up", "--detach").err
+
+
 def test_peers_are_listed_with_their_stable_keys(probes: LocalMesh) -> None:
     rows = probes.cli("peers").rows
     assert [row["name"] for row in rows] == ["peer-1", "peer-2", "peer-3"]

@@ -54,6 +54,10 @@ class One:
             self.hear(number, record(number))
 
     @property
+    def wall_ms(self) -> int:
+        return self.now.wall_ns // MILLISECOND_NS
+
+    @property
     def now(self) -> Now:
         return moment(self.at_ns)
 

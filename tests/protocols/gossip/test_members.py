@@ -174,7 +174,7 @@ def test_a_leaving_peer_says_goodbye_to_all_and_then_rests() -> None:
     assert one.submit(Leave()) == ()
     with pytest.raises(Refused, match="Left"):
         one.submit(Join(()))
-    assert sent(one.plain(1, Ping(9, 0)), Ack, to=1) == [Ack(9, 0)]
+    assert sent(one.plain(1, Ping(9, 0)), Ack, to=1) == [Ack(9, 0, one.wall_ms)]
 
 
 def test_a_join_waits_for_the_first_description() -> None:
@@ -291,7 +291,17 @@ def test_load_is_told_only_when_it_changed_notably() -> None:
 def test_ones_own_load_travels_on_acks() -> None:
     one = One(members=1)
     one.submit(SetLoad(42))
-    assert sent(one.plain(1, Ping(7, 0)), Ack, to=1) == [Ack(7, 42)]
+    assert sent(one.plain(1, Ping(7, 0)), Ack, to=1) == [Ack(7, 42, one.wall_ms)]
+
+
+def test_how_far_a_members_wall_clock_is_off_is_known_from_its_acks() -> None:
+    one = One(members=2)
+    one.plain(1, Ack(1, 0, one.wall_ms + 1_500))
+    one.plain(2, Ack(1, 0))
+    one.plain(3, Ack(1, 0, 77))
+    assert [member.clock_ms for member in one.gossip.members()] == [1_500, None]
+    one.plain(1, Ack(2, 0, one.wall_ms - 20))
+    assert one.gossip.members()[0].clock_ms == -20
 
 
 def test_a_stranger_gets_an_ack_and_is_asked_who_it_is() -> None:
@@ -306,7 +316,7 @@ def test_a_helper_pings_and_passes_the_ack_on() -> None:
     effects = one.plain(1, PingRequest(77, peer_id(2)))
     nonce = sent(effects, Ping, to=2)[0].nonce
     assert sent(one.plain(1, Ack(nonce, 0)), Ack, to=1) == []
-    assert sent(one.plain(2, Ack(nonce, 0)), Ack, to=1) == [Ack(77, 0)]
+    assert sent(one.plain(2, Ack(nonce, 0)), Ack, to=1) == [Ack(77, 0, one.wall_ms)]
 
 
 def test_a_helper_says_when_the_target_did_not_answer_it() -> None:

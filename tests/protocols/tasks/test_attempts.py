@@ -135,6 +135,12 @@ def test_a_failure_is_retried_until_retries_are_used_up_and_is_then_a_dead_lette
     settled = made["a"].settled[task]
     assert (settled.state, settled.attempts, settled.error_kind) == ("dead", 4, "Oops")
     assert "4 attempts failed; the last: it broke" in settled.error_message
+    history = made["a"].view(task).history
+    assert [attempt.message for attempt in history] == ["it broke"] * 4, "each says its own"
+    before = made["a"].view(task)
+    made.crash("a")
+    made.start("a")
+    assert made["a"].view(task) == before
     told = [a for e in made["a"].seen(events.AttemptsFailed) for a in e.attempts]
     assert [(number, again) for _, number, _, _, again in told] == [
         (1, True), (2, True), (3, True), (4, False),
