@@ -36,6 +36,8 @@ class Load(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     batch_most: int = 24
     keyed: Share = 0.25
     direct: Share = 0.1
+    offered: Share = 0.0
+    """Claimed from the blackboard, of those that are not direct."""
     cancelled: Share = 0.08
     deadline: Share = 0.08
     short_timeout: Share = 0.03
@@ -124,12 +126,15 @@ class Clients:
         deadline_ms = rng.randint(20, 3_000) if rng.random() < load.deadline else 0
         timeout_ms = rng.randint(20, 250) if rng.random() < load.short_timeout else 0
         is_keyed = rng.random() < load.keyed
+        strategy = "direct" if to else "auction"
+        if load.offered and not to and rng.random() < load.offered:
+            strategy = "board"
         return tuple(
             TaskSpec(
                 skill=skill,
                 input=msgspec.Raw(msgspec.msgpack.encode({**value, "index": index + each})),
                 key=f"{index}/{each}" if is_keyed else "",
-                strategy="direct" if to else "auction",
+                strategy=strategy,
                 to=to,
                 deadline_ms=deadline_ms,
                 timeout_ms=timeout_ms,

@@ -204,9 +204,14 @@ def tell(story: dict[str, Any]) -> list[str]:
     ]
     if story.get("strategy") == "least_loaded":
         lines.append("            no auction: of two peers drawn, the less loaded (least_loaded)")
+    if story.get("strategy") == "board":
+        lines.append("            no auction: offered on the blackboard, to whoever claims it")
     lots = {lot["lot"]: lot for lot in story["lots"]}
+    claims = {each["lot"]: each for each in story.get("claims", ())}
     told: list[str] = []
     for attempt in story["history"]:
+        if attempt["lot"] in claims:
+            lines += _claim_lines(claims.pop(attempt["lot"]))
         lot = lots.get(attempt["lot"])
         if lot is not None and lot["lot"] not in told:
             told.append(lot["lot"])
@@ -246,6 +251,17 @@ def _lot_lines(lot: dict[str, Any], begin: float) -> list[str]:
         )
         won = f", won {bid['slots']}" if bid["slots"] else ""
         lines.append(f"             {bid['bidder']}: {offer}: {bid['outcome']}{won}")
+    return lines
+
+
+def _claim_lines(decided: dict[str, Any]) -> list[str]:
+    lines = []
+    for claim in decided["claims"]:
+        places = f"{claim['places']} place{'s' if claim['places'] != 1 else ''}"
+        given = f"given {claim['given']}" if claim["given"] else "given nothing"
+        lines.append(
+            f"             {claim['peer']} claims {places}, {claim['load_ms']} ms to do: {given}"
+        )
     return lines
 
 

@@ -32,7 +32,7 @@ DeadlineOption = Annotated[
 ToOption = Annotated[str | None, typer.Option("--to", help="Run it on this peer, by name or id.")]
 StrategyOption = Annotated[
     str | None,
-    typer.Option("--strategy", help="How a peer is found: auction, least_loaded or direct."),
+    typer.Option("--strategy", help="How a peer is found: auction, board, least_loaded or direct."),
 ]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="Idempotency key: the same key is the same task.")

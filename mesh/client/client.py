@@ -140,7 +140,7 @@ class Client(TypedCalls):
             timeout: seconds that one attempt may run.
             deadline: seconds that a task may take from its submission.
             to: the name or id of the peer that is to run it.
-            strategy: ``auction``, ``direct`` or ``least_loaded``.
+            strategy: ``auction``, ``board``, ``direct`` or ``least_loaded``.
             key: idempotency key: the same key is the same task (``key/0``, … for a map).
             retries: attempts after the first.
             weight: an estimate in seconds, so that long tasks start first.

@@ -30,6 +30,7 @@ from mesh.core.events import CommandRefused
 from mesh.core.framing import FrameOrder
 from mesh.core.gate import Gate
 from mesh.core.machines import make_machines
+from mesh.core.marks import marks_seen
 from mesh.core.outward import Accuse, Execute, Notify, Outward, Transmit
 from mesh.core.reachability import Reachability
 from mesh.core.records import StepRecord, decode_records, encode_entries
@@ -45,10 +46,11 @@ from mesh.core.routing import (
     Routed,
 )
 from mesh.core.settings import CoreSettings
+from protocols.blackboard.events import EntriesChanged
 from protocols.effects import Blame, Broadcast, Effect, Emit, Perform, Persist, Send
 from protocols.errors import Malformed, Refused
 from protocols.gossip.commands import Advertise, Contact
-from protocols.gossip.events import MemberDown, MemberUp
+from protocols.gossip.events import MemberDown
 from protocols.gossip.messages import SkillAdvert
 from protocols.identity import Keyring
 from protocols.machine import Instant, Now
@@ -105,8 +107,7 @@ class PeerCore:
         self._gate = Gate()
         self._deadlines = Deadlines(self._machines)
         self._queue: deque[tuple[str, bool, Any]] = deque()
-        self._name = ""
-        self._door = ""
+        self._name = self._door = ""
         self._skills: tuple[SkillAdvert, ...] = ()
         self.labels: tuple[str, ...] = ()
         self._orders: dict[bytes, FrameOrder] = {}
@@ -240,8 +241,7 @@ class PeerCore:
         if self._bulk.is_due:
             for peer, chunks in self._bulk.take(self._now.monotonic_ns):
                 frames.setdefault(peer, []).extend(encode(chunk) for chunk in chunks)
-        sent: list[Outward] = [Transmit(to, tuple(messages)) for to, messages in frames.items()]
-        return sent + rest
+        return [*(Transmit(to, tuple(messages)) for to, messages in frames.items()), *rest]
 
     # Queries.
 
@@ -392,9 +392,9 @@ class PeerCore:
             self._enqueue([(GOSSIP, said)])
 
     def _observe(self, event: msgspec.Struct) -> None:
-        """Both events are routed, so that only routed ones are shown here."""
-        if isinstance(event, MemberUp):
-            self._reachability.member_up(event)
-        elif isinstance(event, MemberDown):
-            self._reachability.member_down(event.peer)
+        """All of these are routed, so that only routed ones are shown here."""
+        self._reachability.observe(event)
+        if isinstance(event, MemberDown):
             self._bulk.forget(event.peer)
+        elif isinstance(event, EntriesChanged):
+            self._enqueue((TASKS, seen) for seen in marks_seen(event, self.board))

@@ -5,10 +5,12 @@ confirms it seconds later. Meanwhile the other machines treat the member as
 gone, and hear of it again when a link to it opens.
 """
 
+import msgspec
+
 from mesh.core.commands import LinkClosed
 from mesh.core.routing import GOSSIP, ROUTES, Routed, peer_gone
 from protocols.gossip.commands import LinkLost
-from protocols.gossip.events import MemberUp
+from protocols.gossip.events import MemberDown, MemberUp
 
 
 class Reachability:
@@ -18,14 +20,13 @@ class Reachability:
         self._up: dict[bytes, MemberUp] = {}
         self._unreachable: dict[bytes, None] = {}
 
-    def member_up(self, event: MemberUp) -> None:
-        """Gossip holds a member alive."""
-        self._up[event.peer] = event
-
-    def member_down(self, peer: bytes) -> None:
-        """Gossip gave a member up."""
-        self._up.pop(peer, None)
-        self._unreachable.pop(peer, None)
+    def observe(self, event: msgspec.Struct) -> None:
+        """Gossip holds a member alive, or gave one up; of anything else, nothing follows."""
+        if isinstance(event, MemberUp):
+            self._up[event.peer] = event
+        elif isinstance(event, MemberDown):
+            self._up.pop(event.peer, None)
+            self._unreachable.pop(event.peer, None)
 
     def link_opened(self, peer: bytes) -> list[Routed]:
         """A link is up: what the other machines must hear."""

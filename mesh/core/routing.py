@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from mesh.core import marks
 from protocols.auction import commands as auction_commands
 from protocols.auction import events as auction_events
 from protocols.auction.messages import KINDS as AUCTION_KINDS
 from protocols.auction.records import RECORDS as AUCTION_RECORDS
 from protocols.blackboard import commands as board_commands
+from protocols.blackboard import events as board_events
 from protocols.blackboard.messages import KINDS as BOARD_KINDS
 from protocols.blackboard.records import RECORDS as BOARD_RECORDS
 from protocols.blobs import commands as blob_commands
@@ -168,6 +170,19 @@ def _peer_barred(event: task_events.PeerBarred) -> list[Routed]:
     return [(AUCTION, bar)]
 
 
+def _offer_posted(event: task_events.OfferPosted) -> list[Routed]:
+    return [(BOARD, marks.offer_written(event))]
+
+
+def _places_claimed(event: task_events.PlacesClaimed) -> list[Routed]:
+    return [(BOARD, marks.claim_written(event))]
+
+
+def _entries_changed(event: board_events.EntriesChanged) -> list[Routed]:
+    """What marks say, only who reads the blackboard can tell: see `PeerCore`."""
+    return []
+
+
 def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
     return [(AUCTION, auction_commands.SetCapacity(event.skill, event.version, event.slots))]
 
@@ -188,6 +203,9 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.PeerBarred: _peer_barred,
     task_events.CapacityChanged: _capacity_changed,
     task_events.CompletionObserved: _completion_observed,
+    task_events.OfferPosted: _offer_posted,
+    task_events.PlacesClaimed: _places_claimed,
+    board_events.EntriesChanged: _entries_changed,
 }
 
 INTERNAL = frozenset(
@@ -201,6 +219,8 @@ INTERNAL = frozenset(
         task_events.PeerBarred,
         task_events.CapacityChanged,
         task_events.CompletionObserved,
+        task_events.OfferPosted,
+        task_events.PlacesClaimed,
     )
 )
 """Events that are plumbing between machines and of no interest outside."""

@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         timeout: the longest that one attempt may run.
         deadline: the longest that the whole task may take, from submission.
         to: a peer's name or id; implies the strategy ``direct``.
-        strategy: ``auction``, ``direct`` or ``least_loaded``; "" for the usual one.
+        strategy: ``auction``, ``board``, ``direct`` or ``least_loaded``; "" for the usual one.
         key: idempotency key; the same key is the same task.
         retries: attempts after the first; -1 takes the skill's own.
         weight: an estimate of the duration, so that the longest start first.

@@ -14,7 +14,7 @@ from mesh.core.peer import PeerCore
 from protocols.auction.events import LotCleared
 from protocols.identity import text_id
 from protocols.machine import SECOND_NS
-from protocols.tasks.events import AttemptView, TaskView
+from protocols.tasks.events import AttemptView, ClaimsDecided, TaskView
 from protocols.tasks.versions import version_order
 
 
@@ -186,9 +186,13 @@ class Views:
         return row
 
     def why(self, view: TaskView) -> dict[str, Any]:
-        """A task's story: its attempts, and the lots in which their slots were won."""
+        """A task's story: its attempts, and the lots in which their slots were won, or claimed."""
         lots: dict[str, dict[str, Any]] = {}
+        claims: dict[str, dict[str, Any]] = {}
         for attempt in view.history:
+            decided = self._core.tasks.decision(attempt.lot) if attempt.lot else None
+            if decided is not None:
+                claims[attempt.lot] = self._decision(decided)
             story = self._core.auction.lot_story(attempt.lot) if attempt.lot else None
             if story is not None:
                 lots[attempt.lot] = self._lot(story)
@@ -196,6 +200,7 @@ class Views:
             **self.task(view),
             "history": [self._attempt(attempt) for attempt in view.history],
             "lots": list(lots.values()),
+            "claims": list(claims.values()),
             "children": list(view.children),
             "breakers": self.breakers(view.skill),
         }
@@ -209,6 +214,15 @@ class Views:
             "ended": seconds(attempt.ended_wall_ns),
             "status": attempt.status,
             "message": attempt.message,
+        }
+
+    def _decision(self, decided: ClaimsDecided) -> dict[str, Any]:
+        return {
+            "lot": decided.lot,
+            "claims": [
+                {"peer": self.name_of(peer), "places": places, "load_ms": load_ms, "given": given}
+                for peer, places, load_ms, given in decided.claims
+            ],
         }
 
     def _lot(self, story: LotCleared) -> dict[str, Any]:

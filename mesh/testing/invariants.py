@@ -20,6 +20,7 @@ from simulations.checkers.board import (
     BoardMemoryFollowsLiveData,
 )
 from simulations.checkers.children import ChildrenFollow
+from simulations.checkers.claims import ClaimsAreHonoured
 from simulations.checkers.ends import CancelledStaysCancelled, EndsHaveReasons
 from simulations.checkers.keys import OneKeyOneTask
 from simulations.checkers.membership import MembershipConverges, OnlyTheAdmittedAreMembers
@@ -62,6 +63,7 @@ class Invariants:
             AttemptsRunOnce(),
             ResultsAreEarned(),
             OneWinnerPerSlot(),
+            ClaimsAreHonoured(),
             AcknowledgedResultsCount(),
             EndsHaveReasons(can_fail=True),
             CancelledStaysCancelled(),

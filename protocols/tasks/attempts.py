@@ -71,6 +71,7 @@ class Attempts:
 
     def _bind(self, desk: Desk, slots: Slots, tasks: list[Task], now: Now) -> None:
         peer, lot = slots.peer, slots.lot
+        shown = "" if desk.has_no_lots else lot
         running = slots.running
         if not running:
             slots.answered_at = now.monotonic_ns
@@ -91,7 +92,7 @@ class Attempts:
             keys.append(JobKey(task.id, number))
             job_size = task.size + JOB_BYTES
             if jobs and size + job_size > MESSAGE_BYTES:
-                self._outbox.send(peer, Assign(lot, desk.skill, desk.version, tuple(jobs)))
+                self._outbox.send(peer, Assign(shown, desk.skill, desk.version, tuple(jobs)))
                 jobs, size = [], 0
             jobs.append(_job_of(task, number, wall))
             size += job_size
@@ -99,7 +100,7 @@ class Attempts:
         slots.peak = max(slots.peak, min(slots.count, len(running)))
         started = tuple(keys)
         self._outbox.persist(AttemptsRecorded(wall, peer, lot, started))
-        self._outbox.send(peer, Assign(lot, desk.skill, desk.version, tuple(jobs)))
+        self._outbox.send(peer, Assign(shown, desk.skill, desk.version, tuple(jobs)))
         self._outbox.emit(AttemptsStarted(peer, lot, desk.skill, started))
 
     # Results.
@@ -347,8 +348,9 @@ class Attempts:
                     message = f"no answer in {task.envelope.timeout_ms} ms and the time to stop it"
                     self._failing.failed(task, "timeout", "Timeout", message, now)
         for (desk, lot), jobs in again.items():
+            shown = "" if desk.has_no_lots else lot
             for job in jobs:
-                self._outbox.send(peer, Assign(lot, desk.skill, desk.version, (job,)))
+                self._outbox.send(peer, Assign(shown, desk.skill, desk.version, (job,)))
 
     def sweep_at(self, now: int) -> int:
         """When to sweep next, while anything is out."""

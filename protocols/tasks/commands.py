@@ -166,6 +166,37 @@ class SlotsLent(msgspec.Struct, frozen=True):
     slots: int
 
 
+class OfferSeen(msgspec.Struct, frozen=True):
+    """From the blackboard: what a custodian offers; the fields of `OfferPosted`."""
+
+    custodian: bytes
+    tag: str
+    skill: str
+    version: str
+    requires: tuple[str, ...]
+    number: int
+    units: int
+    avoid: tuple[bytes, ...] = ()
+
+
+class OfferGone(msgspec.Struct, frozen=True):
+    """From the blackboard: an offer ended, or was taken away."""
+
+    custodian: bytes
+    tag: str
+
+
+class ClaimSeen(msgspec.Struct, frozen=True):
+    """From the blackboard: what a peer claims of an offer; the fields of `PlacesClaimed`."""
+
+    custodian: bytes
+    tag: str
+    claimer: bytes
+    number: int
+    places: int
+    load_ms: int
+
+
 class PeerUp(msgspec.Struct, frozen=True):
     """From gossip: a member, its boot number and the (name, version, digest) of its skills."""
 

@@ -90,7 +90,7 @@ class Custodian:
             parameters, self.ledger, self.settling, self.failing, catalogue, outbox
         )
         self.breakers = self.failing.breakers
-        self.desks = Desks(parameters, outbox, self.breakers, catalogue, rng)
+        self.desks = Desks(me, parameters, outbox, self.breakers, catalogue, rng)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
         self._redriving = Redriving(parameters, self.ledger, self.desks, catalogue, outbox)

@@ -2,7 +2,8 @@
 
 Demand is stated per skill and not per task: again when it grows, and lower when
 slots have been idle for a while. A desk for one peer (``direct``), or for
-``least_loaded``, has slots of its own, and asks nobody.
+``least_loaded``, has slots of its own, and asks nobody; one for ``board`` offers
+its work there.
 """
 
 import random
@@ -12,16 +13,19 @@ from protocols.tasks.attempts import Attempts
 from protocols.tasks.breakers import HALF_OPEN, OPEN, Breakers
 from protocols.tasks.breakers import Key as BreakerKey
 from protocols.tasks.catalogue import Catalogue
-from protocols.tasks.commands import SlotsGone, SlotsHeld, SlotsRecalled
+from protocols.tasks.commands import ClaimSeen, SlotsGone, SlotsHeld, SlotsRecalled
 from protocols.tasks.dispatch import DIRECT_SLOTS, Desk, Key, Slots
-from protocols.tasks.events import SlotsReturned, SlotsWanted
+from protocols.tasks.events import ClaimsDecided, SlotsReturned, SlotsWanted
 from protocols.tasks.lifecycle import SETTLED, WAITING
+from protocols.tasks.offering import OfferedDesk
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
 from protocols.tasks.spreading import SpreadDesk
 from protocols.tasks.task import Envelope, Task
 
-LEAST_LOADED = "least_loaded"
+LEAST_LOADED, BOARD = "least_loaded", "board"
+DECISIONS_LIMIT = 1024
+"""Decisions on claims that are remembered, for `mesh why`."""
 DESKS_LIMIT = 1024
 """Desks beyond which empty ones are forgotten, with what is known of their peers' pace."""
 
@@ -31,12 +35,14 @@ class Desks:
 
     def __init__(
         self,
+        me: bytes,
         parameters: TaskParameters,
         outbox: Outbox,
         breakers: Breakers,
         catalogue: Catalogue,
         rng: random.Random,
     ) -> None:
+        self._me = me
         self._parameters = parameters
         self._outbox = outbox
         self._breakers = breakers
@@ -45,11 +51,14 @@ class Desks:
         self._desks: dict[Key, Desk] = {}
         self._timed: dict[Desk, None] = {}
         """Desks that want to be looked at again."""
+        self.decisions: dict[str, ClaimsDecided] = {}
+        """What came of claims, by the lots that attempts name; the oldest make room."""
 
     def of(self, envelope: Envelope) -> Desk:
         """The desk for tasks with this envelope."""
-        is_spread = envelope.strategy == LEAST_LOADED
-        return self.get(envelope.skill, envelope.version, envelope.to, envelope.requires, is_spread)
+        strategy = envelope.strategy
+        placing = strategy if strategy in (LEAST_LOADED, BOARD) else ""
+        return self.get(envelope.skill, envelope.version, envelope.to, envelope.requires, placing)
 
     def get(
         self,
@@ -57,10 +66,10 @@ class Desks:
         version: str,
         to: bytes,
         requires: tuple[str, ...] = (),
-        is_spread: bool = False,
+        placing: str = "",
     ) -> Desk:
         """The desk for a skill, perhaps at one peer, or at peers with certain labels."""
-        key = (skill, version, to, requires, is_spread)
+        key = (skill, version, to, requires, placing)
         desk = self._desks.get(key)
         if desk is None:
             if len(self._desks) >= DESKS_LIMIT:
@@ -70,13 +79,18 @@ class Desks:
 
     def _make(self, key: Key) -> Desk:
         target_us, breakers = self._parameters.target_us, self._breakers
-        if key[4]:
+        if key[4] == BOARD:
+            parameters, catalogue = self._parameters, self._catalogue
+            return OfferedDesk(
+                key, self._me, parameters, breakers, catalogue, self._rng, self._decided
+            )
+        if key[4] == LEAST_LOADED:
             return SpreadDesk(key, target_us, breakers, self._catalogue, self._rng)
         return Desk(key, target_us, breakers)
 
     def spread(self) -> list[Desk]:
-        """The desks for ``least_loaded`` with work: who can take it may have changed."""
-        return [desk for desk in self._desks.values() if desk.is_spread and len(desk.line)]
+        """Desks with work that no auction places: who can take it may have changed."""
+        return [desk for desk in self._desks.values() if desk.placing and len(desk.line)]
 
     def like(self, task: Task) -> Desk:
         """The desk for a task whose own may have been forgotten."""
@@ -177,6 +191,8 @@ class Desks:
     def settle_demand(self, desk: Desk, now: int) -> None:
         """States a demand that grew, and begins to watch for idle slots."""
         if desk.has_no_lots:
+            if isinstance(desk, OfferedDesk):
+                self._offer(desk, now)
             self._time(desk)
             return
         if desk.owing:
@@ -187,6 +203,25 @@ class Desks:
         if desk.check_at == NEVER and (wanted < desk.asked or desk.has_idle()):
             desk.check_at = now + self._parameters.idle_ns
         self._time(desk)
+
+    def claimed(self, claim: ClaimSeen, now: int) -> Desk | None:
+        """A peer claims work of one of these desks; returns that desk."""
+        for desk in self._desks.values():
+            if isinstance(desk, OfferedDesk) and desk.tag == claim.tag:
+                desk.claimed(claim, now)
+                return desk
+        return None
+
+    def _decided(self, decided: ClaimsDecided) -> None:
+        self.decisions[decided.lot] = decided
+        if len(self.decisions) > DECISIONS_LIMIT:
+            del self.decisions[next(iter(self.decisions))]
+        self._outbox.emit(decided)
+
+    def _offer(self, desk: OfferedDesk, now: int) -> None:
+        posted = desk.offer(now)
+        if posted is not None:
+            self._outbox.emit(posted)
 
     def _ask(self, desk: Desk, units: int, avoid: tuple[bytes, ...] = ()) -> None:
         desk.asked = units

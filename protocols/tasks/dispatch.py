@@ -17,9 +17,9 @@ from protocols.tasks.pace import Pace
 from protocols.tasks.parameters import NEVER, PARKED_PER_SLOT, PARKED_SPARE
 from protocols.tasks.task import Task
 
-Key = tuple[str, str, bytes, tuple[str, ...], bool]
-"""Skill, version, the one peer for ``direct`` (else empty), the labels asked for, and whether
-the strategy is ``least_loaded``."""
+Key = tuple[str, str, bytes, tuple[str, ...], str]
+"""Skill, version, the one peer for ``direct`` (else empty), the labels asked for, and the
+strategy where it places tasks by itself: ``least_loaded`` or ``board`` (else empty)."""
 
 TAIL_PER_SLOT = 4
 """The tail begins when so many tasks a slot are left."""
@@ -77,7 +77,7 @@ class Desk:
 
     def __init__(self, key: Key, target_us: int, breakers: Breakers) -> None:
         self.key = key
-        self.skill, self.version, self.to, self.requires, self.is_spread = key
+        self.skill, self.version, self.to, self.requires, self.placing = key
         self.line = Line()
         self.slots: dict[tuple[str, bytes], Slots] = {}
         self.paces: dict[bytes, Pace] = {}
@@ -105,7 +105,7 @@ class Desk:
     @property
     def has_no_lots(self) -> bool:
         """Its slots are its own: no auction gave them, and none takes them back."""
-        return bool(self.to) or self.is_spread
+        return bool(self.to or self.placing)
 
     # Slots.
 

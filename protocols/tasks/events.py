@@ -263,6 +263,46 @@ class SlotsReturned(msgspec.Struct, frozen=True, tag="tasks.slots-returned"):
     slots: int
 
 
+class OfferPosted(msgspec.Struct, frozen=True, tag="tasks.offer-posted"):
+    """To the blackboard: `custodian` (this peer) has work for whoever has places.
+
+    `units` places are wanted under `number`, in all; `tag` names the skill's offer.
+    """
+
+    custodian: bytes
+    tag: str
+    skill: str
+    version: str
+    requires: tuple[str, ...]
+    number: int
+    units: int
+    avoid: tuple[bytes, ...] = ()
+    """Peers that need not claim: no task that waits may run there now."""
+
+
+class PlacesClaimed(msgspec.Struct, frozen=True, tag="tasks.places-claimed"):
+    """To the blackboard: `claimer` (this peer) has claimed `places` of an offer, in all."""
+
+    custodian: bytes
+    tag: str
+    claimer: bytes
+    number: int
+    places: int
+    load_ms: int
+
+
+class ClaimsDecided(msgspec.Struct, frozen=True, tag="tasks.claims-decided"):
+    """What was claimed of an offer, and who got what: (peer, places, load in ms, tasks given).
+
+    `lot` is what attempts that follow from it have for their lot.
+    """
+
+    lot: str
+    skill: str
+    version: str
+    claims: tuple[tuple[bytes, int, int, int], ...]
+
+
 class WorkObserved(msgspec.Struct, frozen=True, tag="tasks.work-observed"):
     """To the auction (bidder side): how busy a skill is here."""
 

@@ -162,7 +162,7 @@ class Failing:
         """The worker's peer would not run it."""
         attempt = self._ended(task, REFUSED, reason, now)
         task.refusals += 1
-        if task.desk.is_spread:
+        if task.desk.placing:
             # A peer that takes nothing has little to do, and would be asked again and again.
             self._avoid(task, attempt.peer, now.monotonic_ns)
         self._record(task, attempt)

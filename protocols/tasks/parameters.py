@@ -36,6 +36,13 @@ LISTED_LIMIT = 1000
 """Tasks in one `TasksListed`."""
 DIRECT_QUEUE_PER_SLOT, DIRECT_QUEUE_SPARE = 4, 16
 """A worker holds at most 4 × slots + 16 jobs of a skill that came without a lot."""
+OFFERS_LIMIT = 1024
+"""Offers on the blackboard that a peer looks at; the oldest make room."""
+CLAIMERS_LIMIT = 4096
+OFFER_UNITS_LIMIT = 256
+"""Places that one offer asks for beyond those that were claimed."""
+OFFER_KEPT_NS = 15 * SECOND_NS
+"""Offers and claims end so long after they were written last: those of the dead do, too."""
 PARKED_PER_SLOT, PARKED_SPARE = 4, 16
 """Parked tasks of a skill beyond which its custodian binds nothing but children."""
 
@@ -75,6 +82,11 @@ class TaskParameters(msgspec.Struct, frozen=True, kw_only=True):
     dead_age_ns: int = 7 * 24 * 3600 * SECOND_NS
     observe_ns: int = 50 * MILLISECOND_NS
     load_ns: int = 200 * MILLISECOND_NS
+    claim_window_ns: int = 2 * MILLISECOND_NS
+    claim_spread_ns: int = 4 * MILLISECOND_NS
+    claim_patience_ns: int = 100 * MILLISECOND_NS
+    repost_ns: int = 250 * MILLISECOND_NS
+    repost_most_ns: int = 4 * SECOND_NS
 
     def __post_init__(self) -> None:
         """Refuses what cannot work.

@@ -18,7 +18,7 @@ from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.skills import LABEL_LIMIT, REQUIRES_LIMIT
 from protocols.tasks.task import Envelope, fingerprint, keyed_id
 
-STRATEGIES = ("auction", "direct", "least_loaded")
+STRATEGIES = ("auction", "board", "direct", "least_loaded")
 BUSY_RETRY_NS = 100 * MILLISECOND_NS
 NAME_LIMIT = 128
 TRACE_LIMIT = 64

@@ -15,8 +15,9 @@ from protocols.errors import Refused
 from protocols.machine import Instant, Now
 from protocols.tasks import commands, messages
 from protocols.tasks.catalogue import Catalogue, Compile
+from protocols.tasks.claiming import Claiming
 from protocols.tasks.custodian import Custodian
-from protocols.tasks.events import BreakerView, Drained, TaskView
+from protocols.tasks.events import BreakerView, ClaimsDecided, Drained, TaskView
 from protocols.tasks.hosting import Occupancy
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import NEVER, TaskParameters
@@ -57,6 +58,7 @@ class Tasks:
         self._custodian = Custodian(
             me, boot, parameters, self._catalogue, self._outbox, rng, self._may_submit
         )
+        self._claiming = Claiming(me, parameters, self._catalogue, self._worker, self._outbox, rng)
         self._has_told_drained = False
         self._stepped_at = 0
 
@@ -90,11 +92,13 @@ class Tasks:
         for task in self._worker.wake(now):
             self._custodian.cancel_children(task, "its parent ran out of time", now)
         self._custodian.wake(now)
+        self._claiming.wake(now.monotonic_ns)
         return self._end_step(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
         least = min(self._custodian.deadline(), self._worker.deadline(), self._catalogue.deadline())
+        least = min(least, self._claiming.deadline())
         return least if least < NEVER else None
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
@@ -117,6 +121,7 @@ class Tasks:
         """Asserts the invariants of docs/invariants.md, "Tasks"."""
         self._custodian.check()
         self._worker.check()
+        self._claiming.check()
 
     # Queries.
 
@@ -128,6 +133,10 @@ class Tasks:
     def breakers(self, skill: str = "") -> list[BreakerView]:
         """The breakers of a skill (of all where ""), as of the last step; idle ones left out."""
         return views_of(self._custodian.breakers, skill, self._stepped_at)
+
+    def decision(self, lot: str) -> ClaimsDecided | None:
+        """What was claimed from the blackboard, and who got it, by an attempt's lot."""
+        return self._custodian.desks.decisions.get(lot)
 
     @property
     def undecided(self) -> int:
@@ -152,6 +161,17 @@ class Tasks:
         if desk is not None:
             self._custodian.touch(desk)
 
+    def _on_claim_seen(self, command: commands.ClaimSeen, now: Now) -> None:
+        self._claiming.claimed(command)
+        if command.custodian == self._me:
+            desk = self._custodian.desks.claimed(command, now.monotonic_ns)
+            if desk is not None:
+                self._custodian.touch(desk)
+
+    def _on_assign(self, link: bytes, message: messages.Assign, now: Now) -> None:
+        self._worker.assign(link, message, now)
+        self._claiming.assigned(link, message)
+
     def _on_host_skills(self, command: commands.HostSkills, now: Now) -> None:
         self._catalogue.host(command)
         self._worker.host(command, now)
@@ -168,6 +188,7 @@ class Tasks:
     def _on_peer_down(self, command: commands.PeerDown, now: Now) -> None:
         self._catalogue.down(command.peer)
         self._custodian.peer_down(command, now)
+        self._claiming.peer_down(command.peer)
         if command.reason == "revoked":
             self._outbox.forsake(command.peer)
             for task in self._worker.forsake(command.peer):
@@ -195,6 +216,7 @@ class Tasks:
         self._stepped_at = now.monotonic_ns
         self._custodian.end_step(now)
         self._worker.end_step(now)
+        self._claiming.look(now.monotonic_ns)
         if self._worker.is_draining and not self._has_told_drained and self._worker.is_idle:
             self._has_told_drained = True
             self._outbox.emit(Drained(self.undecided))
@@ -211,6 +233,9 @@ class Tasks:
         commands.SlotsHeld: _on_slots_held,
         commands.SlotsGone: _on_slots_gone,
         commands.SlotsRecalled: _on_slots_recalled,
+        commands.OfferSeen: lambda self, command, now: self._claiming.offered(command, now),
+        commands.OfferGone: lambda self, command, now: self._claiming.gone(command),
+        commands.ClaimSeen: _on_claim_seen,
         commands.SlotsLent: lambda self, command, now: self._worker.lent(command),
         commands.PeerUp: _on_peer_up,
         commands.PeerSuspected: lambda self, command, now: self._custodian.attempts.suspect(
@@ -229,7 +254,7 @@ class Tasks:
         commands.Drain: lambda self, command, now: self._worker.drain(now),
     }
     _MESSAGES: ClassVar[dict[type[msgspec.Struct], Callable[["Tasks", bytes, Any, Now], None]]] = {
-        messages.Assign: lambda self, link, message, now: self._worker.assign(link, message, now),
+        messages.Assign: _on_assign,
         messages.Results: lambda self, link, message, now: self._custodian.attempts.results(
             link, message, now
         ),

@@ -72,7 +72,7 @@ def test_the_least_loaded_peers_take_tasks_and_a_busy_one_fewer(lanes: LocalMesh
         assert counts["peer-2"] < min(counts["peer-1"], counts["peer-3"])
         assert not any(story["lots"] for story in stories)
         assert any("no auction: of two peers drawn" in line for line in tell(stories[0]))
-        with pytest.raises(Refused, match="auction, direct, least_loaded"):
+        with pytest.raises(Refused, match="auction, board, direct, least_loaded"):
             client.options(strategy="nearest").call("hold", seconds=0.1)
     ran = lanes.cli("call", "hold", "seconds:=0.1", "--strategy", "least_loaded")
     assert lanes.cli("task", ran.row["task"]).row["strategy"] == "least_loaded"

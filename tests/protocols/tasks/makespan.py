@@ -20,7 +20,7 @@ def bound_ns(durations: list[int], speeds: list[float]) -> float:
 
 def makespan_ns(durations: list[int], speeds: list[float], has_weights: bool) -> int:
     """Runs the tasks on one slot for each speed, every message half a round trip late."""
-    desk = Desk(("work", "1", b"", (), False), TARGET_US, Breakers())
+    desk = Desk(("work", "1", b"", (), ""), TARGET_US, Breakers())
     for index, duration in enumerate(durations):
         weight = duration // MICROSECOND_NS if has_weights else 0
         desk.line.push(Task(str(index), ENVELOPE, desk, NIL, "", weight, b"", 0))

@@ -121,7 +121,7 @@ def test_a_key_used_for_two_things_in_one_batch_is_a_conflict() -> None:
         (spec("ecko"), "UnknownSkill", "did you mean echo"),
         (spec("zzz"), "UnknownSkill", "known: count, echo"),
         (spec(version="9"), "UnknownSkill", "another version"),
-        (spec(strategy="magic"), "UnknownStrategy", "auction, direct, least_loaded"),
+        (spec(strategy="magic"), "UnknownStrategy", "auction, board, direct, least_loaded"),
         (spec(strategy="direct"), "UnknownPeer", "live peer"),
         (spec(strategy="direct", to=peer_id("nobody")), "UnknownPeer", "`to` names is not alive"),
         (spec(strategy="direct", to=peer_id("a")), "UnknownSkill", "hosted elsewhere"),

@@ -18,7 +18,7 @@ from protocols.tasks.task import NIL, Attempt, Envelope, Task
 from tests.protocols.tasks.makespan import ENVELOPE, bound_ns, makespan_ns
 from tests.protocols.tasks.support import Town, echo, hanging, peer_id, skill, spec
 
-DESK = Desk(("work", "1", b"", (), False), 4_000, Breakers())
+DESK = Desk(("work", "1", b"", (), ""), 4_000, Breakers())
 
 
 def task(
@@ -137,7 +137,7 @@ def test_200_lognormal_tasks_on_speeds_1_1_2_4_end_close_to_the_bound(has_weight
 
 
 def test_the_last_task_waits_for_a_fast_slot_rather_than_take_a_slow_one() -> None:
-    desk = Desk(("work", "1", b"", (), False), 4_000, Breakers())
+    desk = Desk(("work", "1", b"", (), ""), 4_000, Breakers())
     fast = desk.hold("fast", b"f", 1, 0)
     slow = desk.hold("slow", b"s", 1, 0)
     fast.pace.observe(8, 8 * 100_000)
@@ -156,7 +156,7 @@ def test_the_last_task_waits_for_a_fast_slot_rather_than_take_a_slow_one() -> No
 
 
 def test_a_fast_slot_whose_task_overruns_is_not_waited_for() -> None:
-    desk = Desk(("work", "1", b"", (), False), 4_000, Breakers())
+    desk = Desk(("work", "1", b"", (), ""), 4_000, Breakers())
     fast = desk.hold("fast", b"f", 1, 0)
     slow = desk.hold("slow", b"s", 1, 0)
     fast.pace.observe(8, 8 * 100_000)

@@ -85,7 +85,7 @@ def test_a_peer_with_nothing_to_do_may_be_suspected() -> None:
 
 
 def test_a_task_does_not_wait_for_a_fast_slot_that_it_avoids() -> None:
-    desk = Desk(("work", "1", b"", (), False), 4_000, Breakers())
+    desk = Desk(("work", "1", b"", (), ""), 4_000, Breakers())
     fast = desk.hold("fast", b"f", 1, 0)
     slow = desk.hold("slow", b"s", 1, 0)
     fast.pace.observe(8, 8 * 100_000)
