@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 USAGE_KINDS = ("BadKey", "BadValue", "BadCursor", "InvalidInput")
 
+MADE_BY = {
+    "counter": "increment", "set": "add", "map": "set", "log": "append", "pheromone": "deposit",
+}  # fmt: skip
+"""Types that `put` does not make, and the verb that does."""
+
 KeyArgument = Annotated[
     str, typer.Argument(metavar="KEY", help="space/name; a name alone is of the space default.")
 ]
@@ -48,6 +53,12 @@ def put(
 ) -> None:
     """Set a key. It is on two disks when this returns, where another peer is alive."""
     given, vector = _value(value, parse), _vector(embedding)
+    if type_ not in ("", "register", "multivalue"):
+        made = ", ".join(f"{name} by {how}" for name, how in MADE_BY.items())
+        fail(
+            f"put makes a register or a multivalue, and no {type_!r}; others are made: {made}",
+            USAGE,
+        )
 
     def write(board: "Board") -> "Written":
         return board.put(key, given, type=type_, ttl=ttl, embedding=vector, durable=durable)

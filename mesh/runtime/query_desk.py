@@ -15,6 +15,7 @@ import trio
 
 from mesh.core.peer import PeerCore
 from mesh.runtime.board_follower import BoardFollower
+from mesh.runtime.event_kinds import check_kind
 from mesh.runtime.event_log import EventLog
 from mesh.runtime.side_database import SideDatabase
 from mesh.runtime.vector_index import VectorIndex, load_numpy
@@ -206,6 +207,8 @@ class QueryDesk:
             Refused: InvalidInput.
         """
         asked = _converted(arguments, EventsAsked)
+        for kind in asked.kinds:
+            check_kind(kind)
         try:
             cursor = Cursor.parse(asked.cursor)
         except CursorRefused as error:

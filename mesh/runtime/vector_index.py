@@ -20,6 +20,8 @@ DIMENSIONS_LIMIT = 4096
 VECTORS_BYTES_LIMIT = 1024 * 1024 * 1024
 """Bytes of all matrices; what comes when they are full is not found, and the answer says so."""
 ROWS_AT_FIRST = 64
+LENGTHS_TOLD = 8
+"""Lengths of embeddings that one refusal names."""
 WIDER = 8
 """A search under a prefix looks at so many times more of the nearest, until it has enough."""
 
@@ -134,6 +136,7 @@ class VectorIndex:
             raise Refused("BadVector", "a vector has 1 to 4096 finite numbers, not all of them 0")
         space = self._spaces.get(len(wanted))
         if space is None or not space.keys:
+            self._check_length(len(wanted), prefix)
             return []
         scores = space.matrix[: len(space.keys)] @ wanted
         looked = count
@@ -144,8 +147,27 @@ class VectorIndex:
             if len(found) >= count or looked == len(scores):
                 break
             looked *= WIDER
+        if not found:
+            self._check_length(len(wanted), prefix)
         found.sort(key=lambda row: (-scores[row], space.keys[row]))
         return [Hit(space.keys[row], round(float(scores[row]), 6)) for row in found[:count]]
+
+    def _check_length(self, wanted: int, prefix: str) -> None:
+        """Asserts that there is nothing to be found, rather than nothing of this length.
+
+        Raises:
+            Refused: BadVector, with the lengths that there are.
+        """
+        there = sorted(
+            length
+            for length, space in self._spaces.items()
+            if any(key.startswith(prefix) for key in space.keys)
+        )
+        if there:
+            lengths = " or ".join(map(str, there[:LENGTHS_TOLD]))
+            where = f"under {prefix}" if prefix else "here"
+            text = f"a vector of {wanted} numbers, and the embeddings {where} have {lengths}"
+            raise Refused("BadVector", text)
 
     def _is_full(self, dimensions: int) -> bool:
         size = sum(space.matrix.nbytes for space in self._spaces.values())

@@ -58,8 +58,18 @@ def test_vectors_of_other_lengths_are_not_compared() -> None:
     index.take([("two", packed(1, 0)), ("three", packed(1, 0, 0))])
     assert keys(index, packed(1, 1)) == ["two"]
     index.take([("two", packed(1, 0, 0))])
-    assert keys(index, packed(1, 1)) == []
     assert sorted(keys(index, packed(1, 1, 1))) == ["three", "two"]
+
+
+def test_a_vector_of_a_length_that_nothing_has_is_refused_and_told_which_there_are() -> None:
+    index = VectorIndex()
+    assert keys(index, packed(1, 1)) == [], "nothing is there, of whatever length"
+    index.take([("a/two", packed(1, 0)), ("b/three", packed(1, 0, 0))])
+    with pytest.raises(Refused, match="a vector of 1 numbers, and the embeddings here have 2 or 3"):
+        index.nearest(packed(1), 10, "")
+    with pytest.raises(Refused, match="a vector of 2 numbers, and the embeddings under b/ have 3"):
+        index.nearest(packed(1, 1), 10, "b/")
+    assert keys(index, packed(1, 1), 10, "c/") == []
 
 
 @pytest.mark.parametrize(
