@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mesh.local.errors import NoPeer as NoPeer
     from mesh.local.errors import Refused as Refused
     from mesh.local.errors import TaskFailed as TaskFailed
+    from mesh.local.sensitive import Sensitive as Sensitive
 
 _HOMES = {
     "Agent": "mesh.agent",
@@ -43,6 +44,7 @@ _HOMES = {
     "Partial": "mesh.agent",
     "Refused": "mesh.local.errors",
     "Result": "mesh.agent",
+    "Sensitive": "mesh.local.sensitive",
     "TaskFailed": "mesh.local.errors",
 }
 """Where each public name lives."""

@@ -41,7 +41,7 @@ def end_with_value(
             error_kind="InvalidOutput",
             error_message=redactor.clean(str(error))[:ERROR_TEXT_LIMIT],
         )
-    found = redactor.found_in(raw)
+    found = redactor.found_in(raw, but_inputs=skill.signature.may_return_inputs)
     if found:
         return JobEnd(
             job=job,

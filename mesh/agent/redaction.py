@@ -14,6 +14,10 @@ from urllib.parse import quote
 
 from mesh.local.errors import Refused
 
+VALUE_LEAST = 6
+"""Shorter values cannot be told from ordinary text."""
+INPUTS_LIMIT = 128
+"""Sensitive inputs that are kept out of texts at once, the newest ones."""
 LINE_LEAST = 16
 """Of a value of several lines, lines from this length on are known by themselves."""
 
@@ -23,16 +27,32 @@ class Redactor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._secrets: dict[str, str] = {}
+        self._inputs: dict[str, dict[str, str]] = {}
         self._shown: dict[str, str] = {}
         """What stands for each text that must not be said, the longest first."""
 
     def keep_out(self, value: str, name: str) -> None:
         """From now on this value is never said."""
-        lines = [line for line in value.splitlines() if len(line) >= LINE_LEAST]
-        spelt = dict.fromkeys(text for each in (value, *lines) for text in _spellings(each))
         with self._lock:
-            shown = {**self._shown, **dict.fromkeys(spelt, f"[secret {name}]")}
-            self._shown = dict(sorted(shown.items(), key=lambda pair: -len(pair[0])))
+            self._secrets |= _spelt(value, f"[secret {name}]")
+            self._order()
+
+    def keep_input_out(self, value: str, name: str) -> None:
+        """The same of a sensitive input, until `INPUTS_LIMIT` others have come after it."""
+        if len(value) < VALUE_LEAST:
+            return
+        with self._lock:
+            self._inputs.pop(value, None)
+            self._inputs[value] = _spelt(value, f"[sensitive {name}]")
+            if len(self._inputs) > INPUTS_LIMIT:
+                del self._inputs[next(iter(self._inputs))]
+            self._order()
+
+    def _order(self) -> None:
+        shown = {text: said for spelt in self._inputs.values() for text, said in spelt.items()}
+        shown |= self._secrets
+        self._shown = dict(sorted(shown.items(), key=lambda pair: -len(pair[0])))
 
     def clean(self, text: str) -> str:
         """The text without secrets."""
@@ -53,12 +73,21 @@ class Redactor:
             return [self.plain(each) for each in value]
         return value
 
-    def found_in(self, encoded: bytes | memoryview) -> str:
-        """What stands for the first secret in encoded bytes; "" where there is none."""
-        if not self._shown:
+    def found_in(self, encoded: bytes | memoryview, *, but_inputs: bool = False) -> str:
+        """What stands for the first secret in encoded bytes; "" where there is none.
+
+        With `but_inputs` those of `keep_input_out` may be there.
+        """
+        known = self._secrets if but_inputs else self._shown
+        if not known:
             return ""
         data = bytes(encoded)
-        return next((shown for value, shown in self._shown.items() if value.encode() in data), "")
+        return next((shown for value, shown in known.items() if value.encode() in data), "")
+
+
+def _spelt(value: str, shown: str) -> dict[str, str]:
+    lines = [line for line in value.splitlines() if len(line) >= LINE_LEAST]
+    return {text: shown for each in (value, *lines) for text in _spellings(each)}
 
 
 def _spellings(value: str) -> list[str]:
@@ -85,7 +114,8 @@ def refuse_secrets(skill: str, key: str, inputs: Iterable[bytes | memoryview]) -
         Refused: it holds a secret.
     """
     for encoded in (key.encode(), *inputs):
-        found = redactor.found_in(encoded)
+        # A sensitive input is written down already, as any input is.
+        found = redactor.found_in(encoded, but_inputs=True)
         if found:
             raise Refused(
                 "SecretInInput",

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mesh.agent.outcome import Result
+from mesh.agent.redaction import redactor
 from mesh.local.messages import INPUT_LIMIT
+from mesh.local.sensitive import Marks, is_marked
 
 ReadInput = Callable[[msgspec.Raw], dict[str, Any]]
 WriteOutput = Callable[[Any], msgspec.Raw]
@@ -44,6 +46,8 @@ class Signature(NamedTuple):
     write_output: WriteOutput
     read_output: ReadOutput
     """From a plain value to what the annotation says, for callers that have the function."""
+    may_return_inputs: bool = False
+    """Its result is marked as sensitive, so sensitive inputs may be in it."""
 
 
 def compile_signature(function: Callable[..., Any], context: type) -> Signature:
@@ -66,9 +70,28 @@ def compile_signature(function: Callable[..., Any], context: type) -> Signature:
         output_schema, write_output, read_output = _compile_output(hints.get("return", Any))
     except (TypeError, ValueError) as error:
         raise TypeError(f"skill {function.__name__}: {error}") from error
+    if is_marked(input_schema):
+        read_input = _discreet(read_input, Marks(input_schema))
     return Signature(
-        takes_context, input_schema, output_schema, read_input, write_output, read_output
+        takes_context,
+        input_schema,
+        output_schema,
+        read_input,
+        write_output,
+        read_output,
+        is_marked(output_schema),
     )
+
+
+def _discreet(read: ReadInput, marks: Marks) -> ReadInput:
+    """Reads inputs after what is sensitive among them is kept out of this process's texts."""
+
+    def read_discreetly(raw: msgspec.Raw) -> dict[str, Any]:
+        for name, text in marks.found(_decoded(raw)):
+            redactor.keep_input_out(text, name)
+        return read(raw)
+
+    return read_discreetly
 
 
 def _type_hints(function: Callable[..., Any], context: type) -> dict[str, Any]:

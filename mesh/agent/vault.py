@@ -15,12 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from mesh.agent.redaction import redactor
+from mesh.agent.redaction import VALUE_LEAST, redactor
 from mesh.local.errors import MeshError
 
 SECRETS_FILE = "MESH_SECRETS_FILE"
 PREFIX = "MESH_SECRET_"
-VALUE_LEAST = 6
 VALUE_LIMIT = 64 * 1024
 FILE_LIMIT = 1024 * 1024
 COMMAND_S = 10.0

@@ -8,6 +8,8 @@ from typing import NoReturn
 import jsonschema_rs
 
 Check = Callable[[object], str | None]
+SENSITIVE, MASK = b'"sensitive":true', "[sensitive]"
+"""How a schema marks a value, and what stands for values of such a schema in faults."""
 FAULTS_SHOWN = 3
 """A name that was misspelt is two faults: one too many, and one that is missing."""
 
@@ -22,7 +24,11 @@ def compile_schema(schema: bytes) -> Check:
     if parsed in (True, {}):
         return _anything
     validator = jsonschema_rs.validator_for(
-        parsed, retriever=_retrieve_nothing, pattern_options=jsonschema_rs.RegexOptions()
+        parsed,
+        retriever=_retrieve_nothing,
+        pattern_options=jsonschema_rs.RegexOptions(),
+        # What is wrong with a value that people shall not read is told without it.
+        mask=MASK if SENSITIVE in schema.replace(b" ", b"") else None,
     )
     return _Compiled(schema, validator)
 

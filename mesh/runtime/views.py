@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from mesh.core.peer import PeerCore
+from mesh.local.sensitive import Marks, is_marked
 from protocols.auction.events import LotCleared
 from protocols.identity import text_id
 from protocols.machine import SECOND_NS
@@ -145,7 +146,7 @@ class Views:
         return {
             "task": view.task,
             "state": view.state,
-            "result": decoded(view.value),
+            "result": self._shown(view),
             "error": {"kind": view.error_kind, "message": view.error_message} if failed else None,
             "attempts": view.attempts,
             "incomplete": view.incomplete,
@@ -163,6 +164,12 @@ class Views:
             "redriven": seconds(view.redriven_wall_ns),
             "reason": _reason(view) if view.state == "dead" else None,
         }
+
+    def _shown(self, view: TaskView) -> Any:
+        """A result, what is sensitive in it masked: whoever submitted it is told it all."""
+        value = decoded(view.value)
+        schema = self._core.tasks.output_schema(view.skill, view.version).decode()
+        return Marks(schema).masked(value) if is_marked(schema) else value
 
     def breakers(self, skill: str = "") -> list[dict[str, Any]]:
         """This peer's circuit breakers for others, of a skill or of all that were in use lately."""

@@ -255,6 +255,12 @@ class Catalogue:
         known = self.known(digest) if digest is not None else None
         return known if isinstance(known, KnownSkill) else None
 
+    def output_schema(self, name: str, version: str) -> bytes:
+        """The schema of a skill's results, ``{}`` where it is not known; changes nothing."""
+        digest = self.digest_of(name, version) or self._latest.get((name, version), b"")
+        spec = self._specs.get(digest)
+        return b"{}" if spec is None or not spec.output_schema else spec.output_schema
+
     # Fetching specs.
 
     def want(self, digest: bytes, now: int) -> None:

@@ -138,6 +138,10 @@ class Tasks:
         """What was claimed from the blackboard, and who got it, by an attempt's lot."""
         return self._custodian.desks.decisions.get(lot)
 
+    def output_schema(self, skill: str, version: str) -> bytes:
+        """The JSON Schema of a skill's results, as text; ``{}`` where it is not known."""
+        return self._catalogue.output_schema(skill, version)
+
     @property
     def undecided(self) -> int:
         """How many tasks of this custodian have not ended."""

@@ -81,6 +81,36 @@ def test_no_file_of_the_mesh_folder_holds_a_secret(mesh: LocalMesh) -> None:
     mesh.cli("up", "--detach", timeout_s=60)
 
 
+def test_a_sensitive_input_is_in_no_log_event_or_story_and_a_sensitive_result_is_masked(
+    mesh: LocalMesh,
+) -> None:
+    password = "pw-77-quite/long"
+    with mesh.client("peer-1") as client:
+        handle = client.submit("signs_in", user="ada", password=password)
+        assert handle.result(20) == f"token of {password}", "who asked is told"
+        failed = client.submit("signs_in", user="ada", password=password, how="raises")
+        with pytest.raises(TaskFailed, match=r"wrong password \[sensitive password\] of ada"):
+            failed.result(20)
+        with pytest.raises(TaskFailed) as caught:
+            client.call("echoes", password=password)
+        assert caught.value.kind == "SecretInResult", "a result that is not marked"
+        with pytest.raises(Refused) as refused:
+            client.call("signs_in", user="ada", password=[password])
+        assert password not in str(refused.value)
+        shown = [
+            mesh.cli(*words, expect=None).out
+            for task in (handle.id, failed.id)
+            for words in (("task", task), ("why", task), ("trace", task))
+        ]
+    assert any("[sensitive]" in text for text in shown)
+    shown.append(mesh.cli("logs").out)
+    shown += [path.read_text(errors="replace") for path in mesh.path.glob("peers/*/*.jsonl")]
+    shown += [path.read_text(errors="replace") for path in mesh.path.glob("peers/*/*.log")]
+    assert any("logged [sensitive password]" in text for text in shown)
+    assert any("printed [sensitive password]" in text for text in shown)
+    assert not any(password in text for text in shown)
+
+
 def test_work_goes_where_its_labels_are(mesh: LocalMesh) -> None:
     labels = {row["name"]: row["labels"] for row in mesh.cli("peers").rows}
     assert labels == {"peer-1": ["vault"], "peer-2": ["gpu", "region:eu", "vault"]}

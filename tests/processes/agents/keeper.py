@@ -1,8 +1,9 @@
 """Handlers that are given secrets, and do with them all that they should not."""
 
 import sys
+from typing import Annotated
 
-from mesh import Agent, Context
+from mesh import Agent, Context, Sensitive
 
 agent = Agent("keeper", labels=("vault",))
 
@@ -35,3 +36,21 @@ async def blabs(ctx: Context, how: str) -> str:
 def renders() -> str:
     """Wants a label that not every peer has."""
     return "done"
+
+
+@agent.skill(retries=0)
+def signs_in(
+    ctx: Context, user: str, password: Annotated[str, Sensitive], how: str = ""
+) -> Annotated[str, Sensitive]:
+    """Says its password wherever it can."""
+    print(f"printed {password}")
+    ctx.log(f"logged {password}", given=password)
+    ctx.progress(0.5, f"half of {password}")
+    if how == "raises":
+        raise ValueError(f"wrong password {password} of {user}")
+    return f"token of {password}"
+
+
+@agent.skill(retries=0)
+def echoes(password: Annotated[str, Sensitive]) -> str:
+    return f"it was {password}"
