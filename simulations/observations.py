@@ -24,10 +24,12 @@ class DiskForgot(msgspec.Struct, frozen=True):
     """A peer's disk holds nothing any more of what was written since that instant.
 
     It lost power before a sync, was damaged, or is an older copy. No promise of that
-    time binds the peer: that much `docs/guarantees.md` says.
+    time binds the peer: that much `docs/guarantees.md` says. `is_synced` where it may have
+    lost what was synced as well, as no power cut does.
     """
 
     since: Instant
+    is_synced: bool = True
 
 
 class JobHanded(msgspec.Struct, frozen=True):

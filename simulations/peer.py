@@ -22,6 +22,7 @@ from protocols.gossip.commands import Contact, Join
 from protocols.identity import Keyring
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.tasks.commands import HostSkills
+from protocols.voting.ballot_commands import AskVoter
 from simulations.adversary import Adversary
 from simulations.agents import Executor, HostedSkill
 from simulations.blob_files import BLOB_JOBS, BlobFiles
@@ -157,18 +158,18 @@ class SimulatedPeer:
         self.workers = None
         world.observe(self, PeerStopped(why))
         if why == "power":
-            self.forgot(self.disk.lose_power(world.faults_rng))
+            self.forgot(self.disk.lose_power(world.faults_rng), is_synced=False)
             self.blobs.lose_power(world.faults_rng)
         for other in world.peers:
             if other.core is not None and other.links.pop(self.peer, None) is not None:
                 # Some notice only after a quick restart.
                 world.after(world.faults_rng.randint(1, NOTICED_NS), other.link_broken(self))
 
-    def forgot(self, since: Instant | None) -> None:
+    def forgot(self, since: Instant | None, is_synced: bool = True) -> None:
         """Its disk holds nothing any more of what was written since then."""
         if since is not None:
             self._world.coverage["a disk forgets what it held"] += 1
-            self._world.observe(self, DiskForgot(since))
+            self._world.observe(self, DiskForgot(since, is_synced))
 
     def clocks_changed(self) -> None:
         """Its timers are set anew, by the clocks as they run now."""
@@ -338,6 +339,8 @@ class SimulatedPeer:
                         self.workers.hear(outward.event)
                 case Execute() if isinstance(outward.job, BLOB_JOBS):
                     self.blobs.take(world, self, core, outward.job)
+                case Execute() if isinstance(outward.job, AskVoter):
+                    world.observe(self, outward.job)
                 case Execute():
                     if self.workers is not None:
                         self.workers.execute(outward.job)

@@ -12,6 +12,7 @@ import msgspec
 from mesh.core.settings import CoreSettings
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from simulations.adversaries import ADVERSARIES
+from simulations.auditing import Electorate
 from simulations.blob_load import BlobClients
 from simulations.board_load import BoardClients
 from simulations.checkers.accepted import AcceptedTasksEnd
@@ -38,6 +39,7 @@ from simulations.checkers.promptness import LossesAreSeenAtOnce
 from simulations.checkers.results import ResultsAreRight
 from simulations.checkers.revoked import RevokedStayOut
 from simulations.checkers.slots import OneWinnerPerSlot
+from simulations.checkers.voting import voting_checkers
 from simulations.faults import Injector
 from simulations.keyrings import MakeKeyring, keyrings_of
 from simulations.load import Clients, skills_of
@@ -55,6 +57,7 @@ from simulations.schedule import (
     Slow,
 )
 from simulations.trace import Tracer
+from simulations.voting_load import VotingClients
 from simulations.world import Checker, World
 
 SETTLING_NS = 3 * SECOND_NS
@@ -178,14 +181,26 @@ class Run:
         self.blobs = BlobClients(
             scenario.blobs, random.Random(f"{scenario.name} {plan.seed} blobs")
         )
+        self.electorate = Electorate()
+        self.voters = VotingClients(
+            scenario.voting, random.Random(f"{scenario.name} {plan.seed} voting")
+        )
         self.world = World(
             plan.seed,
             scenario.peers,
             settings or scenario.settings,
-            checkers=(self.blobs, *checkers_of(plan), self.clients, self.injector),
+            checkers=(
+                self.blobs,
+                *voting_checkers(plan, self.electorate, self.voters),
+                *checkers_of(plan),
+                self.clients,
+                self.injector,
+            ),
             keyrings=keyrings or keyrings_of(scenario.signatures),
         )
         self.world.tracer = tracer
+        self.voters.elect(self.world, len(scenario.liars))
+        self.electorate.read(self.world)
 
     def execute(self) -> Report:
         """Runs it to its end.
@@ -204,6 +219,7 @@ class Run:
         self.clients.begin(world, duration_ns)
         self.writers.begin(world, duration_ns)
         self.blobs.begin(world, duration_ns)
+        self.voters.begin(world, duration_ns)
         world.run(duration_ns)
         self.injector.make_peace(world)
         peace = world.now

@@ -13,6 +13,7 @@ from simulations.board_load import BoardLoad
 from simulations.keyrings import Signatures
 from simulations.load import Load
 from simulations.schedule import DiskKind, Fault, Milliseconds, Share
+from simulations.voting_load import VotingLoad
 
 PEERS_MOST = 1_000
 FOLDER = Path(__file__).parent / "scenarios"
@@ -98,6 +99,7 @@ class Scenario(
     load: Load = Load()
     board: BoardLoad = BoardLoad()
     blobs: BlobLoad = BlobLoad()
+    voting: VotingLoad = VotingLoad()
     rates: Rates = Rates()
     faults: tuple[Fault, ...] = ()
     """Faults that strike in every run, beside those that are drawn."""

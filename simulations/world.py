@@ -32,6 +32,7 @@ from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Instant
 from protocols.statements import Revocation
 from protocols.tasks.commands import SubmitTasks, TaskSpec
+from protocols.voting.roll import make_bundle
 from protocols.wire import Message, seal, tag_of
 from simulations.adversary import Adversary
 from simulations.agents import MakeExecutor, Workers
@@ -111,6 +112,8 @@ class World:
         """What was submitted under each request number, by clients and by handlers."""
         self.revoked: dict[bytes, None] = {}
         """The peers that were revoked."""
+        self.bundle = b""
+        """What proves who the electors are, where there are any."""
         self.bent_lots: dict[str, None] = {}
         """Lots in which an adversary opened another bid than it had sealed."""
         self._heap: list[tuple[Instant, int, Callable[[], None]]] = []
@@ -142,6 +145,11 @@ class World:
         issuer = issue(self._root, credential(mesh, ROLE_ISSUER))
         chain = encode_chain(issuer, issue(self._root, credential(keyring.peer, ROLE_PEER)))
         return SimulatedPeer(self, name, keyring, chain)
+
+    def elect(self, count: int) -> None:
+        """The root signs an electorate of the last so many peers; liars are among them."""
+        electors = tuple(peer.peer for peer in self.peers[-count:])
+        self.bundle = make_bundle(self._root, 1, electors)
 
     @property
     def honest(self) -> list[SimulatedPeer]:

@@ -30,7 +30,7 @@ from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.voting import log_commands as commands
 from protocols.voting import log_messages as messages
 from protocols.voting.blocks import Block, instance_of
-from protocols.voting.chain import Applied, Chain
+from protocols.voting.chain import BLOCKS_KEPT, Applied, Chain
 from protocols.voting.height import HeightWay
 from protocols.voting.ledger import state_digest
 from protocols.voting.log_messages import BlockRecord, HeightMessage, LogBlock
@@ -87,6 +87,10 @@ class Log:
     def electorate(self) -> Roll | None:
         """Whose log it is."""
         return self._roll
+
+    def settled(self, after: int) -> list[LogBlock]:
+        """The blocks above a height, as far as they are kept, each with its proof."""
+        return self._chain.after(after, BLOCKS_KEPT)
 
     def state(self) -> bytes:
         """The ledger as it is here, for checkers: not a linearisable read."""

@@ -122,6 +122,7 @@ class OpenBallot:
     def due(self) -> Instant:
         """When something of it is due next."""
         instants = [self.ends, self.resend]
-        if not self.has_begun or (self.may_vote and self.own is None):
+        # Who only asks has nothing to do at the close.
+        if self.seat is not None and (not self.has_begun or (self.may_vote and self.own is None)):
             instants.append(self.ballot.closes)
         return min(instants)

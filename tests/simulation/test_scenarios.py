@@ -25,6 +25,7 @@ PARTS = 8
 """Tests that the fresh seeds are dealt to, so that every worker of pytest has some."""
 BRIEF_S = 4
 BRIEF_SUBMISSIONS = 25
+BRIEF_VOTES = 12
 
 
 def brief(name: str, seed: int) -> Plan:
@@ -32,7 +33,13 @@ def brief(name: str, seed: int) -> Plan:
     load = msgspec.structs.replace(
         scenario.load, submissions=min(scenario.load.submissions, BRIEF_SUBMISSIONS)
     )
-    return draw(msgspec.structs.replace(scenario, duration_s=BRIEF_S, load=load), seed)
+    voting = msgspec.structs.replace(
+        scenario.voting,
+        ballots=min(scenario.voting.ballots, BRIEF_VOTES),
+        orders=min(scenario.voting.orders, BRIEF_VOTES),
+    )
+    shorter = msgspec.structs.replace(scenario, duration_s=BRIEF_S, load=load, voting=voting)
+    return draw(shorter, seed)
 
 
 def held(plan: Plan, folder: Path) -> int:

@@ -21,6 +21,7 @@ from protocols.voting.ballot_talk import EARLY_LIMIT
 from protocols.voting.ballots import OPEN_LIMIT, PER_OPENER_LIMIT
 from protocols.voting.normalising import normalised
 from protocols.wire import encode
+from tests.protocols.voting.chamber import Chamber
 from tests.protocols.voting.hall import Hall, Seat, receive
 from tests.protocols.voting.voters import at, choice
 
@@ -356,3 +357,16 @@ def test_an_opened_ballot_is_told() -> None:
     ballot = hall.open()
     (opened,) = hall.seats[0].of(BallotOpened)
     assert (opened.request, opened.ballot, opened.rule) == (7, ballot, "majority")
+
+
+def test_who_asks_and_is_no_elector_rests_until_it_asks_again() -> None:
+    chamber = Chamber(4, guests=1)
+    guest = chamber.electors[4]
+    for elector in chamber.electors[:4]:
+        elector.is_dead = True
+    chamber.open(by=4, close_ms=1_000)
+    later = at(5)
+    guest.machine.wake(later)
+    due = guest.machine.deadline()
+    assert due is not None
+    assert due > later.monotonic_ns, "its close is over, and not its business"
