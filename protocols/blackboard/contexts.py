@@ -1,8 +1,16 @@
 """What an op supersedes: its causal context, made of the ops that its writer saw."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from protocols.blackboard.ops import Context, Op
+
+IsWhole = Callable[[bytes, int, int], bool]
+"""Whether all ops of a writer's generation up to a number are known."""
+
+
+def all_known(writer: bytes, generation: int, sequence: int) -> bool:
+    """Where nothing is missing."""
+    return True
 
 
 def context_of(sources: Iterable[Op]) -> Context:

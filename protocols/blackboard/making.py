@@ -8,7 +8,7 @@ writer: an op of one holds all that its writer added so far, and supersedes the 
 import msgspec
 
 from protocols.blackboard.commands import Edit
-from protocols.blackboard.contexts import context_of
+from protocols.blackboard.contexts import IsWhole, all_known, context_of
 from protocols.blackboard.keys import (
     COUNTER,
     EMBEDDING_BYTES_LIMIT,
@@ -69,8 +69,11 @@ class Maker:
         first: int,
         wall_ms: int,
         policies: Policies | None = None,
+        is_whole: IsWhole = all_known,
     ) -> None:
         self._replica = replica
+        self._is_whole = is_whole
+        self._emptied: dict[str, None] = {}
         self._policies = policies
         self._rule: Rule | None = None
         self._grown: dict[str, int] = {}
@@ -122,9 +125,8 @@ class Maker:
 
     def _type(self, key: str, state: KeyState | None) -> str:
         for op in reversed(self._made.get(key, ())):
-            if op.action == CLEAR or (op.action == DELETE and op.type in (REGISTER, MULTIVALUE)):
-                return ""
-            return op.type
+            is_over = key in self._emptied or op.type in (REGISTER, MULTIVALUE)
+            return "" if op.action == CLEAR or (op.action == DELETE and is_over) else op.type
         if state is None:
             return ""
         if state.type in (SET, MAP, LOG, COUNTER) or (state.type and len(state.cells) == 1):
@@ -164,7 +166,14 @@ class Maker:
             self._add(key, type_, b"", DELETE, b"", self._sources(key, type_, b"", state))
             return
         live = [op for op, _ in state.live()] if state is not None else []
-        self._add(key, present, b"", CLEAR, b"", [*live, *made])
+        if all(self._is_whole(*dot) for dot in context_of(live)):
+            self._add(key, present, b"", CLEAR, b"", [*live, *made])
+            return
+        # A context names all up to a number. Within a cell the writer of that number knew
+        # them; for the whole key it would also name what nobody here has seen.
+        self._emptied[key] = None
+        for type_, field in sorted(cells):
+            self._add(key, type_, field, DELETE, b"", self._sources(key, type_, field, state))
 
     def _put(self, edit: Edit, key: str, type_: str, field: bytes, state: KeyState | None) -> None:
         if len(field) > FIELD_BYTES_LIMIT:
@@ -378,13 +387,14 @@ def make_ops(
     first: int,
     wall_ms: int,
     policies: Policies | None = None,
+    is_whole: IsWhole = all_known,
 ) -> list[tuple[Op, bytes]]:
     """The ops of a local request, numbered from `first`.
 
     Raises:
         Refused: nothing has changed.
     """
-    maker = Maker(replica, writer, generation, first, wall_ms, policies)
+    maker = Maker(replica, writer, generation, first, wall_ms, policies, is_whole)
     for edit in edits:
         maker.make(edit)
     return maker.ops

@@ -192,8 +192,9 @@ class Writing:
         )
         wall_ms = now.wall_ns // MILLISECOND_NS
         ops = make_ops(
-            store.replica, command.edits, me, generation, self._next, wall_ms, self._policies
-        )
+            store.replica, command.edits, me, generation, self._next, wall_ms, self._policies,
+            store.chains.is_whole,
+        )  # fmt: skip
         if len(ops) > LEAVES_LIMIT:
             raise Refused("TooLarge", f"one request makes at most {LEAVES_LIMIT} changes")
         if sum(len(encoded) for _, encoded in ops) > SEGMENT_BYTES_LIMIT:

@@ -13,6 +13,7 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("everything-at-once", 50277),
     ("everything-at-once", 100671),
     ("everything-at-once", 300142),
+    ("everything-at-once", 400071),
     ("everything-at-once", 0),
     ("disk-trouble", 107),
     ("clock-trouble", 60000),

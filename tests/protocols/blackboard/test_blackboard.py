@@ -91,6 +91,22 @@ def test_what_was_lost_on_the_way_comes_by_the_vector() -> None:
     assert written(boards.peers[0])[0].replicated
 
 
+def test_a_delete_removes_nothing_that_was_not_seen_although_what_came_after_it_was() -> None:
+    boards = Boards(3)
+    writer, remover, _ = boards.peers
+    boards.write(writer, Edit("default/log", "append", encode("first")))
+    boards.loses = lambda source, target, message: target is remover
+    boards.write(writer, Edit("default/log", "append", encode("lost on the way")))
+    boards.loses = lambda source, target, message: False
+    boards.write(writer, Edit("default/log", "append", encode("last")))
+    assert boards.value(remover, "log") == ["first", "last"]
+    boards.write(remover, Edit("default/log", "delete"))
+    assert boards.value(remover, "log") is None
+    boards.wait(10)
+    assert boards.are_equal
+    assert [boards.value(peer, "log") for peer in boards.peers] == [["lost on the way"]] * 3
+
+
 def test_superseded_ops_are_left_out_of_an_answer() -> None:
     boards = Boards(2)
     boards.loses = lambda sender, receiver, message: isinstance(message, Push)
