@@ -18,6 +18,8 @@ from protocols.wire import NameField, PeerIdField, SignatureField, encode
 
 CREDENTIAL_DOMAIN = "credential"
 CHAIN_LIMIT = 2048
+SUCCESSIONS_LIMIT = 5
+"""How often a mesh's root may be succeeded: so many words fit a chain."""
 CLOCK_TOLERANCE_S = 300
 """How far a wall clock may be off before a credential counts as not valid yet, or no longer."""
 NO_CURVE = bytes(32)
@@ -64,8 +66,24 @@ class SignedCredential(msgspec.Struct, frozen=True, array_like=True):
     signature: SignatureField
 
 
+class Succession(msgspec.Struct, frozen=True, array_like=True):
+    """An encoded `RootSucceeded`, and its author's signature; see `protocols/succession.py`."""
+
+    body: Annotated[bytes, msgspec.Meta(max_length=256)]
+    signature: SignatureField
+
+
 class CredentialChain(msgspec.Struct, frozen=True, array_like=True, tag="chain"):
-    """The issuer's credential by the root, and the peer's by the issuer."""
+    """The issuer's credential by a root, the peer's by the issuer, and how that root became one."""
+
+    issuer: SignedCredential
+    peer: SignedCredential
+    roots: Annotated[tuple[Succession, ...], msgspec.Meta(max_length=SUCCESSIONS_LIMIT)] = ()
+    """From the mesh's first root on; empty where that one signed."""
+
+
+class _RootsOwnChain(msgspec.Struct, frozen=True, array_like=True, tag="chain"):
+    """The same by the mesh's first root, as every release has written it."""
 
     issuer: SignedCredential
     peer: SignedCredential
@@ -81,9 +99,13 @@ def issue(signer: Keyring, credential: Credential) -> SignedCredential:
     return SignedCredential(signer.peer, body, signer.sign(CREDENTIAL_DOMAIN, body))
 
 
-def encode_chain(issuer: SignedCredential, peer: SignedCredential) -> bytes:
+def encode_chain(
+    issuer: SignedCredential, peer: SignedCredential, roots: tuple[Succession, ...] = ()
+) -> bytes:
     """A chain as it is stored and sent."""
-    return encode(CredentialChain(issuer, peer))
+    if not roots:
+        return encode(_RootsOwnChain(issuer, peer))
+    return encode(CredentialChain(issuer, peer, roots))
 
 
 def decode_chain(encoded: bytes) -> tuple[CredentialChain, Credential, Credential]:

@@ -22,9 +22,9 @@ from protocols.credentials import (
     CredentialChain,
     CredentialRefused,
     SignedCredential,
+    Succession,
     decode_chain,
     decode_credential,
-    verify_chain,
 )
 from protocols.errors import Malformed
 from protocols.identity import Keyring
@@ -36,6 +36,7 @@ from protocols.statements import (
     decode_authority,
     is_consent,
 )
+from protocols.succession import SUCCESSION_DOMAIN, verify_founded
 from protocols.wire import Signed, encode, tag_of
 
 STATEMENTS_LIMIT = 1024
@@ -102,6 +103,16 @@ class Trust:
         """Every statement that is kept, by its id, in the order in which it came."""
         return self._kept
 
+    @property
+    def successions(self) -> tuple[Succession, ...]:
+        """How the present root became one, from the mesh's first root on."""
+        by = {
+            envelope.author: Succession(envelope.body, envelope.signature)
+            for envelope in self._kept.values()
+            if envelope.domain == SUCCESSION_DOMAIN
+        }
+        return tuple(by[root] for root in self.roots if root in by)
+
     def lacking(self, theirs: Iterable[bytes]) -> Iterator[Signed]:
         """The statements that somebody who keeps these does not."""
         if self._kept:
@@ -114,7 +125,7 @@ class Trust:
         Raises:
             CredentialRefused: with the first reason found.
         """
-        credential = verify_chain(encoded, self.mesh, wall_ns, keyring, self.roots)
+        credential = verify_founded(encoded, self.mesh, wall_ns, keyring, self.roots)
         refusal = self.refusal(encoded)
         if refusal is not None:
             raise refusal

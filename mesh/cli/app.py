@@ -16,6 +16,7 @@ from mesh.cli.logs import logs
 from mesh.cli.metrics import metrics, spans
 from mesh.cli.redrive import redrive
 from mesh.cli.reload import reload
+from mesh.cli.root import rotate
 from mesh.cli.sim import list_scenarios, run, sweep
 from mesh.cli.sim_experiments import experiment
 from mesh.cli.sim_files import replay, report, shrink
@@ -97,6 +98,15 @@ issuer = typer.Typer(
 issuer.command("add")(add_issuer)
 issuer.command("ls")(list_issuers)
 app.add_typer(issuer, rich_help_panel=HOSTS)
+
+root = typer.Typer(
+    name="root",
+    help="The key that everything in a mesh goes back to.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+root.command("rotate")(rotate)
+app.add_typer(root, rich_help_panel=HOSTS)
 
 board = typer.Typer(
     name="board",

@@ -70,9 +70,9 @@ def _mode(path: Path) -> Finding | None:
 
 def _credential(folder: Any, name: str) -> Finding:
     from mesh.storage.authority import load_peer, renewal_due
-    from protocols.credentials import verify_chain
     from protocols.errors import ConfigurationError
     from protocols.identity import Ed25519Keyring
+    from protocols.succession import verify_founded
 
     try:
         material = load_peer(folder, name)
@@ -82,7 +82,7 @@ def _credential(folder: Any, name: str) -> Finding:
             "let an issuer sign a new one",
         )  # fmt: skip
     keyring = Ed25519Keyring(material.keys.seed, material.root)
-    credential = verify_chain(material.credential, material.root, time.time_ns(), keyring)
+    credential = verify_founded(material.credential, material.root, time.time_ns(), keyring)
     left_s = credential.not_after_s - time.time()
     found = f"{left_s / DAY_S:.0f} days left"
     if left_s >= LIFE_LITTLE_S:

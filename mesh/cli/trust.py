@@ -39,8 +39,8 @@ def revoke(
 
     if (peer is None) == (serial is None):
         raise typer.BadParameter("name a PEER, or a credential by --serial")
-    folder = _open(at)
-    entry, told = _some_peer(folder, avoid=peer)
+    folder = open_folder(at)
+    entry, told = some_peer(folder, avoid=peer)
     subject = peer_of_text(_id_of(entry, peer)) if peer is not None else b""
     issuers = {issuer["id"] for issuer in told["issuers"]} | authorities.issuers_here(folder)
     is_issuer = bool(subject) and text_id(subject) in issuers
@@ -52,10 +52,10 @@ def revoke(
     if replaced:
         # The peers of this folder change over first, so that none of them is cut off.
         authorities.replace_issuer(folder, signer)
-        for local in _running(folder):
-            _ask(local, "renew", None, RENEW_S)
+        for local in running_peers(folder):
+            ask_peer(local, "renew", None, RENEW_S)
     statement = signer.revocation(subject, serial or 0, reason)
-    _ask(entry, "proclaim", {"statement": statement})
+    ask_peer(entry, "proclaim", {"statement": statement})
     row = {
         "id": text_id(subject) if subject else None,
         "serial": serial,
@@ -83,15 +83,15 @@ def renew(
     as_json: JsonOption = False,
 ) -> None:
     """Get running local peers a newer credential now, from any issuer that is up."""
-    folder = _open(at)
-    entries = [folder.peer(name) for name in peers] if peers else _running(folder)
+    folder = open_folder(at)
+    entries = [folder.peer(name) for name in peers] if peers else running_peers(folder)
     for entry in entries:
-        told = _ask(entry, "renew", None, RENEW_S)
+        told = ask_peer(entry, "renew", None, RENEW_S)
         row = {"name": entry.name, **told}
         if as_json:
             print_json(row)
         else:
-            print(f"{entry.name}: until {_day(told['ends'])}, by {told['by'][:ID_SHOWN]}…")
+            print(f"{entry.name}: until {day(told['ends'])}, by {told['by'][:ID_SHOWN]}…")
 
 
 def add_issuer(
@@ -107,22 +107,22 @@ def add_issuer(
     from mesh.storage import authorities
     from protocols.identity import peer_of_text
 
-    folder = _open(at)
-    entry, _ = _some_peer(folder)
+    folder = open_folder(at)
+    entry, _ = some_peer(folder)
     found = _id_of(entry, peer)
     statement, ends = authorities.root(folder, root_key).naming(peer_of_text(found))
-    _ask(entry, "proclaim", {"statement": statement})
+    ask_peer(entry, "proclaim", {"statement": statement})
     if as_json:
         print_json({"id": found, "ends": ends, "told": entry.name})
     else:
-        print(f"{peer} ({found[:ID_SHOWN]}…) is an issuer until {_day(ends)}")
+        print(f"{peer} ({found[:ID_SHOWN]}…) is an issuer until {day(ends)}")
 
 
 def list_issuers(at: DirOption = None, as_json: JsonOption = False) -> None:
     """Show who may sign credentials, who is revoked, and the roots."""
-    folder = _open(at)
-    entry, told = _some_peer(folder)
-    names = {row["id"]: row["name"] for row in _ask(entry, "peers", None)}
+    folder = open_folder(at)
+    entry, told = some_peer(folder)
+    names = {row["id"]: row["name"] for row in ask_peer(entry, "peers", None)}
     rows = [
         {
             "id": issuer["id"],
@@ -148,7 +148,7 @@ def list_issuers(at: DirOption = None, as_json: JsonOption = False) -> None:
             print_json(row)
         return
     shown = [
-        {**row, "name": row["name"] or "", "ends": _day(row["ends"]) if row["ends"] else ""}
+        {**row, "name": row["name"] or "", "ends": day(row["ends"]) if row["ends"] else ""}
         for row in rows
     ]
     print_table(shown, ["id", "name", "ends", "state"])
@@ -164,10 +164,10 @@ def drain(
     as_json: JsonOption = False,
 ) -> None:
     """Let a peer take no new work, finish what runs, and leave; then `mesh down` it."""
-    folder = _open(at)
+    folder = open_folder(at)
     entry = folder.peer(peer)
     ends = time.monotonic() + timeout
-    told = _ask(entry, "drain", None)
+    told = ask_peer(entry, "drain", None)
     said = None
     while wait and told["state"] != "left" and time.monotonic() < ends:
         waits_for = _left_to_do(told)
@@ -175,7 +175,7 @@ def drain(
             say(f"{peer} drains: {waits_for}")
             said = waits_for
         time.sleep(LOOK_S)
-        told = _ask(entry, "drain", None)
+        told = ask_peer(entry, "drain", None)
     if as_json:
         print_json({"name": peer, **told})
     elif told["state"] == "left":
@@ -200,14 +200,16 @@ def _left_to_do(told: dict[str, Any]) -> str:
 # Asking local peers.
 
 
-def _open(at: Path | None) -> Any:
+def open_folder(at: Path | None) -> Any:
+    """The mesh folder that is meant; these verbs do not guess."""
     from mesh.local.discovery import find_folder
     from mesh.storage.folder import MeshFolder
 
     return MeshFolder.open(find_folder(at, guess=False))
 
 
-def _running(folder: Any) -> list[Any]:
+def running_peers(folder: Any) -> list[Any]:
+    """The local peers that run; where none does the verb ends."""
     from mesh.runtime.launcher import running
 
     runs = running(folder)
@@ -225,11 +227,11 @@ def _nobody_runs(folder: Any) -> NoReturn:
     )
 
 
-def _some_peer(folder: Any, avoid: str | None = None) -> tuple[Any, dict[str, Any]]:
+def some_peer(folder: Any, avoid: str | None = None) -> tuple[Any, dict[str, Any]]:
     """A local peer that answers, and what it keeps of the mesh's authorities."""
     from mesh.local.ask import NoAnswer, ask
 
-    entries = sorted(_running(folder), key=lambda entry: avoid in (entry.name, entry.id))
+    entries = sorted(running_peers(folder), key=lambda entry: avoid in (entry.name, entry.id))
     for entry in entries:
         try:
             told: dict[str, Any] = ask(Path(entry.socket), "trust", timeout_s=ASK_S)
@@ -239,7 +241,8 @@ def _some_peer(folder: Any, avoid: str | None = None) -> tuple[Any, dict[str, An
     _nobody_runs(folder)
 
 
-def _ask(entry: Any, verb: str, arguments: Any, timeout_s: float = ASK_S) -> Any:
+def ask_peer(entry: Any, verb: str, arguments: Any, timeout_s: float = ASK_S) -> Any:
+    """The answer of a local peer; where there is none the verb ends."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
 
     try:
@@ -255,7 +258,7 @@ def _id_of(entry: Any, text: str) -> str:
     from protocols.errors import ConfigurationError
     from protocols.identity import peer_of_text
 
-    members = _ask(entry, "peers", None)
+    members = ask_peer(entry, "peers", None)
     found = sorted({row["id"] for row in members if text in (row["name"], row["id"])})
     if len(found) == 1:
         return str(found[0])
@@ -271,5 +274,6 @@ def _id_of(entry: Any, text: str) -> str:
     return text
 
 
-def _day(wall_s: int) -> str:
+def day(wall_s: int) -> str:
+    """A time as people write it."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(wall_s))

@@ -17,6 +17,7 @@ from protocols.credentials import (
 from protocols.errors import ConfigurationError
 from protocols.identity import Keyring
 from protocols.invitations.messages import SEEDS_LIMIT, Seed
+from protocols.succession import founded
 
 LIVE = ("alive", "suspect")
 
@@ -64,7 +65,8 @@ class Issuing:
         named = self._named()
         if self._has_key() or named is None:
             return sign_peer(self._folder, peer, curve)
-        return sign_by(self._keyring, named, self._core.trust.mesh, peer, curve)
+        trust = self._core.trust
+        return founded(sign_by(self._keyring, named, trust.mesh, peer, curve), trust.successions)
 
     def renew(self, credential: Credential) -> bytes:
         """A newer credential chain for the bearer of a good one, for the same keys.

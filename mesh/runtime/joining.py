@@ -15,12 +15,13 @@ from mesh.runtime import door
 from mesh.runtime.dialling import Connection, DialFailed, Failure, Watch, answer_or_loss, numeric
 from mesh.runtime.sockets import CurveKeys, Sockets
 from mesh.storage.keys import PeerKeys
-from protocols.credentials import Credential, CredentialRefused, verify_chain
+from protocols.credentials import Credential, CredentialRefused
 from protocols.errors import MeshError
 from protocols.identity import Ed25519Keyring
 from protocols.invitations.messages import Join, JoinBody, Seed, Welcome, make_join
 from protocols.invitations.token import Token, invitation_keyring
 from protocols.machine import SECOND_NS
+from protocols.succession import verify_founded
 from protocols.wire import encode
 
 DOOR_TIMEOUT_S = 5.0
@@ -176,7 +177,7 @@ def _verified(token: Token, keys: PeerKeys, answer: Welcome, wall_ns: int) -> Cr
     """The credential, as every neighbour will check it."""
     keyring = Ed25519Keyring(keys.seed, token.mesh)
     try:
-        credential = verify_chain(answer.credential, token.mesh, wall_ns, keyring)
+        credential = verify_founded(answer.credential, token.mesh, wall_ns, keyring)
     except CredentialRefused as refused:
         raise JoinFailed(
             refused.kind, f"the credential that the door gave admits nobody: {refused.message}"

@@ -69,6 +69,7 @@ class Renewal:
         while True:
             await trio.sleep(self._look_every_s * self._rng.uniform(0.5, 1.0) + pause_s)
             pause_s = 0.0
+            self._standing.look_at_roots()
             if not self._standing.is_due():
                 continue
             try:

@@ -17,14 +17,19 @@ from mesh.runtime.transport import Transport
 from mesh.storage.authority import PeerMaterial
 from mesh.storage.files import write_atomically
 from mesh.storage.folder import PeerFolder
-from protocols.credentials import Credential, CredentialRefused, decode_chain
+from protocols.credentials import (
+    CLOCK_TOLERANCE_S,
+    Credential,
+    CredentialRefused,
+    decode_chain,
+)
 from protocols.errors import ConfigurationError, Refused
 from protocols.gossip.commands import Proclaim, ShowCredential
 from protocols.gossip.events import CredentialRenewed, PeerRevoked, RootRotated
 from protocols.identity import Keyring, text_id
 from protocols.machine import SECOND_NS, Now
 from protocols.statements import Revocation, decode_statement
-from protocols.wire import Signed
+from protocols.wire import Signed, encode
 
 NEEDS_NEW_KEYS = "it can join again only with new keys, as another peer (`mesh join`)"
 
@@ -86,6 +91,7 @@ class Standing:
         self._now = now
         self._steps: Steps | None = None
         self._transport: Transport | None = None
+        self._retired: dict[bytes, None] = {}
         self._look_at_oneself()
         if self.ended:
             raise ConfigurationError(self.ended)
@@ -144,6 +150,16 @@ class Standing:
             return False
         return True
 
+    def look_at_roots(self) -> None:
+        """Ends the links of those whose credential rests on a root that has retired since."""
+        now_s = self._now().wall_ns // SECOND_NS
+        for root, retires_s in self._core.trust.roots.items():
+            is_over = retires_s is not None and now_s > retires_s + CLOCK_TOLERANCE_S
+            if is_over and root not in self._retired:
+                self._retired[root] = None
+                if self._transport is not None:
+                    self._transport.reconsider()
+
     # This peer's own credential.
 
     def due_at_s(self) -> int:
@@ -201,6 +217,7 @@ class Standing:
                 "ends": mine.not_after_s,
                 "renewal": self.due_at_s(),
             },
+            "successions": encode(trust.successions),
             "roots": [{"id": text_id(r), "retires": until} for r, until in trust.roots.items()],
             "issuers": [
                 {

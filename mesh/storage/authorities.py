@@ -21,7 +21,7 @@ from protocols.credentials import (
     issue,
 )
 from protocols.errors import ConfigurationError
-from protocols.identity import Ed25519Keyring, Keyring, text_id
+from protocols.identity import Ed25519Keyring, Keyring, peer_of_text, text_id
 from protocols.statements import REASON_LIMIT, IssuerNamed, Revocation, encode_authority
 from protocols.wire import encode, seal
 
@@ -71,6 +71,17 @@ def root(folder: MeshFolder, path: Path | None = None) -> Authority:
     return Authority(Ed25519Keyring(load_key(place, "root-key"), mesh), mesh)
 
 
+def of_root(folder: MeshFolder, seed: bytes) -> Authority:
+    """A root by its key, which nobody need know of yet."""
+    mesh = load_key(folder.root_public, "root-public")
+    return Authority(Ed25519Keyring(seed, mesh), mesh)
+
+
+def key_of(text: str) -> bytes:
+    """The key behind an id."""
+    return peer_of_text(text)
+
+
 def issuer(folder: MeshFolder, named: Iterable[dict[str, Any]]) -> Authority:
     """An issuer whose key is in the folder: the founding one, or a local peer that was named.
 
@@ -111,6 +122,16 @@ def replace_issuer(folder: MeshFolder, by: Authority) -> None:
         create_key(folder.issuer_key, "issuer-key", seed)
         named = named_by(by.keyring, by.mesh, public_of(seed))
         write_atomically(folder.issuer_credential, encode(named))
+
+
+def reissue(folder: MeshFolder, by: Authority) -> None:
+    """The folder's issuer keeps its key, and is named anew by a later root.
+
+    Raises:
+        ConfigurationError: there is none here, or the folder cannot be written to.
+    """
+    issuer_key = public_of(load_key(folder.issuer_key, "issuer-key"))
+    write_atomically(folder.issuer_credential, encode(named_by(by.keyring, by.mesh, issuer_key)))
 
 
 def issuers_here(folder: MeshFolder) -> set[str]:

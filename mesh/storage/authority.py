@@ -22,6 +22,7 @@ from mesh.storage.keys import (
     load_peer_keys,
     public_of,
 )
+from mesh.storage.succession import load_successions
 from protocols.credentials import (
     NO_CURVE,
     ROLE_ISSUER,
@@ -32,10 +33,10 @@ from protocols.credentials import (
     decode_chain,
     encode_chain,
     issue,
-    verify_chain,
 )
 from protocols.errors import ConfigurationError
 from protocols.identity import Ed25519Keyring, Keyring, text_id
+from protocols.succession import founded, verify_founded
 from protocols.wire import encode
 
 DAY_S = 24 * 3600
@@ -154,7 +155,8 @@ def sign_peer(
     """
     root = load_key(folder.root_public, "root-public")
     issuer = Ed25519Keyring(load_key(folder.issuer_key, "issuer-key"), root)
-    return sign_by(issuer, issuer_credential(folder), root, peer, curve, roles)
+    encoded = sign_by(issuer, issuer_credential(folder), root, peer, curve, roles)
+    return founded(encoded, load_successions(folder))
 
 
 def sign_by(
@@ -197,7 +199,7 @@ def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
             "the mesh sign a new one"
         ) from None
     try:
-        credential = verify_chain(encoded, root, time.time_ns(), Ed25519Keyring(keys.seed, root))
+        credential = verify_founded(encoded, root, time.time_ns(), Ed25519Keyring(keys.seed, root))
     except CredentialRefused as error:
         raise NotAdmitted(
             error.kind,

@@ -6,6 +6,7 @@
     root.pub             the mesh's id: the root's public key
     electorate           who votes in decisions, signed by the root
     root.key             the operator's; may be kept elsewhere
+    roots                how the present root became one, where the first has a successor
     issuer.key           signs the peers' credentials, with issuer.credential by the root
     lock                 held while mesh.json changes
     peers/<name>/        peer.key credential journal.db lock pid peer.log events.jsonl recording/
@@ -86,6 +87,7 @@ class MeshFolder:
         self.root_key = self.path / "root.key"
         self.root_public = self.path / "root.pub"
         self.electorate = self.path / "electorate"
+        self.roots = self.path / "roots"
         self.issuer_key = self.path / "issuer.key"
         self.issuer_credential = self.path / "issuer.credential"
         self.is_new = False

@@ -8,10 +8,11 @@ Invariant:
     board-writers-bounded: the credentials that are kept have a limit.
 """
 
-from protocols.credentials import Credential, CredentialRefused, decode_chain, verify_chain
+from protocols.credentials import Credential, CredentialRefused, decode_chain
 from protocols.errors import Malformed
 from protocols.identity import Keyring
 from protocols.machine import SECOND_NS
+from protocols.succession import verify_founded
 from protocols.trust import Trust
 
 WRITERS_LIMIT = 4096
@@ -38,13 +39,13 @@ class Writers:
             Malformed: it is forged, or none.
         """
         try:
-            _, issuer, peer = decode_chain(encoded)
+            chain, issuer, peer = decode_chain(encoded)
         except Malformed:
             raise
         if peer.subject in self.known or len(self.known) >= WRITERS_LIMIT:
             return None
         try:
-            self._verify(encoded, issuer, peer, wall_ns)
+            self._verify(encoded, chain.issuer.signer, issuer, peer, wall_ns)
         except CredentialRefused as error:
             if error.kind in ("unknown-root", "root-retired", "not-yet-valid"):
                 return None  # news and clocks differ
@@ -57,11 +58,16 @@ class Writers:
         _, _, peer = decode_chain(encoded)
         self.known[peer.subject] = encoded
 
-    def _verify(self, encoded: bytes, issuer: Credential, peer: Credential, wall_ns: int) -> None:
-        ends = min(issuer.not_after_s, peer.not_after_s) * SECOND_NS
-        verify_chain(
-            encoded, self._trust.mesh, min(wall_ns, ends), self._keyring, self._trust.roots
-        )
+    def _verify(
+        self, encoded: bytes, root: bytes, issuer: Credential, peer: Credential, wall_ns: int
+    ) -> None:
+        """What was good when it was written stays good: its writer's credential may have ended."""
+        ends_s = min(issuer.not_after_s, peer.not_after_s)
+        retires_s = self._trust.roots.get(root)
+        if retires_s is not None:
+            ends_s = min(ends_s, retires_s)
+        at_ns = min(wall_ns, ends_s * SECOND_NS)
+        verify_founded(encoded, self._trust.mesh, at_ns, self._keyring, self._trust.roots)
 
     def check(self) -> None:
         """Asserts the invariant."""

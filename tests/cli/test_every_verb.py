@@ -20,7 +20,7 @@ ASKING: dict[str, list[str]] = {
     "call": ["echo", "text=x"], "submit": ["echo", "text=x"], "map": ["echo", "inputs.jsonl"],
     "tasks": [], "task": ["abcdefghij"], "cancel": ["abcdefghij"], "why": ["abcdefghij"],
     "redrive": ["abcdefghij"], "drain": ["peer-1"], "renew": [], "revoke": ["peer-1"],
-    "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
+    "root rotate": [], "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
     "board put": ["key", "value"], "board get": ["key"], "board delete": ["key"], "board ls": [],
     "board watch": [], "board increment": ["key"], "board add": ["key", "value"],
     "board remove": ["key", "value"], "board set": ["key", "field", "value"],
