@@ -170,6 +170,13 @@ def _peer_barred(event: task_events.PeerBarred) -> list[Routed]:
     return [(AUCTION, bar)]
 
 
+def _disk_found_old(event: voting_commands.DiskFoundOld) -> list[Routed]:
+    """What one machine was shown holds for the other: there is one disk."""
+    if event.where == "log":
+        return [(VOTING, voting_commands.DoubtDisk())]
+    return [(LOG, log_commands.DoubtLog())]
+
+
 def _offer_posted(event: task_events.OfferPosted) -> list[Routed]:
     return [(BOARD, marks.offer_written(event))]
 
@@ -203,6 +210,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.PeerBarred: _peer_barred,
     task_events.CapacityChanged: _capacity_changed,
     task_events.CompletionObserved: _completion_observed,
+    voting_commands.DiskFoundOld: _disk_found_old,
     task_events.OfferPosted: _offer_posted,
     task_events.PlacesClaimed: _places_claimed,
     board_events.EntriesChanged: _entries_changed,

@@ -6,12 +6,15 @@ import msgspec
 
 from protocols.errors import Refused
 from protocols.identity import Keyring
+from protocols.machine import MILLISECOND_NS, Now
 from protocols.quorum import quorum
 from protocols.voting import normalising, requests
-from protocols.voting.ballot_commands import OpenBallot
+from protocols.voting.ballot_commands import AskVoter, CastAnswer, OpenBallot
 from protocols.voting.ballot_messages import Question
 from protocols.voting.open_ballot import Electors
+from protocols.voting.open_ballot import OpenBallot as Opened
 from protocols.voting.requests import Request
+from protocols.voting.rules import NO_CHOICE
 from protocols.wire import encode
 
 
@@ -82,6 +85,29 @@ def is_asked(keyring: Keyring, request: Request, asked: Question) -> bool:
         return False
     domain = requests.REQUEST_DOMAIN
     return keyring.verify(domain, request.opener, asked.request, asked.signature)
+
+
+def job_of(opened: Opened, now: Now) -> AskVoter:
+    """What this peer's own agents are asked, to answer before the close."""
+    left_ms = max(1, (opened.ballot.closes - now.monotonic_ns) // MILLISECOND_NS)
+    request = opened.request
+    return AskVoter(opened.id, request.skill, request.version, opened.asked.question, left_ms)
+
+
+def is_for(request: Request, electorate: Electors, me: bytes) -> bool:
+    """Whether a request is one for this electorate, and this peer is in it."""
+    electors = electorate.electors
+    return request.epoch == electorate.epoch and me in electors and request.panel < len(electors)
+
+
+def said_by(request: Request, asked: Question, command: CastAnswer) -> tuple[bytes, bytes, str]:
+    """What a voter's agents have said: choice and text, or why there is none."""
+    if not command.value:
+        return NO_CHOICE, b"", command.reason
+    try:
+        return (*choice_of_value(request, asked, command.value), command.reason)
+    except ValueError as error:
+        return NO_CHOICE, b"", str(error)
 
 
 def choice_of_value(request: Request, asked: Question, value: bytes) -> tuple[bytes, bytes]:

@@ -131,6 +131,31 @@ class ElectorContradicted(msgspec.Struct, frozen=True, tag="voting.elector-contr
     evidence: bytes
 
 
+class DiskFoundOld(msgspec.Struct, frozen=True, tag="voting.disk-found-old"):
+    """Somebody has seen statements of this elector's that its disk does not know.
+
+    Its disk is an older copy. It abstains until a quorum has told it what began before.
+    `where`: ballots, or log.
+    """
+
+    where: str
+
+
+class ElectorReadmitted(msgspec.Struct, frozen=True, tag="voting.readmitted"):
+    """An elector on an older copy of its disk signs again, in what begins from now on.
+
+    `where`: ballots, or log. `bar`: how many open ballots it leaves to the others, or the
+    height up to which it does.
+    """
+
+    where: str
+    bar: int
+
+
+class DoubtDisk(msgspec.Struct, frozen=True):
+    """This peer's disk is an older copy, as another of its machines was shown."""
+
+
 class AdoptElectorate(msgspec.Struct, frozen=True):
     """The electorate as the mesh's root has signed it; an older one is ignored.
 

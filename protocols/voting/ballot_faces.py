@@ -5,6 +5,20 @@ from typing import Protocol
 from protocols.machine import Now
 from protocols.voting.ballot import Ballot
 from protocols.voting.open_ballot import Electors, OpenBallot
+from protocols.voting.requests import Request
+
+
+class Trusting(Protocol):
+    """Whether this elector may trust its own disk (`standing.py`)."""
+
+    def may_sign(self, ballot: bytes) -> bool:
+        """Whether it may sign marks in an open ballot now."""
+
+    def is_silent(self, request: Request) -> bool:
+        """Whether it may sign nothing in a request's ballot, as things are now."""
+
+    def own_shown(self) -> None:
+        """Somebody has shown a statement of its own that its disk did not have."""
 
 
 class Settling(Protocol):

@@ -59,6 +59,20 @@ class BallotHistory:
         past = self._past.get(ballot)
         return b"" if past is None else past.certificate
 
+    def newest(self) -> dict[bytes, Question]:
+        """Of each opener the request with the highest number."""
+        found: dict[bytes, Past] = {}
+        for past in self._past.values():
+            if past.opener not in found or found[past.opener].number < past.number:
+                found[past.opener] = past
+        return {opener: past.asked for opener, past in found.items()}
+
+    def last_certificates(self) -> Iterator[tuple[Question, bytes]]:
+        """What was settled, the last first."""
+        for past in reversed(self._past.values()):
+            if past.certificate:
+                yield past.asked, past.certificate
+
     def is_old(self, opener: bytes, number: int) -> bool:
         """Whether a request that is not known here may be one that was forgotten."""
         return number <= self._floors.get(opener, -1)

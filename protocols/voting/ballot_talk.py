@@ -8,9 +8,10 @@ grows by itself.
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from protocols.effects import Effect, Send
+from protocols.effects import Blame, Effect, Emit, Send
 from protocols.machine import SECOND_NS, Instant, Now
-from protocols.voting.answers import SignedAnswer
+from protocols.voting.answers import SignedAnswer, contradiction
+from protocols.voting.ballot_commands import VoterContradicted
 from protocols.voting.ballot_messages import Decided, Question, Vote, Want
 from protocols.voting.open_ballot import OpenBallot
 
@@ -64,6 +65,15 @@ class BallotTalk:
         """Says what a ballot is."""
         if self._may_reply(link, ballot, "question", now):
             self._effects.append(Send(link, asked))
+
+    def contradicted(self, opened: OpenBallot, voter: int) -> None:
+        """A voter has signed two answers."""
+        peer = opened.electorate.electors[voter]
+        answers = opened.ballot.answered[voter]
+        evidence = contradiction(opened.request.epoch, opened.id, answers)
+        self._effects.append(Emit(VoterContradicted(opened.id, peer, evidence)))
+        if peer != self._me:
+            self._effects.append(Blame(peer, "signed two answers to one ballot", (evidence,)))
 
     # Answers that came before their question.
 

@@ -18,11 +18,14 @@ from protocols.voting import ballot_commands as commands
 from protocols.voting import ballot_messages as messages
 from protocols.voting import settlement_messages
 from protocols.voting.answers import decode_set
+from protocols.voting.ballot_return import BallotReturn
 from protocols.voting.ballots import Ballots
 from protocols.voting.certificate import Decision
 from protocols.voting.roll import Roll, open_bundle
 from protocols.voting.settlement_messages import MarkRecord, MarkSaid, ProofShown, Proposal
 from protocols.voting.settlements import Settlements
+from protocols.voting.standing import StandingRecord
+from protocols.voting.standing_messages import STANDING_KINDS, BarRecord, Enquiry, Seen
 from protocols.voting.vouching import Certifier
 
 
@@ -32,8 +35,8 @@ class ElectorateRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting
     bundle: bytes
 
 
-KINDS = (*messages.BALLOT_KINDS, *settlement_messages.SETTLEMENT_KINDS)
-RECORDS = (ElectorateRecord, *messages.BALLOT_RECORDS, MarkRecord)
+KINDS = (*messages.BALLOT_KINDS, *settlement_messages.SETTLEMENT_KINDS, *STANDING_KINDS)
+RECORDS = (ElectorateRecord, *messages.BALLOT_RECORDS, MarkRecord, StandingRecord, BarRecord)
 
 
 class Balloting:
@@ -49,15 +52,19 @@ class Balloting:
         """
         self._keyring = keyring
         self._mesh = mesh
+        self._boot = boot
         self._effects: list[Effect] = []
         self._down: dict[bytes, None] = {}
         self._bundle = b""
         self._roll: Roll | None = None
         self._certifier = Certifier(mesh, keyring, self._bundle_now)
-        self._settlements = Settlements(keyring, self._effects, self._is_down)
+        self._return = BallotReturn(keyring, self._roll_now, self._is_down, self._effects)
+        self._settlements = Settlements(keyring, self._effects, self._is_down, self._return)
         self._ballots = Ballots(
-            keyring, boot, self._roll_now, self._settlements, self._certifier, self._effects
-        )
+            keyring, boot, self._roll_now, self._settlements, self._certifier, self._return,
+            self._effects,
+        )  # fmt: skip
+        self._return.attach(self._ballots, self._settlements)
 
     # Queries.
 
@@ -70,6 +77,12 @@ class Balloting:
     def bundle(self) -> bytes:
         """What proves it; empty where there is none."""
         return self._bundle
+
+    @property
+    def standing(self) -> tuple[bool, bool, int]:
+        """Whether it signs nothing now, is on an older copy; in how many ballots it is silent."""
+        silent = sum(each.is_silent for each in self._ballots.open_ballots.values())
+        return self._return.is_waiting, self._return.is_restored, silent
 
     def read(self, certificate: bytes) -> Decision:
         """What a certificate's file says.
@@ -95,12 +108,15 @@ class Balloting:
             case commands.ElectorUp():
                 self._down.pop(command.peer, None)
                 self._ballots.elector_up(command.peer, now)
+                self._return.elector_up()
                 self._show_roll(command.peer)
             case commands.ElectorDown():
                 self._down[command.peer] = None
                 self._ballots.elector_down(command.peer, now)
             case commands.AdoptElectorate():
                 self._adopt(command.bundle)
+            case commands.DoubtDisk():
+                self._return.own_shown()
             case _:
                 raise AssertionError(f"no voting command: {type(command).__name__}")
         return self._take_effects(now)
@@ -123,6 +139,10 @@ class Balloting:
                     self._adopt(message.bundle)
             case MarkSaid() | Proposal() | ProofShown():
                 self._on_settlement(link, message, now)
+            case Enquiry():
+                self._return.on_enquiry(link, message, now)
+            case Seen():
+                self._return.on_seen(link, message, now)
             case _:
                 raise AssertionError(f"no voting message: {type(message).__name__}")
         return self._take_effects(now)
@@ -135,20 +155,23 @@ class Balloting:
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
-        due = (self._ballots.deadline(), self._settlements.deadline())
+        due = (self._ballots.deadline(), self._settlements.deadline(), self._return.deadline())
         return min((instant for instant in due if instant is not None), default=None)
 
     def snapshot(self) -> Iterable[msgspec.Struct]:
         """The records that give today's durable state."""
         if self._bundle:
             yield ElectorateRecord(self._bundle)
+        yield from self._return.snapshot()
         yield from self._settlements.snapshot()
         yield from self._ballots.snapshot()
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes the records of an earlier life."""
         of_ballots: list[msgspec.Struct] = []
+        is_anew = self._boot <= 1
         for record in records:
+            is_anew = False
             match record:
                 case ElectorateRecord():
                     roll = open_bundle(record.bundle, self._mesh, self._keyring)
@@ -156,14 +179,19 @@ class Balloting:
                     self._roll, self._bundle = roll, record.bundle
                 case MarkRecord():
                     self._settlements.restore(record)
+                case StandingRecord() | BarRecord():
+                    self._return.restore(record)
                 case _:
                     of_ballots.append(record)
+        if not is_anew:
+            self._return.doubt()
         self._ballots.restore(of_ballots, now)
         self._settlements.restored()
 
     def check(self) -> None:
         """Asserts the invariants."""
         self._ballots.check()
+        self._return.check()
         self._settlements.check()
 
     # Inside.
@@ -212,10 +240,15 @@ class Balloting:
             case ProofShown():
                 self._settlements.on_proof(link, message, now)
 
-    def _take_effects(self, now: Now) -> tuple[Effect, ...]:
+    def _settle(self, now: Now) -> None:
         while settled := self._settlements.take_settled():
             for ballot, payload, proof in settled:
                 self._ballots.settled(ballot, payload, proof, now)
+
+    def _take_effects(self, now: Now) -> tuple[Effect, ...]:
+        self._settle(now)
+        self._return.go_on(now)
+        self._settle(now)
         effects = tuple(self._effects)
         self._effects.clear()
         return effects

@@ -16,14 +16,14 @@ Invariants:
     bounded-ballots: open ballots, and answers that came before their question, have limits.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
 from protocols.effects import Blame, Effect, Emit, Perform, Persist
 from protocols.errors import Refused
 from protocols.identity import Keyring
-from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
+from protocols.machine import SECOND_NS, Instant, Now
 from protocols.voting import ballot_commands as commands
 from protocols.voting import ballot_messages as messages
 from protocols.voting import requests
@@ -31,19 +31,20 @@ from protocols.voting.answers import (
     UNSTATED,
     AnswerSet,
     SignedAnswer,
-    contradiction,
     decode_set,
     sign_answer,
 )  # fmt: skip
 from protocols.voting.asking import (
-    choice_of_value,
     has_quorum,
     is_asked,
+    is_for,
+    job_of,
     question_of,
     refuse_without_quorum,
+    said_by,
 )
 from protocols.voting.ballot import CONTRADICTED, NEW, WRONG
-from protocols.voting.ballot_faces import Certifying, Settling
+from protocols.voting.ballot_faces import Certifying, Settling, Trusting
 from protocols.voting.ballot_history import BallotHistory
 from protocols.voting.ballot_talk import RETRY_NS, BallotTalk
 from protocols.voting.open_ballot import Electors
@@ -66,22 +67,35 @@ class Ballots:
         electorate: Callable[[], Electors | None],
         settling: Settling,
         certifying: Certifying,
+        trust: Trusting,
         effects: list[Effect],
     ) -> None:
-        """Takes who this peer is, the electorate of now, and what settles and certifies."""
+        """Takes who this peer is, the electorate of now, what settles, certifies and trusts."""
         self._keyring = keyring
         self._me = keyring.peer
         self._number = boot << 32
         self._electorate = electorate
         self._settling = settling
         self._certifying = certifying
+        self._trust = trust
         self._effects = effects
         self._talk = BallotTalk(keyring.peer, effects)
         self._open: dict[bytes, Opened] = {}
         self._down: dict[bytes, None] = {}
-        self._history = BallotHistory()
+        self.history = BallotHistory()
 
-    # What is told here.
+    @property
+    def open_ballots(self) -> Mapping[bytes, Opened]:
+        """Those that are open here, by their ids."""
+        return self._open
+
+    def resume(self, above: int, now: Now) -> None:
+        """It may sign where it could not, or not any more; its requests are numbered `above`."""
+        self._number = max(self._number, above)
+        for opened in list(self._open.values()):
+            opened.is_silent = self._trust.is_silent(opened.request)
+            self._want_answer(opened, now)
+            self._progress(opened, now)
 
     def open(self, command: commands.OpenBallot, now: Now) -> None:
         """Asks the electorate.
@@ -109,12 +123,7 @@ class Ballots:
         opened = self._open.get(command.ballot)
         if opened is None or opened.own is not None or not opened.may_vote:
             return
-        choice, text, reason = NO_CHOICE, b"", command.reason
-        if command.value:
-            try:
-                choice, text = choice_of_value(opened.request, opened.asked, command.value)
-            except ValueError as error:
-                reason = str(error)
+        choice, text, reason = said_by(opened.request, opened.asked, command)
         stated = choice != NO_CHOICE and command.confidence >= 0
         confidence = command.confidence // MILLIONTHS if stated else UNSTATED
         self._say(opened, choice, text, confidence, reason, now)
@@ -148,19 +157,17 @@ class Ballots:
         ballot = requests.ballot_id(message.request)
         if ballot in self._open:
             return
-        if ballot in self._history:
-            self._talk.tell(link, ballot, self._history.certificate(ballot), now)
+        if ballot in self.history:
+            self._talk.tell(link, ballot, self.history.certificate(ballot), now)
             return
         request, electorate = requests.decode_request(message.request), self._electorate()
         if request is None or not is_asked(self._keyring, request, message):
             self._effects.append(Blame(link, "a ballot's question that its opener did not sign"))
             return
-        if electorate is None or request.epoch != electorate.epoch:
+        if electorate is None or not is_for(request, electorate, self._me):
             return
-        if self._me not in electorate.electors or request.panel >= len(electorate.electors):
-            return
-        is_old = self._history.is_old(request.opener, request.number)
-        if is_old or not self._has_room(request.opener):
+        opener = request.opener
+        if self.history.is_old(opener, request.number) or not self._has_room(opener):
             return
         opened = self._begin(message, request, electorate, now)
         for sender, vote in self._talk.take_early(ballot):
@@ -172,8 +179,8 @@ class Ballots:
         """An answer, from its voter or passed on."""
         opened = self._open.get(message.ballot)
         if opened is None:
-            if message.ballot in self._history:
-                certificate = self._history.certificate(message.ballot)
+            if message.ballot in self.history:
+                certificate = self.history.certificate(message.ballot)
                 self._talk.tell(link, message.ballot, certificate, now)
             else:
                 self._talk.keep_early(link, message)
@@ -189,10 +196,9 @@ class Ballots:
             self._progress(opened, now)
 
     def on_answers(self, ballot: bytes, answers: AnswerSet, now: Now) -> None:
-        """Answers that a leader proposes: those that were not known are, from now on."""
+        """Answers that somebody shows: those that were not known are, from now on."""
         opened = self._open.get(ballot)
-        news = [] if opened is None else opened.ballot.hear_all(answers, now)
-        if opened is not None and news:
+        if opened is not None and (news := opened.ballot.hear_all(answers, now)):
             self._heard(opened, news, b"")
             self._progress(opened, now)
 
@@ -200,7 +206,7 @@ class Ballots:
         """Somebody heard of a ballot and asks what it is."""
         opened = self._open.get(message.ballot)
         if opened is None:
-            certificate = self._history.certificate(message.ballot)
+            certificate = self.history.certificate(message.ballot)
             self._talk.tell(link, message.ballot, certificate, now)
         else:
             self._talk.show(link, opened.asked, message.ballot, now)
@@ -218,8 +224,8 @@ class Ballots:
 
     def unknown(self, link: bytes, ballot: bytes, now: Now) -> None:
         """A Simplex message came for a ballot that has no instance here."""
-        if ballot in self._history:
-            self._talk.tell(link, ballot, self._history.certificate(ballot), now)
+        if ballot in self.history:
+            self._talk.tell(link, ballot, self.history.certificate(ballot), now)
         elif ballot not in self._open:
             self._talk.wonder(link, ballot, now)
 
@@ -248,12 +254,12 @@ class Ballots:
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes the records of an earlier life; open ballots go on."""
-        for record, cast in self._history.restore(records):
+        for record, cast in self.history.restore(records):
             self._reopen(record, cast, now)
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """The records that give the same when they are restored."""
-        yield from self._history.records()
+        yield from self.history.records()
         for opened in self._open.values():
             yield opened.record
             if opened.own is not None:
@@ -264,9 +270,9 @@ class Ballots:
         """Asserts the invariants."""
         assert len(self._open) <= OPEN_LIMIT, "bounded-ballots"
         for opened in self._open.values():
-            assert opened.id not in self._history, "one-answer"
+            assert opened.id not in self.history, "one-answer"
             opened.ballot.check()
-        self._history.check()
+        self.history.check()
         self._talk.check()
 
     # Inside.
@@ -277,7 +283,7 @@ class Ballots:
     def _has_room(self, opener: bytes) -> bool:
         own = sum(opened.request.opener == opener for opened in self._open.values())
         has_room = len(self._open) < OPEN_LIMIT and own < PER_OPENER_LIMIT
-        return has_room and self._history.has_room_for(opener)
+        return has_room and self.history.has_room_for(opener)
 
     def _begin(
         self,
@@ -288,6 +294,7 @@ class Ballots:
     ) -> Opened:
         opened = Opened(asked, request, electorate, self._keyring, self._is_down, now)
         opened.resend = now.monotonic_ns + RETRY_NS
+        opened.is_silent = self._trust.is_silent(request)
         self._open[opened.id] = opened
         self._effects.append(Persist(opened.record))
         if opened.seat is not None:
@@ -302,10 +309,11 @@ class Ballots:
         assert request is not None, "written by this machine"
         if electorate is None or electorate.epoch != request.epoch:
             # It belongs to an electorate of the past: nothing of it can be settled any more.
-            self._history.add(record.asked, b"")
+            self.history.add(record.asked, b"")
             return
         opened = Opened(record.asked, request, electorate, self._keyring, self._is_down, now)
         opened.shift(record, now)
+        opened.is_silent = self._trust.is_silent(request)
         self._open[opened.id] = opened
         if opened.seat is not None:
             self._settling.begin(opened.id, electorate, opened.ballot, now)
@@ -314,14 +322,8 @@ class Ballots:
         self._want_answer(opened, now)
 
     def _want_answer(self, opened: Opened, now: Now) -> None:
-        if not opened.may_vote or opened.own is not None:
-            return
-        left_ms = max(1, (opened.ballot.closes - now.monotonic_ns) // MILLISECOND_NS)
-        request = opened.request
-        job = commands.AskVoter(
-            opened.id, request.skill, request.version, opened.asked.question, left_ms
-        )
-        self._effects.append(Perform(job))
+        if opened.may_vote and opened.own is None:
+            self._effects.append(Perform(job_of(opened, now)))
 
     def _say(
         self, opened: Opened, choice: bytes, text: bytes, confidence: int, reason: str, now: Now
@@ -346,16 +348,15 @@ class Ballots:
     ) -> None:
         """Passes on what was new, and tells of who contradicted itself."""
         for voter, answer, what in news:
+            if voter == opened.seat and opened.own is None:
+                opened.own = answer  # said in an earlier life, whatever the disk knows
+                kept = messages.CastRecord(opened.id, answer, b"")
+                self._effects.append(Persist(kept, sync=True))
+            if voter == opened.seat:
+                self._trust.own_shown()
             self._talk.vote(opened, voter, answer, link)
             if what == CONTRADICTED:
-                self._tell_contradiction(opened, voter)
-
-    def _tell_contradiction(self, opened: Opened, voter: int) -> None:
-        peer = opened.electorate.electors[voter]
-        answers = opened.ballot.answered[voter]
-        evidence = contradiction(opened.request.epoch, opened.id, answers)
-        self._effects.append(Emit(commands.VoterContradicted(opened.id, peer, evidence)))
-        self._effects.append(Blame(peer, "signed two answers to one ballot", (evidence,)))
+                self._talk.contradicted(opened, voter)
 
     def _progress_all(self, now: Now) -> None:
         for opened in list(self._open.values()):
@@ -364,8 +365,7 @@ class Ballots:
     def _progress(self, opened: Opened, now: Now) -> None:
         """Something is known that was not: the set may be ready, or nothing come of it."""
         if opened.seat is not None and opened.id in self._open:
-            is_ready = opened.ballot.is_ready(now)
-            opened.has_begun = opened.has_begun or is_ready
+            opened.has_begun = opened.has_begun or opened.ballot.is_ready(now)
             self._settling.look(opened.id, opened.has_begun, now)
         if opened.id not in self._open or opened.is_given_up:
             return
@@ -375,9 +375,8 @@ class Ballots:
 
     def _tell_end(self, opened: Opened, reason: str) -> None:
         if opened.callers:
-            self._effects.append(
-                Emit(commands.BallotEnded(tuple(opened.callers), opened.id, reason))
-            )
+            event = commands.BallotEnded(tuple(opened.callers), opened.id, reason)
+            self._effects.append(Emit(event))
             opened.callers.clear()
 
     def _decide(self, opened: Opened, file: bytes, status: str, margin: int, now: Now) -> None:
@@ -397,4 +396,4 @@ class Ballots:
     def _close(self, opened: Opened, certificate: bytes) -> None:
         del self._open[opened.id]
         self._settling.forget(opened.id)
-        self._history.add(opened.asked, certificate)
+        self.history.add(opened.asked, certificate)

@@ -135,6 +135,13 @@ def make_file(
     return encode(CertificateFile(certificate, bundle, question, options, kept))
 
 
+def answers_in(data: bytes) -> AnswerSet:
+    """The answers in a file that was verified before."""
+    file = _decode(_file_decoder, data, "the file")
+    found = _decode(_certificate_decoder, file.certificate, "the certificate")
+    return decode_set(found.answers) or ()
+
+
 def verify(data: bytes, keyring: Keyring, vouching: Vouching) -> Decision:
     """What a file proves.
 

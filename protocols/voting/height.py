@@ -1,8 +1,10 @@
 """How the settlement of one height of the log speaks: as effects, to its electors."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from protocols.effects import Blame, Effect, Emit, Persist, Send
+from protocols.machine import Now
 from protocols.voting.blocks import instance_of
 from protocols.voting.log_commands import LogContradicted
 from protocols.voting.log_messages import (
@@ -14,8 +16,19 @@ from protocols.voting.log_messages import (
 )
 from protocols.voting.marks import MARK_DOMAIN, Mark, Proof
 from protocols.voting.roll import Roll
+from protocols.voting.settling import Settlement
 from protocols.voting.settling_faces import Said
 from protocols.wire import encode
+
+
+class Trusting(Protocol):
+    """Whether this elector may trust its own disk."""
+
+    def may_sign(self, height: int) -> bool:
+        """Whether it may sign at a height now."""
+
+    def own_shown(self) -> None:
+        """Somebody has shown a mark of its own that its disk did not have."""
 
 
 class HeightWay:
@@ -33,9 +46,11 @@ class HeightWay:
         roll: Roll,
         me: bytes,
         is_down: Callable[[bytes], bool],
+        trust: Trusting,
         effects: list[Effect],
     ) -> None:
-        """Takes to whom it speaks, and who counts as dead."""
+        """Takes to whom it speaks, who counts as dead, and whether it may sign."""
+        self._trust = trust
         self.height = height
         self.records: list[LogMarkRecord] = []
         self.over: tuple[bytes, Proof] | None = None
@@ -47,6 +62,14 @@ class HeightWay:
     def is_down(self, elector: int) -> bool:
         """Whether an elector counts as dead here."""
         return self._is_down(self._roll.electors[elector])
+
+    def may_sign(self) -> bool:
+        """Whether this elector may sign there now."""
+        return self._trust.may_sign(self.height)
+
+    def own_shown(self) -> None:
+        """A mark of its own that its disk did not have."""
+        self._trust.own_shown()
 
     def write(self, mark: Said, payload: bytes) -> None:
         """On disk, before it is said."""
@@ -86,7 +109,8 @@ class HeightWay:
         ]
         evidence = encode((MARK_DOMAIN, bodies))
         self._effects.append(Emit(LogContradicted(self.height, peer, evidence)))
-        self._effects.append(Blame(peer, "signed against itself in the log", (evidence,)))
+        if peer != self._me:
+            self._effects.append(Blame(peer, "signed against itself in the log", (evidence,)))
 
     def settled(self, payload: bytes, proof: Proof) -> None:
         """It is over."""
@@ -96,3 +120,19 @@ class HeightWay:
         for elector in self._roll.electors:
             if elector != self._me:
                 self._effects.append(Send(elector, message))
+
+
+def is_good(instance: Settlement, message: HeightMessage, now: Now) -> bool:
+    """Tells an instance what was said; False where nobody signed that."""
+    match message:
+        case LogMark():
+            said = Said(
+                message.elector, message.view, message.phase, message.digest, message.signature
+            )
+            return instance.hear(said, now)
+        case LogProposal():
+            return instance.hear_proposal(
+                message.view, message.payload, message.signature, message.parent, now
+            )
+        case LogProof():
+            return instance.prove(message.proof, now)

@@ -31,14 +31,17 @@ from protocols.voting import log_commands as commands
 from protocols.voting import log_messages as messages
 from protocols.voting.blocks import Block, instance_of
 from protocols.voting.chain import BLOCKS_KEPT, Applied, Chain
-from protocols.voting.height import HeightWay
+from protocols.voting.height import HeightWay, is_good
 from protocols.voting.ledger import state_digest
 from protocols.voting.log_messages import BlockRecord, HeightMessage, LogBlock
+from protocols.voting.log_return import LogReturn
 from protocols.voting.marks import Proof
 from protocols.voting.orders import Orders
 from protocols.voting.roll import Roll, open_bundle
 from protocols.voting.settling import Settlement
 from protocols.voting.settling_faces import Said
+from protocols.voting.standing import StandingRecord
+from protocols.voting.standing_messages import LogEnquiry, LogSeen
 from protocols.wire import encode
 
 EARLY_LIMIT = 512
@@ -50,7 +53,11 @@ REPLY_NS = 100 * MILLISECOND_NS
 
 
 class Log:
-    """The log at one peer."""
+    """The log at one peer.
+
+    Attributes:
+        instance: what settles the next height, if that has begun here.
+    """
 
     def __init__(self, keyring: Keyring, mesh: bytes, boot: int) -> None:
         """Begins before the first block, without an electorate.
@@ -63,6 +70,7 @@ class Log:
         self._keyring = keyring
         self._me = keyring.peer
         self._mesh = mesh
+        self._is_anew = boot <= 1
         self._effects: list[Effect] = []
         self._down: dict[bytes, None] = {}
         self._roll: Roll | None = None
@@ -70,11 +78,12 @@ class Log:
         self._later = b""
         self._chain = Chain(keyring, mesh)
         self._orders = Orders(keyring, boot, self._chain.ledger, self._effects)
-        self._instance: Settlement | None = None
+        self.instance: Settlement | None = None
         self._way: HeightWay | None = None
         self._restored: list[messages.LogMarkRecord] = []
         self._early: deque[tuple[bytes, HeightMessage]] = deque(maxlen=EARLY_LIMIT)
         self._replied: dict[tuple[bytes, str], Instant] = {}
+        self._return = LogReturn(keyring, self, self._is_down, self._effects)
 
     # Queries.
 
@@ -87,6 +96,15 @@ class Log:
     def electorate(self) -> Roll | None:
         """Whose log it is."""
         return self._roll
+
+    @property
+    def standing(self) -> tuple[bool, bool, int]:
+        """Whether it waits, is on an older copy of its disk; the last height it is silent at."""
+        return self._return.is_waiting, self._return.is_restored, self._return.bar
+
+    def own_marks(self) -> list[messages.LogMarkRecord]:
+        """What this elector has signed at the next height."""
+        return self._restored if self._way is None else self._way.records
 
     def settled(self, after: int) -> list[LogBlock]:
         """The blocks above a height, as far as they are kept, each with its proof."""
@@ -110,10 +128,13 @@ class Log:
             case commands.LogElectorUp():
                 self._down.pop(command.peer, None)
                 self._ask(command.peer, now)
+                self._return.elector_up()
             case commands.LogElectorDown():
                 self._down[command.peer] = None
             case commands.FollowElectorate():
                 self._follow(command.bundle)
+            case commands.DoubtLog():
+                self._return.own_shown()
             case _:
                 raise AssertionError(f"no command of the log: {type(command).__name__}")
         return self._go_on(now)
@@ -132,6 +153,10 @@ class Log:
                 self._show(link, message.height, now)
             case messages.LogBlock():
                 self._on_block(link, message, now)
+            case LogEnquiry():
+                self._return.on_enquiry(link, message, now)
+            case LogSeen():
+                self._return.on_seen(link, message)
             case _:
                 raise AssertionError(f"no message of the log: {type(message).__name__}")
         return self._go_on(now)
@@ -139,34 +164,34 @@ class Log:
     def wake(self, now: Now) -> tuple[Effect, ...]:
         """Does all that is due."""
         self._orders.wake(self._roll, now)
-        if self._instance is not None:
-            due = self._instance.deadline()
+        if self.instance is not None:
+            due = self.instance.deadline()
             if due is not None and due <= now.monotonic_ns:
-                self._instance.wake(now)
+                self.instance.wake(now)
         return self._go_on(now)
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
-        due = [self._orders.deadline()]
-        if self._instance is not None:
-            due.append(self._instance.deadline())
+        due = [self._orders.deadline(), self._return.deadline()]
+        if self.instance is not None:
+            due.append(self.instance.deadline())
         return min((instant for instant in due if instant is not None), default=None)
 
     def snapshot(self) -> Iterable[msgspec.Struct]:
         """The records that give today's durable state."""
         if self._bundle:
             yield messages.LogElectorateRecord(self._bundle)
+        yield from self._return.snapshot()
         yield from self._chain.records()
-        if self._way is not None:
-            yield from self._way.records
-        else:
-            yield from self._restored
+        yield from self.own_marks()
 
     def restore(self, records: Iterable[msgspec.Struct], now: Now) -> None:
         """Takes the records of an earlier life."""
         records = list(records)
         states = [n for n, each in enumerate(records) if isinstance(each, messages.LogStateRecord)]
         past = states[-1] if states else -1
+        if records or not self._is_anew:
+            self._return.doubt()
         for number, record in enumerate(records):
             match record:
                 case messages.LogElectorateRecord():
@@ -177,6 +202,8 @@ class Log:
                     self._chain.restore_block(record.block, number < past)
                 case messages.LogMarkRecord():
                     self._restored.append(record)
+                case StandingRecord():
+                    self._return.restore(record)
         following = self._chain.height + 1
         self._restored = [each for each in self._restored if each.height == following]
 
@@ -185,10 +212,9 @@ class Log:
         self._chain.check()
         self._orders.check()
         assert len(self._early) <= EARLY_LIMIT, "bounded-log"
-        if self._way is not None:
+        if self._way is not None and self.instance is not None:
             assert self._way.height == self._chain.height + 1, "one-height"
-        if self._instance is not None:
-            self._instance.check()
+            self.instance.check()
 
     # What a settlement asks.
 
@@ -212,29 +238,29 @@ class Log:
 
     # Heights.
 
-    def _begin(self) -> Settlement | None:
+    def begin(self) -> Settlement | None:
         """The instance of the next height, where this peer settles it."""
         roll = self._roll
         if roll is None or roll.epoch != self._chain.epoch or self._me not in roll.electors:
             return None  # an elector of a list that is to come must not settle what came before
-        if self._instance is None:
+        if self.instance is None:
             height = self._chain.height + 1
             name = instance_of(roll.epoch, height)
-            way = HeightWay(height, roll, self._me, self._down.__contains__, self._effects)
+            way = HeightWay(height, roll, self._me, self._is_down, self._return, self._effects)
             seat = roll.electors.index(self._me)
             self._way = way
-            self._instance = Settlement(
+            self.instance = Settlement(
                 roll.epoch, name, roll.electors, seat, roll.order(name), self._keyring,
                 self, way.is_down, way,
             )  # fmt: skip
+            way.records.extend(self._restored)
             for record in self._restored:
-                way.records.append(record)
                 said = Said(
                     record.elector, record.view, record.phase, record.digest, record.signature
                 )
-                self._instance.restore(said, record.payload)
+                self.instance.restore(said, record.payload)
             self._restored = []
-        return self._instance
+        return self.instance
 
     def _on_height(self, link: bytes, message: HeightMessage, now: Now) -> None:
         roll, following = self._roll, self._chain.height + 1
@@ -250,18 +276,21 @@ class Log:
             self._hear(link, message, now)
 
     def _hear(self, link: bytes, message: HeightMessage, now: Now) -> None:
-        instance = self._begin()
+        instance = self.begin()
         if instance is None:
             return
-        if not _is_good(instance, message, now):
+        if not is_good(instance, message, now):
             self._effects.append(Blame(link, "says in the log what nobody signed"))
 
     def _go_on(self, now: Now) -> tuple[Effect, ...]:
         """Whatever may follow from what was just told."""
         while True:
-            self._orders.order_next(self._roll, now)
+            for peer in self._return.go_on(now):
+                self._ask(peer, now)
+            if not self._return.is_waiting:
+                self._orders.order_next(self._roll, now)
             is_wanted = bool(self._orders.is_any or self._later or self._restored)
-            instance = self._begin() if is_wanted else self._instance
+            instance = self.begin() if is_wanted else self.instance
             if instance is not None:
                 instance.look(True, now)
             if self._way is None or self._way.over is None:
@@ -277,7 +306,7 @@ class Log:
     def _add(self, shown: LogBlock, now: Now) -> None:
         """The next block is final."""
         self._effects.append(Persist(BlockRecord(shown)))
-        self._instance = self._way = None
+        self.instance = self._way = None
         self._restored = []
         self._applied(self._chain.add(shown), now)
 
@@ -292,6 +321,9 @@ class Log:
                 self._hear(link, message, now)
 
     # Behind, or ahead.
+
+    def _is_down(self, peer: bytes) -> bool:
+        return peer in self._down
 
     def _ask(self, peer: bytes, now: Now) -> None:
         is_elector = self._roll is not None and peer in self._roll.electors
@@ -312,6 +344,7 @@ class Log:
         block, roll = found
         if block.height <= self._chain.height:
             return
+        self._return.on_proof(block.height, message.proof, roll)
         if block.height == self._chain.height + 1 and roll.epoch == self._chain.epoch:
             self._add(msgspec.structs.replace(message, state=b""), now)
         elif message.state and roll.epoch >= self._chain.epoch:
@@ -359,19 +392,3 @@ class Log:
         if later is None or later.epoch <= roll.epoch:
             self._later = b""
         self._orders.keep(roll.electors)
-
-
-def _is_good(instance: Settlement, message: HeightMessage, now: Now) -> bool:
-    """Tells an instance what was said; False where nobody signed that."""
-    match message:
-        case messages.LogMark():
-            said = Said(
-                message.elector, message.view, message.phase, message.digest, message.signature
-            )
-            return instance.hear(said, now)
-        case messages.LogProposal():
-            return instance.hear_proposal(
-                message.view, message.payload, message.signature, message.parent, now
-            )
-        case messages.LogProof():
-            return instance.prove(message.proof, now)

@@ -40,6 +40,10 @@ class FollowElectorate(msgspec.Struct, frozen=True):
     bundle: bytes
 
 
+class DoubtLog(msgspec.Struct, frozen=True):
+    """This peer's disk is an older copy, as another of its machines was shown."""
+
+
 class PutInOrderDone(msgspec.Struct, frozen=True, tag="voting.put-in-order"):
     """Actions were finalised.
 

@@ -8,6 +8,8 @@ from protocols.voting.blocks import BLOCK_LIMIT, SignedOrder
 from protocols.voting.ledger import BYTES_LIMIT
 from protocols.voting.marks import DigestField, ElectorField, PhaseField, Proof
 from protocols.voting.roll import BUNDLE_LIMIT
+from protocols.voting.standing import StandingRecord
+from protocols.voting.standing_messages import LOG_STANDING_KINDS
 from protocols.wire import CountField, Message, SignatureField
 
 BlockField = Annotated[bytes, msgspec.Meta(max_length=BLOCK_LIMIT)]
@@ -69,7 +71,7 @@ class LogBlock(Message, frozen=True, array_like=True, tag="voting.log-block"):
 
 
 HEIGHT_KINDS = (LogMark, LogProposal, LogProof)
-LOG_KINDS = (OrderSent, *HEIGHT_KINDS, LogWant, LogBlock)
+LOG_KINDS = (OrderSent, *HEIGHT_KINDS, LogWant, LogBlock, *LOG_STANDING_KINDS)
 HeightMessage = LogMark | LogProposal | LogProof
 
 
@@ -109,4 +111,4 @@ class LogStateRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting.l
     epoch: int = 1
 
 
-LOG_RECORDS = (LogMarkRecord, BlockRecord, LogElectorateRecord, LogStateRecord)
+LOG_RECORDS = (LogMarkRecord, BlockRecord, LogElectorateRecord, LogStateRecord, StandingRecord)

@@ -58,6 +58,21 @@ def digest_of(payload: bytes) -> bytes:
     return hashlib.sha256(PAYLOAD_DOMAIN + payload).digest()
 
 
+def is_marked(
+    keyring: Keyring,
+    author: bytes,
+    epoch: int,
+    instance: bytes,
+    view: int,
+    phase: str,
+    digest: bytes,
+    signature: bytes,
+) -> bool:
+    """Whether somebody signed a mark."""
+    body = encode(Mark(epoch, instance, view, phase, digest))
+    return keyring.verify(MARK_DOMAIN, author, body, signature)
+
+
 def make_proof(
     view: int, phase: str, digest: bytes, signatures: Mapping[int, bytes], needed: int
 ) -> Proof:

@@ -48,6 +48,7 @@ class OpenBallot:
         resend: when this peer says again what it has to say.
         has_begun: whether its Simplex instance runs against the clock.
         is_given_up: whether the callers were told that nothing will come of it.
+        is_silent: whether this peer signs nothing in it, for want of trust in its own disk.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class OpenBallot:
         self.resend: Instant = 0
         self.has_begun = False
         self.is_given_up = False
+        self.is_silent = False
 
     def shift(self, record: BallotRecord, now: Now) -> None:
         """Takes close and end from an earlier life, in which it was first seen."""
@@ -104,8 +106,9 @@ class OpenBallot:
 
     @property
     def may_vote(self) -> bool:
-        """Whether this peer is one of its voters."""
-        return self.seat is not None and self.seat in self.ballot.voters
+        """Whether this peer is one of its voters, and may answer."""
+        is_voter = self.seat is not None and self.seat in self.ballot.voters
+        return is_voter and not self.is_silent
 
     def keep_text(self, choice: bytes, text: bytes) -> None:
         """Keeps the answer behind a choice, if it is that and there is room."""

@@ -23,6 +23,7 @@ from protocols.voting.blocks import (
     BLOCK_LIMIT,
     ORDER_LIMIT,
     ORDERS_LIMIT,
+    Order,
     SignedOrder,
     open_order,
     sign_order,
@@ -176,7 +177,7 @@ class Orders:
     def applied(self, applied: Applied) -> None:
         """A block was applied: answers this elector's own requests."""
         for order, results in zip(applied.orders, applied.results, strict=True):
-            if order.submitter == self._me and self._own and self._own.number == order.number:
+            if self._is_own(order):
                 self._answer(results, applied)
         for submitter, (number, _) in list(self._pool.items()):
             if number <= self._ledger.applied(submitter):
@@ -184,6 +185,13 @@ class Orders:
         if self._own is not None and self._own.number <= self._ledger.applied(self._me):
             # It was among blocks that came as a state: what it led to is not known here.
             self._give_up(applied)
+
+    def _is_own(self, order: Order) -> bool:
+        """An earlier life on a later disk may have used the number for something else."""
+        if self._own is None or order.submitter != self._me or order.number != self._own.number:
+            return False
+        asked = (action for request in self._own.requests for action in request.actions)
+        return order.actions == tuple(asked)
 
     def keep(self, electors: Sequence[bytes]) -> None:
         """Only these submit from now on."""

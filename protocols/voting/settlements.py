@@ -7,6 +7,7 @@ from protocols.identity import Keyring
 from protocols.machine import Instant, Now
 from protocols.voting.ballot import Ballot
 from protocols.voting.ballot_commands import ElectorContradicted
+from protocols.voting.ballot_faces import Trusting
 from protocols.voting.marks import MARK_DOMAIN, Mark, Proof
 from protocols.voting.open_ballot import Electors
 from protocols.voting.settlement_messages import MarkRecord, MarkSaid, ProofShown, Proposal
@@ -29,6 +30,7 @@ class Way:
         effects: list[Effect],
         settled: Settled,
         is_down: Callable[[bytes], bool],
+        trust: Trusting,
     ) -> None:
         """Takes the instance's name, to whom it speaks, and who hears of its end."""
         self._ballot = ballot
@@ -38,7 +40,16 @@ class Way:
         self._effects = effects
         self._settled = settled
         self._is_down = is_down
+        self._trust = trust
         self.records: list[MarkRecord] = []
+
+    def may_sign(self) -> bool:
+        """Whether this elector may sign in it now."""
+        return self._trust.may_sign(self._ballot)
+
+    def own_shown(self) -> None:
+        """A mark of its own that its disk did not have."""
+        self._trust.own_shown()
 
     def write(self, mark: Said, payload: bytes) -> None:
         """On disk, before it is said."""
@@ -76,7 +87,8 @@ class Way:
         ]  # fmt: skip
         evidence = encode((MARK_DOMAIN, bodies))
         self._effects.append(Emit(ElectorContradicted(self._ballot, peer, evidence)))
-        self._effects.append(Blame(peer, "signed against itself in a ballot", (evidence,)))
+        if peer != self._me:
+            self._effects.append(Blame(peer, "signed against itself in a ballot", (evidence,)))
 
     def settled(self, payload: bytes, proof: Proof) -> None:
         """It is over."""
@@ -96,10 +108,15 @@ class Settlements:
     """All instances of one peer."""
 
     def __init__(
-        self, keyring: Keyring, effects: list[Effect], is_down: Callable[[bytes], bool]
+        self,
+        keyring: Keyring,
+        effects: list[Effect],
+        is_down: Callable[[bytes], bool],
+        trust: Trusting,
     ) -> None:
-        """Takes who signs, where effects go, and who counts as dead."""
+        """Takes who signs, where effects go, who counts as dead, and whether it may sign."""
         self._keyring = keyring
+        self._trust = trust
         self._effects = effects
         self._is_down = is_down
         self._instances: dict[bytes, Settlement] = {}
@@ -120,7 +137,9 @@ class Settlements:
     def begin(self, ballot: bytes, electorate: Electors, application: Ballot, now: Now) -> None:
         """An instance for a ballot; no view of it ends by the clock yet."""
         electors, me = electorate.electors, self._keyring.peer
-        way = Way(ballot, electorate, me, self._effects, self._note_settled, self._is_down)
+        way = Way(
+            ballot, electorate, me, self._effects, self._note_settled, self._is_down, self._trust
+        )
         instance = Settlement(
             electorate.epoch,
             ballot,
@@ -145,6 +164,16 @@ class Settlements:
         instance = self._instances.get(ballot)
         if instance is not None:
             instance.look(is_ready, now)
+
+    def marks_of(self, ballot: bytes, elector: int) -> list[Said]:
+        """What an elector has signed in the last view that it has signed something in."""
+        instance = self._instances.get(ballot)
+        return [] if instance is None else instance.marks_of(elector)
+
+    def hear(self, ballot: bytes, said: Said, now: Now) -> None:
+        """A mark that is shown in answer to an enquiry."""
+        if ballot in self._instances:
+            self._instances[ballot].hear(said, now)
 
     def forget(self, ballot: bytes) -> None:
         """The ballot is over."""

@@ -16,8 +16,8 @@ The lines of the paper that the code cites:
 Deviations: one decision and no chain, so a payload is proposed again rather than extended, and
 a finalisation of any view names its digest. The view of a leader that counts as dead here is
 nullified at once. Timeouts grow with nullified views. No view ends by the clock before the
-application says that it is ready (a ballot waits for its voters). What was signed is on disk
-before it is sent, and is said again until a set is settled.
+application is ready (a ballot waits for its voters). What was signed is on disk before it is
+sent, and said again until a set is settled. Who may not sign (`standing.py`) follows only.
 
 Invariants:
     one-mark-a-view: one payload is notarised and one finalised in a view by this elector, and
@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.quorum import quorum
+from protocols.voting.heard import Heard, is_signed, opposite_of
 from protocols.voting.marks import (
     FINALISE,
     MARK_DOMAIN,
@@ -91,6 +92,7 @@ class Settlement:
         self._epoch = epoch
         self._instance = instance
         self._electors = electors
+        self._whose = (epoch, instance, electors, keyring)
         self._seat = seat
         self._order = order
         self._keyring = keyring
@@ -104,19 +106,19 @@ class Settlement:
         self._ends: Instant = 0
         self._resend: Instant = 0
         self._mine: dict[tuple[int, str], Said] = {}
-        self._heard: dict[tuple[int, str], dict[int, Said]] = {}
+        self._heard = Heard()
         self._proposed: dict[int, tuple[bytes, bytes]] = {}
         self._payloads: dict[bytes, bytes] = {}
         self._notarised: dict[int, Proof] = {}
         self._nullified: dict[int, Proof] = {}
         self._final: Proof | None = None
 
-    # What is told here.
+    # Told here.
 
     def restore(self, mark: Said, payload: bytes) -> None:
         """Takes a mark of an earlier life."""
         self._mine[(mark.view, mark.phase)] = mark
-        self._heard.setdefault((mark.view, mark.phase), {})[self._seat] = mark
+        self._heard.add(mark)
         self.view = max(self.view, mark.view)
         if payload:
             self._payloads[mark.digest] = payload
@@ -128,26 +130,33 @@ class Settlement:
         if is_ready and not self._has_begun:
             self._has_begun = True
             self._restart_clock(now)
+        for view in list(self._notarised):
+            self._finalise(view, now)  # what was notarised while this elector could not sign
         self._go_on(now)
+
+    def marks_of(self, elector: int) -> list[Said]:
+        """What an elector signed in its last view."""
+        return self._heard.last_of(elector)
 
     def hear(self, said: Said, now: Now) -> bool:
         """Takes somebody's mark; False where its signature is wrong."""
-        if self.is_settled or not self._is_near(said.view):
+        is_own = said.elector == self._seat
+        if self.is_settled or not (is_own or self._is_near(said.view)):
             return True
-        known = self._heard.get((said.view, said.phase), {}).get(said.elector)
-        if known == said:
+        if self._heard.get(said.view, said.phase, said.elector) == said:
             if said.view < self.view and self._ends:
                 self._help(said.elector, said.view)
             return True
-        if not self._is_signed(said):
+        if not is_signed(said, *self._whose):
             return False
-        contradicted = known or self._opposite(said)
-        if contradicted is not None and contradicted.digest == said.digest:
-            return True  # another signature of the same
-        if contradicted is not None:
-            self._out.contradiction(contradicted, said)
+        rival = self._heard.rival(said)
+        if rival is not None:
+            if rival.digest != said.digest:  # else another signature of the same
+                self._out.contradiction(rival, said)
             return True
-        self._heard.setdefault((said.view, said.phase), {})[said.elector] = said
+        if is_own:
+            self._learn(said)
+        self._heard.add(said)
         self._count(said, now)
         return True
 
@@ -159,7 +168,9 @@ class Settlement:
             return True
         digest, leader = digest_of(payload), self.leader(view)
         said = Said(leader, view, NOTARISE, digest, signature)
-        if not self._is_signed(said) or (parent is not None and not self.prove(parent, now)):
+        if not is_signed(said, *self._whose) or (
+            parent is not None and not self.prove(parent, now)
+        ):
             return False
         self._proposed.setdefault(view, (digest, payload))
         if self._proposed[view][0] == digest:
@@ -170,21 +181,21 @@ class Settlement:
 
     def prove(self, proof: Proof, now: Now) -> bool:
         """Takes a proof from another; False where it is none."""
-        known = self._nullified if proof.phase == NULLIFY else self._notarised
-        if self.is_settled or (proof.phase != FINALISE and proof.view in known):
+        if self.is_settled or self._is_known(proof):
             return True
-        if not is_proof(proof, self._epoch, self._instance, self._electors, self._keyring):
+        if not is_proof(proof, *self._whose):
             return False
-        self._proven(proof, now)
+        if (proof.view, proof.phase) not in self._mine:
+            for own in (each for elector, each in proof.signatures if elector == self._seat):
+                self.hear(Said(self._seat, proof.view, proof.phase, proof.digest, own), now)
+        self._take(proof, now)
         return True
 
     # Time.
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
-        if self.is_settled:
-            return None
-        if not self._has_begun:
+        if self.is_settled or not self._has_begun:
             return None
         return min(self._ends, self._resend) if self._may_nullify() else self._resend
 
@@ -217,7 +228,8 @@ class Settlement:
 
     def _lead(self, now: Now) -> None:
         view = self.view
-        if view in self._proposed or (view, NULLIFY) in self._mine:
+        has_marked = any((view, phase) in self._mine for phase in (NOTARISE, NULLIFY))
+        if view in self._proposed or has_marked or not self._out.may_sign():
             return
         parent = max((v for v in self._notarised if v < view), default=0)
         if not self._all_nullified(parent, view):
@@ -229,15 +241,14 @@ class Settlement:
         if payload is None:
             return
         digest = digest_of(payload)
-        self._proposed[view] = (digest, payload)
-        self._payloads[digest] = payload
+        self._proposed[view], self._payloads[digest] = (digest, payload), payload
         mark = self._sign(view, NOTARISE, digest, payload, now, silently=True)
         self._out.propose(view, payload, mark.signature, self._notarised.get(parent))
         self._count(mark, now)
 
     def _judge(self, now: Now) -> None:
         view = self.view
-        if view not in self._proposed:
+        if view not in self._proposed or not self._out.may_sign():
             return
         if (view, NOTARISE) in self._mine or (view, NULLIFY) in self._mine:
             return
@@ -261,7 +272,21 @@ class Settlement:
     # Marks and proofs.
 
     def _may_nullify(self) -> bool:
-        return (self.view, NULLIFY) not in self._mine and (self.view, FINALISE) not in self._mine
+        return self._may_end(self.view)
+
+    def _may_end(self, view: int) -> bool:
+        has_ended = (view, NULLIFY) in self._mine or (view, FINALISE) in self._mine
+        return not has_ended and self._out.may_sign()
+
+    def _finalise(self, view: int, now: Now) -> None:
+        if not self.is_settled and self._may_end(view):
+            self._sign(view, FINALISE, self._notarised[view].digest, b"", now)
+
+    def _learn(self, mark: Said) -> None:
+        """A mark of its own that is not on disk: it keeps to that, too."""
+        self.restore(mark, b"")
+        self._out.write(mark, b"")
+        self._out.own_shown()
 
     def _sign(
         self,
@@ -275,43 +300,29 @@ class Settlement:
         """Writes a mark down, says it, and counts it; a leader's first goes with its payload."""
         mine = self._mine
         assert (view, phase) not in mine, "one-mark-a-view"
-        opposite = {NULLIFY: FINALISE, FINALISE: NULLIFY}.get(phase, "")
-        assert (view, opposite) not in mine, "one-mark-a-view"  # S3
+        assert (view, opposite_of(phase)) not in mine, "one-mark-a-view"  # S3
         body = encode(Mark(self._epoch, self._instance, view, phase, digest))
         mark = Said(self._seat, view, phase, digest, self._keyring.sign(MARK_DOMAIN, body))
         mine[(view, phase)] = mark
-        self._heard.setdefault((view, phase), {})[self._seat] = mark
+        self._heard.add(mark)
         self._out.write(mark, payload)
         if not silently:
             self._out.say(mark)
             self._count(mark, now)
         return mark
 
-    def _is_signed(self, said: Said) -> bool:
-        if not 0 <= said.elector < len(self._electors) or said.phase not in PHASES:
-            return False
-        if len(said.digest) != (0 if said.phase == NULLIFY else 32):
-            return False
-        body = encode(Mark(self._epoch, self._instance, said.view, said.phase, said.digest))
-        author = self._electors[said.elector]
-        return self._keyring.verify(MARK_DOMAIN, author, body, said.signature)
-
-    def _opposite(self, said: Said) -> Said | None:
-        """What the same elector signed that goes with this by no honest elector."""
-        opposite = {NULLIFY: FINALISE, FINALISE: NULLIFY}.get(said.phase)
-        if opposite is None:
-            return None
-        return self._heard.get((said.view, opposite), {}).get(said.elector)
-
     def _count(self, said: Said, now: Now) -> None:
-        heard = self._heard[(said.view, said.phase)]
-        same = {e: other.signature for e, other in heard.items() if other.digest == said.digest}
-        if len(same) < self._needed:
-            return
-        known = self._nullified if said.phase == NULLIFY else self._notarised
-        if said.phase == FINALISE or said.view not in known:
-            proof = make_proof(said.view, said.phase, said.digest, same, self._needed)
+        same = self._heard.same(said)
+        if len(same) >= self._needed:
+            self._take(make_proof(said.view, said.phase, said.digest, same, self._needed), now)
+
+    def _take(self, proof: Proof, now: Now) -> None:
+        if not self.is_settled and not self._is_known(proof):
             self._proven(proof, now)
+
+    def _is_known(self, proof: Proof) -> bool:
+        known = self._nullified if proof.phase == NULLIFY else self._notarised
+        return proof.phase != FINALISE and proof.view in known
 
     def _proven(self, proof: Proof, now: Now) -> None:
         view = proof.view
@@ -324,8 +335,7 @@ class Settlement:
             assert view not in self._notarised, "asked before"
             self._notarised[view] = proof
             self._out.prove(proof, None)  # S4
-            if (view, NULLIFY) not in self._mine and (view, FINALISE) not in self._mine:
-                self._sign(view, FINALISE, proof.digest, b"", now)
+            self._finalise(view, now)
         if self._settles() or self.is_settled:
             return
         if proof.phase != FINALISE and view >= self.view:
@@ -345,10 +355,8 @@ class Settlement:
         self._restart_clock(now)
         oldest = view - VIEWS_BEHIND
         # Its own marks it keeps for ever: it must not sign against one of them.
-        for key in [key for key in self._heard if key[0] < oldest]:
-            del self._heard[key]
-        for past in [past for past in self._proposed if past < oldest]:
-            del self._proposed[past]
+        self._heard.forget_before(oldest, but=self._seat)
+        self._proposed = {v: it for v, it in self._proposed.items() if v >= oldest}
 
     def _restart_clock(self, now: Now) -> None:
         long = min(TIMEOUT_NS << min(len(self._nullified), 8), TIMEOUT_MOST_NS)
@@ -388,4 +396,5 @@ class Settlement:
             both = (view, NULLIFY) in self._mine and (view, FINALISE) in self._mine
             assert not both, "one-mark-a-view"
             assert phase in PHASES, "one-mark-a-view"
-        assert all(view <= self.view + VIEWS_AHEAD for view, _ in self._heard), "bounded-views"
+        views = self._heard.views()
+        assert all(view <= self.view + VIEWS_AHEAD for view in views), "bounded-views"

@@ -33,6 +33,12 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 class Output(Protocol):
     """Where what an instance says goes."""
 
+    def may_sign(self) -> bool:
+        """Whether this elector may sign here now."""
+
+    def own_shown(self) -> None:
+        """Somebody has shown a mark of this elector's own that its disk did not have."""
+
     def write(self, mark: Said, payload: bytes) -> None:
         """On disk, before it is said. The payload goes with what is notarised."""
 

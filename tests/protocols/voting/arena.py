@@ -84,6 +84,12 @@ class Place:
 
     # The way out of a settlement.
 
+    def may_sign(self) -> bool:
+        return True
+
+    def own_shown(self) -> None:
+        assert self.seat in self.arena.liars, "a disk that keeps everything lacks a mark"
+
     def write(self, mark: Said, payload: bytes) -> None:
         for other, _ in self.disk:
             if self.seat not in self.arena.liars and other.view == mark.view:

@@ -14,9 +14,12 @@ from protocols.effects import Blame, Effect, Emit, Perform, Persist, Send
 from protocols.identity import Ed25519Keyring
 from protocols.machine import MILLISECOND_NS, Now
 from protocols.voting import ballot_commands as commands
+from protocols.voting.ballot_messages import Vote
 from protocols.voting.balloting import Balloting
 from protocols.voting.certificate import Decision
+from protocols.voting.marks import FINALISE, NOTARISE, NULLIFY, digest_of
 from protocols.voting.roll import make_bundle
+from protocols.voting.settlement_messages import MarkSaid, Proposal
 from protocols.wire import encode
 
 TICK_NS = 10 * MILLISECOND_NS
@@ -55,6 +58,8 @@ class Elector:
         self.decided_at = 0.0
         """In message delays."""
         self.is_dead = False
+        self.signed: dict[tuple[object, ...], object] = {}
+        """What it has said, in all its lives: in which place of which ballot, what."""
         self.lies: Filter | None = None
 
     def of(self, kind: type) -> list[Any]:
@@ -122,12 +127,16 @@ class Chamber:
                 peer = self.electors[index].keyring.peer
                 self.submit(elector, commands.ElectorDown(peer))
 
-    def restart(self, index: int, compacted: bool = False) -> Elector:
-        """An elector begins again from its records."""
+    def restart(
+        self, index: int, compacted: bool = False, copy: list[msgspec.Struct] | None = None
+    ) -> Elector:
+        """An elector begins again from its records, or from an older copy of them."""
         old = self.electors[index]
         new = Elector(index, boot=2)
         new.answer, new.lies, new.decided = old.answer, old.lies, old.decided
+        new.signed, old.is_dead = old.signed, True
         records = list(old.machine.snapshot()) if compacted else list(old.records)
+        records = records if copy is None else list(copy)
         new.machine.restore(records, self.now)
         new.records = records
         self.electors[index] = self.by_peer[new.keyring.peer] = new
@@ -187,6 +196,7 @@ class Chamber:
         self._later(elector.delay_ns, answer)
 
     def _send(self, sender: Elector, send: Send) -> None:
+        note_signed(sender, send.message)
         sent = [send.message] if sender.lies is None else sender.lies(send.to, send.message)
         for message in sent:
 
@@ -202,3 +212,24 @@ class Chamber:
 
     def _later(self, delay_ns: int, act: Callable[[], None]) -> None:
         heapq.heappush(self._queue, (self.now_ns + delay_ns, next(self._serial), act))
+
+
+def note_signed(sender: Elector, message: msgspec.Struct) -> None:
+    """Asserts that whoever signed a message never signs against it, in any of its lives."""
+    match message:
+        case Vote() if message.elector == sender.index:
+            what, place = (message.answer.choice, message.answer.confidence), (message.ballot,)
+            assert sender.signed.setdefault(place, what) == what, "two answers to one ballot"
+        case MarkSaid() if message.elector == sender.index:
+            note_mark(sender, message.ballot, message.view, message.phase, message.digest)
+        case Proposal():
+            digest = digest_of(message.payload)
+            note_mark(sender, message.ballot, message.view, NOTARISE, digest)
+
+
+def note_mark(sender: Elector, ballot: bytes, view: int, phase: str, digest: bytes) -> None:
+    """The same, of a mark."""
+    said = sender.signed.setdefault((ballot, view, phase), digest)
+    assert said == digest, f"two marks in the {phase} of view {view}"
+    ends = {(ballot, view, NULLIFY), (ballot, view, FINALISE)}
+    assert not ends <= sender.signed.keys(), "nullifies and finalises one view"

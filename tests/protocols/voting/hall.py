@@ -46,6 +46,19 @@ class Settling:
         self.ready.pop(ballot, None)
 
 
+class Trusting:
+    """A disk that is as it was left."""
+
+    def may_sign(self, ballot: bytes) -> bool:
+        return True
+
+    def is_silent(self, request: Any) -> bool:
+        return False
+
+    def own_shown(self) -> None:
+        raise AssertionError("a disk that keeps everything lacks an answer")
+
+
 class Certifying:
     """A certificate here is the set itself."""
 
@@ -70,8 +83,9 @@ class Seat:
         self.settling = Settling()
         self.electorate: Electorate | None = electorate
         self.ballots = Ballots(
-            self.keyring, boot, lambda: self.electorate, self.settling, Certifying(), self.effects
-        )
+            self.keyring, boot, lambda: self.electorate, self.settling, Certifying(), Trusting(),
+            self.effects,
+        )  # fmt: skip
         self.records: list[msgspec.Struct] = []
         self.events: list[Any] = []
         self.jobs: list[AskVoter] = []

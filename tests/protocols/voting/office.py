@@ -22,7 +22,8 @@ from protocols.voting.log_commands import (
     PutInOrder,
     PutInOrderDone,
 )
-from protocols.voting.log_messages import BlockRecord
+from protocols.voting.log_messages import BlockRecord, LogMark, LogProposal
+from protocols.voting.marks import FINALISE, NOTARISE, NULLIFY, digest_of
 from protocols.voting.roll import make_bundle
 from simulations.keyrings import simulated_keyrings
 
@@ -53,6 +54,9 @@ class Clerk:
         self.boot = 0
         self.skew_ns = 0
         self.lies: Callable[[bytes, msgspec.Struct], list[msgspec.Struct]] = lambda to, m: [m]
+        self.events: list[msgspec.Struct] = []
+        self.signed: dict[tuple[int, int, str], bytes] = {}
+        """What it has said, in all its lives: at which height, in which view and phase, what."""
         self.machine = Log(self.keyring, MESH, 0)
 
     def now(self) -> Now:
@@ -64,6 +68,7 @@ class Clerk:
         for effect in call(*arguments, self.now()):
             match effect:
                 case Send():
+                    self._note_signed(effect.message)
                     for message in self.lies(effect.to, effect.message):
                         self.office.send(self, effect.to, message)
                 case Persist():
@@ -71,11 +76,34 @@ class Clerk:
                     if isinstance(effect.record, BlockRecord):
                         self.office.finalised(effect.record)
                 case Emit():
+                    self.events.append(effect.event)
                     if isinstance(effect.event, PutInOrderDone):
                         self.done[effect.event.request] = effect.event
                 case Blame():
                     self.blamed.append((effect.peer, effect.offence))
         self.machine.check()
+
+    def _note_signed(self, message: msgspec.Struct) -> None:
+        match message:
+            case LogMark() if message.elector == self.place:
+                self._note(message.height, message.view, message.phase, message.digest)
+            case LogProposal():
+                digest = digest_of(message.payload)
+                self._note(message.height, message.view, NOTARISE, digest)
+
+    def _note(self, height: int, view: int, phase: str, digest: bytes) -> None:
+        said = self.signed.setdefault((height, view, phase), digest)
+        assert said == digest, f"signed against itself at height {height}, view {view}"
+        ends = {(height, view, NULLIFY), (height, view, FINALISE)}
+        assert not ends <= self.signed.keys(), f"ended view {view} of height {height} twice"
+
+    def put_back(self, copy: list[msgspec.Struct]) -> None:
+        """A new life on an older copy of its disk."""
+        self.disk = list(copy)
+        self.boot += 1
+        self.machine = Log(self.keyring, MESH, self.boot)
+        self.machine.restore(self.disk, self.now())
+        self.do(self.machine.wake)
 
     def put(self, request: int, *actions: Action) -> None:
         """Asks for actions."""

@@ -193,7 +193,7 @@ def test_marks_of_views_far_ahead_and_of_phases_unknown_are_not_kept() -> None:
     for number in range(1_000):
         said = mutated(mark(1, 1, NOTARISE, b"p"), phase=f"phase-{number}")
         assert not place.settlement.hear(said, arena.now)
-    assert len(kept) <= VIEWS_AHEAD + 1
+    assert len(kept.views()) <= VIEWS_AHEAD + 1
 
 
 def test_somebody_elses_mark_repeated_by_a_stranger_is_not_answered() -> None:
