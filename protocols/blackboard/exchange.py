@@ -148,8 +148,7 @@ class Exchange:
 
     def _want(self, session: Session) -> None:
         have = tuple(
-            Reach(*chain, spans.prefix, tuple(spans.beyond))
-            for chain, spans in session.have.items()
+            Reach(*chain, spans.prefix, spans.told) for chain, spans in session.have.items()
         )
         self._outbox.send(session.peer, Want(session.number, have))
 
@@ -172,7 +171,9 @@ class Exchange:
         for each in delta.described:
             chain = (each.writer, each.generation)
             have = session.have.get(chain)
-            if have is None or not have.missing(each.first, each.last) or have.is_full:
+            if have is None or not have.missing(each.first, each.last):
+                continue
+            if have.is_full and not have.adjoins(each.first):
                 continue
             moved = True
             have.add(each.first, each.last)

@@ -43,7 +43,15 @@ from protocols.blackboard.records import OpsDropped
 from protocols.blackboard.segments import SegmentPart, op_hash
 from protocols.blackboard.sketching import JOBS_LIMIT, Job, items_in
 from protocols.blackboard.store import Store
-from protocols.blackboard.vectors import Chain, Reach, covers, least, prefixes_of, reaches_of
+from protocols.blackboard.vectors import (
+    Chain,
+    Reach,
+    covers,
+    is_all_told,
+    least,
+    prefixes_of,
+    reaches_of,
+)
 from protocols.errors import Malformed
 from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.quorum import tolerated
@@ -119,8 +127,15 @@ class Healing:
                 return True
             return False
         live = self._store.live_digest()
-        known = reaches_of(self._store.chains.known())
-        if digest.vector == known and digest.live and live and digest.live != live:
+        spans = self._store.chains.known()
+        known = reaches_of(spans)
+        if (
+            digest.vector == known
+            and is_all_told(spans)
+            and digest.live
+            and live
+            and digest.live != live
+        ):
             self._differs(link, known, live, now.monotonic_ns)
         return True
 

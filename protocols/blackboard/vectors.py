@@ -26,7 +26,8 @@ Chain = tuple[bytes, int]
 CHAINS_LIMIT = 8192
 """Chains of a vector, of all writers together."""
 SPANS_LIMIT = 256
-"""Spans of one chain beyond its prefix; what comes in more pieces waits for its turn."""
+"""Spans of one chain beyond its prefix that a vector tells of; what is known in more pieces is
+known all the same, and told when gaps before it have closed."""
 
 
 Span = tuple[SequenceField, SequenceField]
@@ -61,12 +62,17 @@ def prefixes_of(vector: Iterable[Reach]) -> dict[Chain, int]:
 
 
 def reaches_of(known: Mapping[Chain, "Spans"]) -> tuple[Reach, ...]:
-    """All that is known, as it travels, in the order of chains."""
+    """What is known, as it travels, in the order of chains; see `Spans.told`."""
     return tuple(
-        Reach(*chain, known[chain].prefix, tuple(known[chain].beyond))
+        Reach(*chain, known[chain].prefix, known[chain].told)
         for chain in sorted(known)
         if known[chain].last
     )
+
+
+def is_all_told(known: Mapping[Chain, "Spans"]) -> bool:
+    """Whether a vector says all that is known."""
+    return not any(spans.is_full for spans in known.values())
 
 
 def lacks(mine: Mapping[Chain, "Spans"], theirs: Reach) -> bool:
@@ -139,13 +145,22 @@ class Spans:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further span has room."""
+        """Whether there are as many spans as a vector tells of, or more."""
         return len(self._firsts) >= SPANS_LIMIT
 
     @property
     def beyond(self) -> list[tuple[int, int]]:
         """The spans beyond the prefix."""
         return list(zip(self._firsts, self._lasts, strict=True))
+
+    @property
+    def told(self) -> tuple[tuple[int, int], ...]:
+        """The first of them, as many as a vector tells of: others may send what is known here."""
+        return tuple(zip(self._firsts[:SPANS_LIMIT], self._lasts[:SPANS_LIMIT], strict=True))
+
+    def adjoins(self, first: int) -> bool:
+        """Whether a span from here on lengthens one that there is."""
+        return first <= self.prefix + 1 or first - 1 in self or first in self
 
     @staticmethod
     def of(reach: Reach) -> "Spans":

@@ -91,10 +91,11 @@ class Lan:
         self.hosts: list[Host] = []
 
     def build(self) -> None:
-        """Makes the bridge."""
+        """Makes the bridge, and another one for the far side of a partition."""
         ip("netns", "add", self.name)
-        ip("-n", self.name, "link", "add", "bridge", "type", "bridge")
-        ip("-n", self.name, "link", "set", "bridge", "up")
+        for bridge in ("bridge", "far"):
+            ip("-n", self.name, "link", "add", bridge, "type", "bridge")
+            ip("-n", self.name, "link", "set", bridge, "up")
 
     def add(self, name: str) -> Host:
         """A new host, its cable plugged in."""
@@ -108,6 +109,12 @@ class Lan:
         ip("-n", host.namespace, "link", "set", "eth0", "up")
         ip("-n", host.namespace, "link", "set", "lo", "up")
         return host
+
+    def split(self, *far: Host) -> None:
+        """From now on these hosts hear each other, and the rest each other, and no more."""
+        for host in self.hosts:
+            bridge = "far" if host in far else "bridge"
+            ip("-n", self.name, "link", "set", host.port, "master", bridge)
 
     def remove(self) -> None:
         """Takes everything away again; cables go with their namespaces."""
