@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -10,6 +10,7 @@ from mesh.local.codec import encode_value
 from mesh.local.messages import Answer, LocalMessage, Refused
 from mesh.runtime.board_desk import BoardDesk, Driver, Happening, Names
 from mesh.runtime.local_connection import Link
+from mesh.testing.blobs import VirtualBlobs
 from mesh.testing.fibers import ENDED, Fiber, VirtualEvent
 from protocols.errors import Refused as RefusedCommand
 from protocols.machine import MILLISECOND_NS, SECOND_NS
@@ -53,22 +54,31 @@ async def _then(event: VirtualEvent, either: VirtualEvent) -> None:
     either.set()
 
 
+class Directory(Names, Protocol):
+    """Who knows peers by name, both ways."""
+
+    def find_peer(self, text: str) -> bytes | None:
+        """The peer of a name or an id."""
+
+
 class VirtualBoard:
-    """Answers what clients and handlers ask one simulated peer of the blackboard."""
+    """Answers what clients and handlers ask one simulated peer of the blackboard and of blobs."""
 
     def __init__(
-        self, world: World, peer: SimulatedPeer, driver: Driver, names: Names, after: After
+        self, world: World, peer: SimulatedPeer, driver: Driver, names: Directory, after: After
     ) -> None:
         assert peer.core is not None, "a desk is opened by a peer that runs"
         self._after = after
         waits = VirtualWaits(world, after)
         self._desk = BoardDesk(peer.core.board, driver, peer.clock, names, waits)
         verbs = self._desk.verbs()
-        self._verbs = {verb: verbs[verb] for verb in VERBS}
+        self._blobs = VirtualBlobs(peer, driver.submit, names.find_peer, after)
+        self._verbs = {verb: verbs[verb] for verb in VERBS} | self._blobs.verbs()
 
     def notify(self, event: msgspec.Struct) -> None:
         """Takes an event of the core."""
         self._desk.notify(event)
+        self._blobs.notify(event)
 
     def knows(self, verb: str) -> bool:
         """Whether it answers a verb."""
