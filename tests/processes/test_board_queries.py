@@ -31,9 +31,7 @@ def test_sql_sees_entries_of_others_and_tasks_of_its_own(mesh: LocalMesh) -> Non
         assert list(near.board.sql("select value from entries where type = 'counter'")) == [
             {"value": 7}
         ]
-        tasks = list(
-            near.board.sql(f"select skill, state from tasks where task = '{task.id}'")
-        )
+        tasks = list(near.board.sql(f"select skill, state from tasks where task = '{task.id}'"))
         assert tasks == [{"skill": "hold", "state": "done"}]
         far.board.delete("shelf/3")
         until(lambda: near.board.get("shelf/3") is None, "the deletion to arrive")
