@@ -51,11 +51,7 @@ def rotate(
     ask_peer(entry, "proclaim", {"statement": encode(said)})
     told = ask_peer(entry, "trust", None)
     succession.keep(folder, told["successions"])
-    authorities.reissue(folder, new)
-    named = [row["id"] for row in told["issuers"] if not row["revoked"]]
-    for issuer in named:
-        statement, _ = new.naming(authorities.key_of(issuer))
-        ask_peer(entry, "proclaim", {"statement": statement})
+    named = _name_issuers(folder, entry, told, new)
     aside = succession.put_in_place(folder, place)
     renewed = []
     for local in running_peers(folder):
@@ -77,6 +73,18 @@ def rotate(
         print_json(row)
     else:
         _tell(row, place)
+
+
+def _name_issuers(folder: Any, entry: Any, told: dict[str, Any], new: Any) -> list[str]:
+    """Has the new root name whoever may sign credentials; the ids of those that were named."""
+    from mesh.storage import authorities
+
+    authorities.reissue(folder, new)
+    named = [row["id"] for row in told["issuers"] if not row["revoked"]]
+    for issuer in named:
+        statement, _ = new.naming(authorities.key_of(issuer))
+        ask_peer(entry, "proclaim", {"statement": statement})
+    return named
 
 
 def _refuse_unfit(told: dict[str, Any], old: str, new: str, place: Path) -> None:
