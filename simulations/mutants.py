@@ -38,6 +38,7 @@ from protocols.tasks.timetable import Timetable
 from protocols.tasks.worker import Worker
 from protocols.trust import Trust
 from simulations.board_mutants import BOARD_MUTANTS
+from simulations.claim_mutants import CLAIM_MUTANTS
 from simulations.keyrings import SimulatedKeyring
 from simulations.run import run
 
@@ -303,6 +304,7 @@ MUTANTS = (
         ("nested",),
     ),
     *(Mutant(*each) for each in BOARD_MUTANTS),
+    *(Mutant(*each) for each in CLAIM_MUTANTS),
 )
 
 
