@@ -40,9 +40,20 @@ LIES = {
     "withholder": "that what others wrote is superseded by what is not",
     "overstater": "that it has, and has collected, what nobody ever wrote",
     "counterfeiter": "that other bytes are a blob's",
+    "equivocator": "as a leader, one proposal to some and another to others",
+    "turncoat": "two answers to one ballot",
+    "reticent": "few of its marks, and those to some only",
+    "absentee": "nothing where it leads, though it is there",
+    "dripper": "everything about votes as late as it can",
+    "plagiarist": "in one ballot what others signed in another, and in the log what they voted",
+    "notary": "certificates, proofs and electorates that nobody but itself has signed",
     "outcast": "no lie, but it is revoked, and goes on as if it were not",
 }
 """Each kind of liar, and what it says."""
+ELECTORS_LIES = (
+    "equivocator", "turncoat", "reticent", "absentee", "dripper", "plagiarist", "notary",
+)  # fmt: skip
+"""Those that lie where something is voted on."""
 
 
 Rate = Annotated[float, msgspec.Meta(ge=0)]
@@ -133,7 +144,11 @@ def load_scenario(path: Path) -> Scenario:
 def _named() -> Iterator[Scenario]:
     for path in sorted(FOLDER.glob("*.toml")):
         yield load_scenario(path)
+    for name in ELECTORS_LIES:
+        yield _electors_scenario(name)
     for name, lie in LIES.items():
+        if name in ELECTORS_LIES:
+            continue
         yield Scenario(
             name=f"byzantine-{name}",
             summary=f"One liar: {lie}.",
@@ -141,6 +156,18 @@ def _named() -> Iterator[Scenario]:
             board=BoardLoad(writes=60),
             blobs=BlobLoad(puts=9 if name == "counterfeiter" else 0),
         )
+
+
+def _electors_scenario(name: str) -> Scenario:
+    """Many ballots and orders over bad links, and little else."""
+    return Scenario(
+        name=f"byzantine-{name}",
+        summary=f"One liar among the electors: {LIES[name]}.",
+        liars=(name,),
+        load=Load(submissions=2),
+        voting=VotingLoad(ballots=30, orders=50, skew_ms=400),
+        rates=Rates(loss=0.08, duplication=0.02, reorder=0.05, crashes=0.2, power=0.3, cuts=0.4),
+    )
 
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _named()}

@@ -17,11 +17,20 @@ from simulations.adversaries.impersonator import Impersonator
 from simulations.adversaries.latecomer import Latecomer
 from simulations.adversaries.meddler import Meddler
 from simulations.adversaries.multitude import Multitude
+from simulations.adversaries.notary import Notary
 from simulations.adversaries.outcast import Outcast
 from simulations.adversaries.poisoner import Poisoner
 from simulations.adversaries.replayer import Replayer
 from simulations.adversaries.slanderer import Inflater, Slanderer
 from simulations.adversaries.understater import Understater
+from simulations.adversaries.voting import (
+    Absentee,
+    Dripper,
+    Equivocator,
+    Plagiarist,
+    Reticent,
+    Turncoat,
+)
 from simulations.adversary import Adversary
 
 ADVERSARIES: dict[str, type[Adversary]] = {
@@ -48,4 +57,11 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "withholder": Withholder,
     "overstater": Dropper,
     "counterfeiter": Counterfeiter,
+    "equivocator": Equivocator,
+    "turncoat": Turncoat,
+    "reticent": Reticent,
+    "absentee": Absentee,
+    "dripper": Dripper,
+    "plagiarist": Plagiarist,
+    "notary": Notary,
 }

@@ -107,13 +107,11 @@ class LogIsLinearisable:
         """The answers at one height at one peer, in their order."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
-        """Takes note of what was asked and answered."""
-        if peer.liar is not None:
-            return
+        """Takes note of what was asked and answered; what a liar says came of it is not."""
         match event:
             case Ordered():
                 self._asked[event.request] = _Asked(event, world.now)
-            case PutInOrderDone():
+            case PutInOrderDone() if peer.liar is None:
                 self._answered(world, peer, event)
 
     def _answered(self, world: World, peer: SimulatedPeer, event: PutInOrderDone) -> None:
