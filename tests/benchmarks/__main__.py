@@ -20,6 +20,7 @@ BENCHMARKS = (
     "recorder",
     "simulation",
     "blackboard",
+    "blobs",
     "decisions",
 )
 
