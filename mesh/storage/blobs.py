@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from mesh.storage.files import make_private_folder
 from protocols.blobs import commands, jobs
 from protocols.blobs.naming import CHUNK_BYTES, SIZE_LIMIT, Index, chunk_hash, name_of
 
 PARTS_LIMIT = 16
 """Unfinished blobs that are kept, in the hope that they are wanted again; the oldest goes."""
 FILE_MODE = 0o600
-FOLDER_MODE = 0o700
 
 
 class Upload:
@@ -88,9 +88,13 @@ class BlobStore:
     """The blobs in one folder. One process has it open; its calls block."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder, and makes it where there is none."""
+        """Takes the folder, and makes it where there is none.
+
+        Raises:
+            ConfigurationError: it cannot be made.
+        """
         self._folder = folder
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_private_folder(folder)
         self._open: dict[bytes, tuple[int, Index]] = {}
         self._puts = 0
 
@@ -117,7 +121,9 @@ class BlobStore:
             case jobs.ReadChunk():
                 return commands.ChunkRead(job.number, self.read(job.blob, job.chunk))
             case jobs.DropBlob():
-                self.drop(job.blob)
+                # What cannot be removed now is, at the next start.
+                with contextlib.suppress(OSError):
+                    self.drop(job.blob)
                 return None
         raise AssertionError(f"{type(job).__name__} is no job of blobs")
 
