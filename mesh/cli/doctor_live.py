@@ -10,6 +10,7 @@ import msgspec
 
 from mesh.cli.diagnosis import Finding
 from mesh.cli.doctor_mesh import door
+from mesh.cli.suspects import suspects
 
 ASK_S = 2.0
 SLOW_S = 0.25
@@ -89,6 +90,8 @@ def look(folder: Any, peers: list[Seen]) -> Iterator[Finding]:
         yield _versions(answered)
         yield from _clocks(answered)
         yield from _members(answered)
+        yield from _suspects(answered)
+        yield from _standings(answered)
         yield electorate(*_electorate(answered))
         yield from _dead_letters(folder, answered)
     yield from _lately(folder)
@@ -179,6 +182,40 @@ def _clocks_elsewhere(peers: list[Seen]) -> dict[str, float]:
                 if known is None or abs(clock_ms / 1000) < abs(known):
                     found[member["name"]] = clock_ms / 1000
     return found
+
+
+def _suspects(peers: list[Seen]) -> Iterator[Finding]:
+    """Who signed against itself."""
+    for row in suspects([(peer.name, peer.status) for peer in peers]):
+        yield Finding(
+            "suspect", row["name"], "warning", f"{row['offence']} (known to {row['known_to']})",
+            "it lies, or runs on a copy of its folder, perhaps twice",
+            "see `mesh peers --suspects`; if it is not to be trusted, `mesh revoke` it",
+        )  # fmt: skip
+
+
+def _standings(peers: list[Seen]) -> Iterator[Finding]:
+    """Electors that may not sign, because their disks may be older copies."""
+    for peer in peers:
+        standing = peer.status.get("standing", {})
+        if standing.get("state") == "restored":
+            yield Finding(
+                "elector", peer.name, "warning", "runs on an older copy of its folder",
+                "it abstains until a quorum of electors has told it what began before",
+                "start the other electors: `mesh up`; it is readmitted by itself",
+            )  # fmt: skip
+        elif standing.get("state") == "waits":
+            yield Finding(
+                "elector", peer.name, "warning", "waits for a quorum of electors",
+                "it signs nothing until they have told what they have seen of it",
+                "start the other electors: `mesh up`",
+            )  # fmt: skip
+        elif standing.get("silent_ballots") or standing.get("silent_to_height"):
+            yield Finding(
+                "elector", peer.name, "ok",
+                f"was on an older copy; leaves {standing['silent_ballots']} open ballots, and the "
+                f"log up to height {standing['silent_to_height']}, to the others",
+            )  # fmt: skip
 
 
 def _members(peers: list[Seen]) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from mesh.cli.options import (
 )
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
 from mesh.cli.settings import peer_settings, settle
+from mesh.cli.suspects import show_suspects
 
 PeerArgument = Annotated[str, typer.Argument(metavar="PEER", help="A peer's name.")]
 CONVERGE_S = 60.0
@@ -212,30 +213,40 @@ def down(
             say(f"{name} did not stop in time and was killed")
 
 
-def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
+STANDINGS = {
+    "restored": "runs on an older copy of its folder; as an elector it abstains until a quorum of "
+    "the others has told it what began before (`mesh up` starts them)",
+    "waits": "signs nothing as an elector until a quorum of the others has told what they have "
+    "seen of it (`mesh up` starts them)",
+}
+"""What is said of electors that sign nothing now."""
+
+
+def peers(
+    at: DirOption = None,
+    as_json: JsonOption = False,
+    suspects: Annotated[
+        bool,
+        typer.Option(
+            "--suspects",
+            help="Show who signed against itself instead, by evidence that anybody can verify.",
+        ),
+    ] = False,
+) -> None:
     """Show each peer: address, process, state, how many it sees alive, skills, and what ails."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.runtime import launcher
 
     folder = _open(at, guess=True)
+    if suspects:
+        show_suspects(folder, as_json)
+        return
     rows: list[dict[str, Any]] = []
     answered = False
     others: dict[str, dict[str, Any]] = {}
     for entry in folder.peers():
         pid = folder.peer_folder(entry.name).running_pid()
-        row = {
-            "name": entry.name,
-            "id": entry.id,
-            "address": entry.door,
-            "pid": pid,
-            "state": _without_process(folder, entry.name) if pid is None else "silent",
-            "alive": None,
-            "skills": [],
-            "sick": [],
-            "labels": [],
-            "ailing": [],
-            "breakers": [],
-        }
+        row = _row(folder, entry, pid)
         if pid is not None:
             try:
                 status = ask(Path(entry.socket), "status", timeout_s=SILENT_S)
@@ -256,15 +267,39 @@ def peers(at: DirOption = None, as_json: JsonOption = False) -> None:
         for row in rows:
             print_json(row)
     else:
-        shown = [_for_people(row) for row in rows]
-        print_table(shown, ["name", "id", "address", "pid", "state", "alive", "skills"])
-        for row in rows:
-            if row["labels"]:
-                print(f"{row['name']}: labels {' '.join(row['labels'])}")
-            for ails in row["ailing"] or []:
-                print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
+        _print_peers(rows)
     if not answered:
         fail("no peer answers: `mesh up` starts them again", NO_PEER)
+
+
+def _row(folder: Any, entry: Any, pid: int | None) -> dict[str, Any]:
+    """What is told of a peer that does not answer."""
+    return {
+        "name": entry.name,
+        "id": entry.id,
+        "address": entry.door,
+        "pid": pid,
+        "state": _without_process(folder, entry.name) if pid is None else "silent",
+        "alive": None,
+        "skills": [],
+        "sick": [],
+        "labels": [],
+        "ailing": [],
+        "breakers": [],
+        "standing": None,
+    }
+
+
+def _print_peers(rows: list[dict[str, Any]]) -> None:
+    shown = [_for_people(row) for row in rows]
+    print_table(shown, ["name", "id", "address", "pid", "state", "alive", "skills"])
+    for row in rows:
+        if row["labels"]:
+            print(f"{row['name']}: labels {' '.join(row['labels'])}")
+        if row["standing"] and row["standing"]["state"] in STANDINGS:
+            print(f"{row['name']}: {STANDINGS[row['standing']['state']]}")
+        for ails in row["ailing"] or []:
+            print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
 
 
 def _without_process(folder: Any, name: str) -> str:

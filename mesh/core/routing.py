@@ -170,6 +170,16 @@ def _peer_barred(event: task_events.PeerBarred) -> list[Routed]:
     return [(AUCTION, bar)]
 
 
+def _contradicted(
+    event: voting_commands.VoterContradicted
+    | voting_commands.ElectorContradicted
+    | log_commands.LogContradicted,
+) -> list[Routed]:
+    if isinstance(event, voting_commands.VoterContradicted):
+        return [(VOTING, voting_commands.KeepEvidence(event.voter, event.evidence))]
+    return [(VOTING, voting_commands.KeepEvidence(event.elector, event.evidence))]
+
+
 def _disk_found_old(event: voting_commands.DiskFoundOld) -> list[Routed]:
     """What one machine was shown holds for the other: there is one disk."""
     if event.where == "log":
@@ -211,6 +221,9 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     task_events.CapacityChanged: _capacity_changed,
     task_events.CompletionObserved: _completion_observed,
     voting_commands.DiskFoundOld: _disk_found_old,
+    voting_commands.VoterContradicted: _contradicted,
+    voting_commands.ElectorContradicted: _contradicted,
+    log_commands.LogContradicted: _contradicted,
     task_events.OfferPosted: _offer_posted,
     task_events.PlacesClaimed: _places_claimed,
     board_events.EntriesChanged: _entries_changed,

@@ -18,6 +18,8 @@ from protocols.machine import SECOND_NS
 from protocols.tasks.events import AttemptView, ClaimsDecided, TaskView
 from protocols.tasks.versions import version_order
 
+FORKED = "wrote two things to the blackboard under one number"
+
 
 def decoded(value: msgspec.Raw) -> Any:
     """An encoded value; None where it is empty.
@@ -77,6 +79,8 @@ class Views:
             "breakers": self.breakers(),
             "members": members,
             "work": self._work(),
+            "suspects": self.suspects(),
+            "standing": self.standing(),
             "time": time.time(),
             "python": platform.python_version(),
         }
@@ -90,6 +94,30 @@ class Views:
             "running": sum(each.running for each in busy),
             "waiting": sum(each.waiting for each in busy),
         }
+
+    def suspects(self) -> list[dict[str, Any]]:
+        """Who signed against itself, by evidence that is kept here; `since` where it is known."""
+        found = [
+            (each.peer, each.offence, each.since_ns) for each in self._core.voting.suspects()
+        ] + [(writer, FORKED, 0) for writer in self._core.board.forked]
+        return [
+            {
+                "name": self.name_of(peer),
+                "id": text_id(peer),
+                "offence": offence,
+                "since": seconds(since),
+            }
+            for peer, offence, since in found
+        ]
+
+    def standing(self) -> dict[str, Any]:
+        """How far this peer may sign as an elector, as it may trust its own disk."""
+        ballots, log = self._core.voting, self._core.log
+        waits, is_old, silent = ballots.standing
+        log_waits, log_is_old, bar = log.standing
+        state = "restored" if is_old or log_is_old else "waits" if waits or log_waits else "signs"
+        left = bar if bar > log.height else 0
+        return {"state": state, "silent_ballots": silent, "silent_to_height": left}
 
     def peers(self) -> list[dict[str, Any]]:
         """This peer and every other member, as this peer sees them."""

@@ -100,6 +100,11 @@ class Blackboard:
 
     # Steps.
 
+    @property
+    def forked(self) -> tuple[bytes, ...]:
+        """The writers that signed two segments under one number; the evidence is kept here."""
+        return tuple(self._intake.forks)
+
     def submit(self, command: msgspec.Struct, now: Now) -> tuple[Effect, ...]:
         """Takes a local write, or word of a member.
 

@@ -156,6 +156,20 @@ class DoubtDisk(msgspec.Struct, frozen=True):
     """This peer's disk is an older copy, as another of its machines was shown."""
 
 
+class KeepEvidence(msgspec.Struct, frozen=True):
+    """An elector signed against itself: in a ballot, or in the log. See `evidence.py`."""
+
+    elector: bytes
+    evidence: bytes
+
+
+class SuspectKnown(msgspec.Struct, frozen=True, tag="voting.suspect-known"):
+    """Evidence against an elector is kept here from now on, and passed on."""
+
+    elector: bytes
+    offence: str
+
+
 class AdoptElectorate(msgspec.Struct, frozen=True):
     """The electorate as the mesh's root has signed it; an older one is ignored.
 

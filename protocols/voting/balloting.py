@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocols.effects import Effect, Persist, Send
+from protocols.effects import Blame, Effect, Emit, Persist, Send
 from protocols.errors import Refused
 from protocols.identity import Keyring
 from protocols.machine import Instant, Now
@@ -21,6 +21,7 @@ from protocols.voting.answers import decode_set
 from protocols.voting.ballot_return import BallotReturn
 from protocols.voting.ballots import Ballots
 from protocols.voting.certificate import Decision
+from protocols.voting.evidence import Evidence, EvidenceRecord, EvidenceShown, Suspect, offence_of
 from protocols.voting.roll import Roll, open_bundle
 from protocols.voting.settlement_messages import MarkRecord, MarkSaid, ProofShown, Proposal
 from protocols.voting.settlements import Settlements
@@ -35,8 +36,20 @@ class ElectorateRecord(msgspec.Struct, frozen=True, array_like=True, tag="voting
     bundle: bytes
 
 
-KINDS = (*messages.BALLOT_KINDS, *settlement_messages.SETTLEMENT_KINDS, *STANDING_KINDS)
-RECORDS = (ElectorateRecord, *messages.BALLOT_RECORDS, MarkRecord, StandingRecord, BarRecord)
+KINDS = (
+    *messages.BALLOT_KINDS,
+    *settlement_messages.SETTLEMENT_KINDS,
+    *STANDING_KINDS,
+    EvidenceShown,
+)
+RECORDS = (
+    ElectorateRecord,
+    *messages.BALLOT_RECORDS,
+    MarkRecord,
+    StandingRecord,
+    BarRecord,
+    EvidenceRecord,
+)
 
 
 class Balloting:
@@ -55,6 +68,8 @@ class Balloting:
         self._boot = boot
         self._effects: list[Effect] = []
         self._down: dict[bytes, None] = {}
+        self._up: dict[bytes, None] = {}
+        self._evidence = Evidence(keyring)
         self._bundle = b""
         self._roll: Roll | None = None
         self._certifier = Certifier(mesh, keyring, self._bundle_now)
@@ -84,6 +99,10 @@ class Balloting:
         silent = sum(each.is_silent for each in self._ballots.open_ballots.values())
         return self._return.is_waiting, self._return.is_restored, silent
 
+    def suspects(self) -> list[Suspect]:
+        """Who signed against itself, as far as this peer knows."""
+        return self._evidence.suspects()
+
     def read(self, certificate: bytes) -> Decision:
         """What a certificate's file says.
 
@@ -107,14 +126,20 @@ class Balloting:
                 self._ballots.cast(command, now)
             case commands.ElectorUp():
                 self._down.pop(command.peer, None)
+                self._up[command.peer] = None
                 self._ballots.elector_up(command.peer, now)
                 self._return.elector_up()
                 self._show_roll(command.peer)
+                shown = self._evidence.shown()
+                self._effects.extend(Send(command.peer, each) for each in shown)
             case commands.ElectorDown():
                 self._down[command.peer] = None
+                self._up.pop(command.peer, None)
                 self._ballots.elector_down(command.peer, now)
             case commands.AdoptElectorate():
                 self._adopt(command.bundle)
+            case commands.KeepEvidence():
+                self._keep(command.elector, command.evidence, b"", now)
             case commands.DoubtDisk():
                 self._return.own_shown()
             case _:
@@ -143,6 +168,8 @@ class Balloting:
                 self._return.on_enquiry(link, message, now)
             case Seen():
                 self._return.on_seen(link, message, now)
+            case EvidenceShown():
+                self._keep(message.elector, message.evidence, link, now)
             case _:
                 raise AssertionError(f"no voting message: {type(message).__name__}")
         return self._take_effects(now)
@@ -162,6 +189,7 @@ class Balloting:
         """The records that give today's durable state."""
         if self._bundle:
             yield ElectorateRecord(self._bundle)
+        yield from self._evidence.records()
         yield from self._return.snapshot()
         yield from self._settlements.snapshot()
         yield from self._ballots.snapshot()
@@ -179,6 +207,8 @@ class Balloting:
                     self._roll, self._bundle = roll, record.bundle
                 case MarkRecord():
                     self._settlements.restore(record)
+                case EvidenceRecord():
+                    self._evidence.restore(record)
                 case StandingRecord() | BarRecord():
                     self._return.restore(record)
                 case _:
@@ -192,6 +222,7 @@ class Balloting:
         """Asserts the invariants."""
         self._ballots.check()
         self._return.check()
+        self._evidence.check()
         self._settlements.check()
 
     # Inside.
@@ -212,6 +243,20 @@ class Balloting:
             return
         if me in roll.electors[: roll.tolerates + 1]:
             self._effects.append(Send(peer, messages.RollShown(self._bundle)))
+
+    def _keep(self, elector: bytes, evidence: bytes, link: bytes, now: Now) -> None:
+        """Believes what proves itself, writes it down and passes it on, once."""
+        if self._roll is None or elector not in self._roll.electors:
+            return
+        is_proof, is_new = self._evidence.take(elector, evidence, now.wall_ns)
+        if not is_proof and link:
+            self._effects.append(Blame(link, "shows evidence that proves nothing"))
+        if is_new:
+            self._effects.append(Persist(EvidenceRecord(elector, evidence, now.wall_ns), sync=True))
+            self._effects.append(Emit(commands.SuspectKnown(elector, offence_of(evidence))))
+            others = [peer for peer in self._up if peer not in (link, self._keyring.peer)]
+            shown = EvidenceShown(elector, evidence)
+            self._effects.extend(Send(peer, shown) for peer in others)
 
     def _adopt(self, bundle: bytes) -> None:
         roll = open_bundle(bundle, self._mesh, self._keyring)

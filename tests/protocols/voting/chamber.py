@@ -178,6 +178,10 @@ class Chamber:
 
     def _note(self, elector: Elector, event: Any) -> None:
         elector.events.append(event)
+        if isinstance(event, commands.VoterContradicted):
+            self.submit(elector, commands.KeepEvidence(event.voter, event.evidence))
+        elif isinstance(event, commands.ElectorContradicted):
+            self.submit(elector, commands.KeepEvidence(event.elector, event.evidence))
         if isinstance(event, commands.BallotDecided):
             elector.decided.append(event)
             elector.decided_at = self.ticks
