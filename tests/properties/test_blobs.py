@@ -1,12 +1,15 @@
 """However chunks are lost, doubled and mixed, whoever is killed and whoever lies."""
 
+import contextlib
+
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from protocols.blobs import events
+from protocols.blobs import commands, events, jobs
 from protocols.blobs.messages import BlobChunk, BlobIndex
+from protocols.blobs.parameters import BlobParameters
 from protocols.errors import Refused
 from protocols.machine import SECOND_NS
 from tests.protocols.blobs.exchange import Exchange, Holder, content_of, fetched
@@ -32,6 +35,9 @@ class BlobsMachine(RuleBasedStateMachine):
     @initialize(lies=st.booleans())
     def begins(self, lies: bool) -> None:
         self.peers = [Holder(bytes([n + 1]) * 32) for n in range(4)]
+        # Room for the largest alone.
+        tight = BlobParameters(window=4, quota_bytes=len(CONTENTS[-1]))
+        self.peers[1] = Holder(self.peers[1].peer, tight)
         self.liar = self.peers[3] if lies else None
         if self.liar is not None:
             self.liar.lies = lie
@@ -40,8 +46,38 @@ class BlobsMachine(RuleBasedStateMachine):
 
     @rule(holder=HOLDERS, blob=BLOBS)
     def puts(self, holder: int, blob: int) -> None:
+        peer = self.peers[holder]
+        if peer.is_up:
+            # As the desk does: what is put now is not removed for an older copy's sake.
+            drop = (peer.peer, jobs.DropBlob(self.blobs[blob]))
+            while drop in self.exchange.jobs:
+                self.exchange.jobs.remove(drop)
+            with contextlib.suppress(Refused):
+                peer.put(CONTENTS[blob])
+
+    @rule(holder=HOLDERS, blob=BLOBS)
+    def needs(self, holder: int, blob: int) -> None:
+        self.says(holder, commands.HoldBlob(self.blobs[blob], "put"))
+
+    @rule(holder=HOLDERS, blob=BLOBS)
+    def removes(self, holder: int, blob: int) -> None:
+        self.says(holder, commands.RemoveBlob(self.blobs[blob], "put"))
+
+    @rule(holder=HOLDERS, blob=BLOBS)
+    def a_file_rots(self, holder: int, blob: int) -> None:
         if self.peers[holder].is_up:
-            self.peers[holder].put(CONTENTS[blob])
+            self.peers[holder].disk.whole.pop(self.blobs[blob], None)
+            self.says(holder, commands.BlobRotten(self.blobs[blob]))
+
+    @rule(holder=HOLDERS, other=HOLDERS, is_back=st.booleans())
+    def hears_of_another(self, holder: int, other: int, is_back: bool) -> None:
+        kind = commands.HolderBack if is_back else commands.HolderGone
+        self.says(holder, kind(self.peers[other].peer))
+
+    def says(self, holder: int, command: msgspec.Struct) -> None:
+        if self.peers[holder].is_up:
+            with contextlib.suppress(Refused):
+                self.exchange.submit(self.peers[holder], command)
 
     @rule(holder=HOLDERS, blob=BLOBS, number=st.integers(1, 9))
     def fetches(self, holder: int, blob: int, number: int) -> None:
