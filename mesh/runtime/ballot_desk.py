@@ -78,6 +78,7 @@ class BallotDesk:
         self._me = core.peer
         self._driver = driver
         self._read = core.voting.read
+        self._input_fault = core.tasks.input_fault
         self._views = views
         self._log = structlog.get_logger("mesh.ballots")
         self._number = 0
@@ -146,12 +147,17 @@ class BallotDesk:
         version = wanted.version or version or self._views.newest_version(name)
         if not version:
             raise Refused("UnknownSkill", f"no live peer hosts {name}; `mesh peers` shows skills")
+        question = encode(wanted.input)
+        # Else all voters would refuse it, and abstain.
+        fault = self._input_fault(name, version, msgspec.Raw(question))
+        if fault is not None:
+            raise Refused("InvalidInput", f"{name}: {fault}")
         self._number -= 1
         return OpenBallot(
             self._number,
             name,
             version,
-            encode(wanted.input),
+            question,
             rule=wanted.rule,
             folding=wanted.compare or ("number" if wanted.rule == "median" else "text"),
             options=wanted.options,

@@ -14,7 +14,7 @@ from protocols.effects import Effect
 from protocols.errors import Refused
 from protocols.machine import Instant, Now
 from protocols.tasks import commands, messages
-from protocols.tasks.catalogue import Catalogue, Compile
+from protocols.tasks.catalogue import Catalogue, Compile, fault_of
 from protocols.tasks.claiming import Claiming
 from protocols.tasks.custodian import Custodian
 from protocols.tasks.events import BreakerView, ClaimsDecided, Drained, TaskView
@@ -141,6 +141,11 @@ class Tasks:
     def output_schema(self, skill: str, version: str) -> bytes:
         """The JSON Schema of a skill's results, as text; ``{}`` where it is not known."""
         return self._catalogue.output_schema(skill, version)
+
+    def input_fault(self, skill: str, version: str, value: msgspec.Raw) -> str | None:
+        """What is wrong with an encoded input; None too where the skill is not known here yet."""
+        known = self._catalogue.skill(skill, version)
+        return None if known is None else fault_of(known.check_input, value)
 
     @property
     def undecided(self) -> int:

@@ -57,6 +57,12 @@ def test_f_that_lie_are_dissent_and_change_nothing(bench: LocalMesh, tmp_path: P
     assert verified(bench, decision, tmp_path)["valid"] is True
 
 
+def test_an_input_that_does_not_fit_the_skill_opens_no_ballot(bench: LocalMesh) -> None:
+    with bench.client("peer-1") as client, pytest.raises(Refused, match="text") as refused:
+        client.decide("judge", {"other": "x"})
+    assert refused.value.kind == "InvalidInput"
+
+
 def test_a_changed_certificate_proves_nothing(bench: LocalMesh, tmp_path: Path) -> None:
     with bench.client("peer-2") as client:
         decision = client.decide("judge", {"text": "x"})
