@@ -280,7 +280,7 @@ def test_a_report_is_one_page_that_needs_nothing_else(mesh: Mesh, mine: str) -> 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("run", "everthing"), "did you mean everything"),
+        (("run", "everything-at-onc"), "did you mean everything-at-once"),
         (("run", "nothing-like-it-at-all"), "mesh sim list"),
         (("run", "missing.toml"), "missing.toml: No such file"),
         (("run", "calm", "--seed", "x"), "seed"),
