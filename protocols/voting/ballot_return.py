@@ -30,8 +30,8 @@ from protocols.voting.settlements import Settlements
 from protocols.voting.settling_faces import Said
 from protocols.voting.standing import ASK_NS, Standing, StandingRecord
 
-BARS_LIMIT = 4096
-"""Openers whose requests up to some number are barred."""
+BARS_LIMIT = 16_384
+"""Openers whose requests up to some number are barred; more than can be told of at one time."""
 
 
 class BallotReturn:
@@ -108,7 +108,7 @@ class BallotReturn:
         if (
             roll is None
             or link not in roll.electors
-            or not self._standing.is_answer(message.number)
+            or not self._standing.is_answer(link, message.number)
         ):
             return
         for seen in message.ballots:
@@ -181,11 +181,16 @@ class BallotReturn:
         self._ballots.resume(own, now)
 
     def _bar(self, opener: bytes, number: int) -> None:
-        known = self._bars.get(opener)
-        if (known is None and len(self._bars) >= BARS_LIMIT) or number <= (known or -1):
-            return
+        if number > self._bars.get(opener, -1):
+            self._put_bar(opener, number)
+            self._effects.append(Persist(messages.BarRecord(opener, number), sync=True))
+
+    def _put_bar(self, opener: bytes, number: int) -> None:
+        """The one that was put first makes room: it is of an earlier return."""
+        self._bars.pop(opener, None)
         self._bars[opener] = number
-        self._effects.append(Persist(messages.BarRecord(opener, number), sync=True))
+        if len(self._bars) > BARS_LIMIT:
+            del self._bars[next(iter(self._bars))]
 
     def _is_barred(self, request: Request) -> bool:
         return request.number <= self._bars.get(request.opener, -1)
@@ -251,7 +256,7 @@ class BallotReturn:
         if isinstance(record, StandingRecord):
             self._standing.is_restored = record.is_restored
         else:
-            self._bars[record.opener] = record.number
+            self._put_bar(record.opener, record.number)
 
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """The same, for the next."""

@@ -111,7 +111,7 @@ class LogReturn:
     def on_seen(self, link: bytes, message: LogSeen) -> None:
         """An elector tells how far it is, and what it has seen."""
         roll = self._electorate()
-        is_answer = self._standing.is_answer(message.number)
+        is_answer = self._standing.is_answer(link, message.number)
         if roll is None or link not in roll.electors or not is_answer:
             return
         self._standing.hear(link, message.height)

@@ -79,9 +79,9 @@ class Standing:
         """Somebody is there that was not: whoever has not told is asked at once."""
         self._ask_at = None
 
-    def is_answer(self, number: int) -> bool:
-        """Whether an answer is to what is asked now."""
-        return self.is_waiting and number == self._number
+    def is_answer(self, peer: bytes, number: int) -> bool:
+        """Whether it is the first answer of a peer to what is asked now."""
+        return self.is_waiting and number == self._number and peer not in self._told
 
     def hear(self, peer: bytes, reached: int = 0) -> None:
         """A peer has told all that it has seen of this one; it is as far as `reached`."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from protocols.voting import ballot_commands as commands
 from protocols.voting.ballot_messages import BallotRecord, Vote
+from protocols.voting.ballot_return import BARS_LIMIT
 from protocols.voting.requests import ballot_id
 from protocols.voting.settlement_messages import MarkSaid, Proposal
-from protocols.voting.standing_messages import Enquiry, Seen, SeenMark
+from protocols.voting.standing_messages import BarRecord, Enquiry, Seen, SeenMark
 from protocols.wire import encode
 from tests.protocols.voting.chamber import Chamber, signer
 
@@ -258,6 +259,31 @@ def test_what_is_told_to_an_earlier_life_or_by_a_stranger_counts_for_nothing() -
         new.machine.receive(stranger, stranger, Seen(right, (), ()), chamber.now)
     assert is_waiting(chamber, 1)
     assert not new.machine.receive(stranger, stranger, Enquiry(1), chamber.now)
+
+
+def test_what_it_leaves_alone_has_a_limit_and_what_began_before_this_start_is_in_it() -> None:
+    chamber, copy = in_the_middle()
+    of_before = [BarRecord(number.to_bytes(32, "big"), 7) for number in range(BARS_LIMIT)]
+    new = chamber.restart(1, copy=[*copy, *of_before])
+    chamber.run(0.1)
+    new.machine.check()
+    assert new.of(commands.ElectorReadmitted)
+    assert new.machine.standing == (False, False, 1)
+    kept = [each for each in new.machine.snapshot() if isinstance(each, BarRecord)]
+    assert len(kept) == BARS_LIMIT
+    assert kept[-1].opener == chamber.electors[0].keyring.peer
+    again = chamber.restart(1)
+    chamber.run(1.1)
+    assert [each for each in again.machine.snapshot() if isinstance(each, BarRecord)] == kept
+
+
+def test_nobody_tells_twice() -> None:
+    chamber, _ = in_the_middle()
+    new = chamber.restart(1)
+    number, liar = chamber.now.wall_ns, signer(3).peer
+    for _ in range(3):
+        new.machine.receive(liar, liar, Seen(number, (), ()), chamber.now)
+    assert is_waiting(chamber, 1), "one is no quorum, however often it tells"
 
 
 def test_an_enquiry_is_answered_so_often_and_no_oftener() -> None:
