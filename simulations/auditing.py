@@ -21,12 +21,13 @@ MARK, ANSWER = "voting.mark", "voting.answer"
 
 
 class Electorate:
-    """The electors of a run, and who of them is bound by what it has signed.
+    """The electors of a run.
 
     Attributes:
         electors: their ids, in their order.
         epoch: the one epoch of a run.
-        forgetful: those whose disks have forgotten what was synced.
+        forgetful: those whose disks have forgotten what was synced. They are no liars, but
+            may sign nothing at all in what had begun before.
     """
 
     def __init__(self) -> None:
@@ -58,24 +59,18 @@ class Electorate:
         return next(q for q in range(1, count + 1) if 2 * q - count > self.tolerated)
 
     def may_lie(self, world: World) -> list[bytes]:
-        """The electors that nothing is to be expected of: liars, and those that forgot."""
-        return [
-            each
-            for each in self.electors
-            if each in self.forgetful or world.by_id[each].liar is not None
-        ]
+        """The electors that nothing is to be expected of."""
+        return [each for each in self.electors if world.by_id[each].liar is not None]
 
     def is_sound(self, world: World) -> bool:
         """Whether no more of them may lie than the protocol bears."""
         return len(self.may_lie(world)) <= self.tolerated
 
     def able(self, world: World) -> list[SimulatedPeer]:
-        """The electors that run and are bound by what they have signed."""
-        return [
-            world.by_id[each]
-            for each in self.electors
-            if each not in self.may_lie(world) and world.by_id[each].is_running
-        ]
+        """The honest electors that run, and have everything that they had synced."""
+        gone = {*self.may_lie(world), *self.forgetful}
+        running = [world.by_id[each] for each in self.electors if each not in gone]
+        return [peer for peer in running if peer.is_running]
 
     def proof_fault(self, proof: list[Any], instance: bytes, payload: bytes) -> str:
         """What is wrong with a proof that a payload is final; empty for nothing."""

@@ -41,6 +41,7 @@ from simulations.board_mutants import BOARD_MUTANTS
 from simulations.claim_mutants import CLAIM_MUTANTS
 from simulations.keyrings import SimulatedKeyring
 from simulations.run import run
+from simulations.voting_mutants import VOTING_MUTANTS
 
 SCORE_LEAST = 0.95
 """The share of guards whose absence a sweep has to notice."""
@@ -305,6 +306,7 @@ MUTANTS = (
     ),
     *(Mutant(*each) for each in BOARD_MUTANTS),
     *(Mutant(*each) for each in CLAIM_MUTANTS),
+    *(Mutant(*each) for each in VOTING_MUTANTS),
 )
 
 

@@ -199,7 +199,7 @@ class Run:
             keyrings=keyrings or keyrings_of(scenario.signatures),
         )
         self.world.tracer = tracer
-        self.voters.elect(self.world, len(scenario.liars))
+        self.voters.elect(self.world)
         self.electorate.read(self.world)
 
     def execute(self) -> Report:

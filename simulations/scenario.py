@@ -166,7 +166,16 @@ def _electors_scenario(name: str) -> Scenario:
         liars=(name,),
         load=Load(submissions=2),
         voting=VotingLoad(ballots=30, orders=50, skew_ms=400),
-        rates=Rates(loss=0.08, duplication=0.02, reorder=0.05, crashes=0.2, power=0.3, cuts=0.4),
+        rates=Rates(
+            loss=0.08,
+            duplication=0.02,
+            reorder=0.05,
+            crashes=0.2,
+            power=0.3,
+            cuts=0.4,
+            partitions=0.4,
+            one_way=0.8,
+        ),
     )
 
 

@@ -43,7 +43,7 @@ class VotingLoad(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     ballots: int = 0
     orders: int = 0
     electors: Annotated[int, msgspec.Meta(ge=0, le=ELECTORS_LIMIT)] = 0
-    """The last so many peers; 0: the seed draws, of meshes without liars, from 4 to all."""
+    """The last so many peers; 0: the seed draws, from 4 to all."""
     keys: Annotated[int, msgspec.Meta(ge=1)] = 3
     leases: Annotated[int, msgspec.Meta(ge=1)] = 2
     skew_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -75,7 +75,8 @@ class VotingClients:
     """Opens ballots, answers for voters, and puts actions in order.
 
     Attributes:
-        long: the requests for ballots that last for longer than any fault.
+        long: the requests for ballots of all electors that last for longer than any fault. One
+            voter that has forgotten it, or is gone, is too many for a small panel.
     """
 
     hears = (PeerStarted, AskVoter, PutInOrderDone)
@@ -90,12 +91,12 @@ class VotingClients:
         self._tokens: dict[str, int] = {}
         """The newest token that any client knows, by lease."""
 
-    def elect(self, world: World, liars: int) -> None:
+    def elect(self, world: World) -> None:
         """Before anybody starts: who the electors are."""
         if not self._load.is_any:
             return
         count = len(world.peers)
-        least = count if liars else min(SMALLEST_ELECTORATE, count)
+        least = min(SMALLEST_ELECTORATE, count)
         world.elect(min(self._load.electors or self._rng.randint(least, count), ELECTORS_LIMIT))
         for peer in world.peers if self._load.skew_ms else ():
             peer.clocks = Clocks(self._rng.randrange(self._load.skew_ms) * MILLISECOND_NS)
@@ -133,7 +134,7 @@ class VotingClients:
         options = (RIGHT, *OTHERS) if rng.random() < 0.5 and not is_number else ()
         rule = MEDIAN if is_number else rng.choice(RULES)
         is_taken = self.ask(world, peer, rule, options, voters, close_ms, deadline_ms)
-        if is_taken and deadline_ms > LONG_MS:
+        if is_taken and deadline_ms > LONG_MS and not voters:
             self.long[self._requests] = None
 
     def ask(

@@ -88,7 +88,7 @@ class VotingLiar(Adversary):
 class Equivocator(VotingLiar):
     """As a leader it proposes one thing to some and another to others, whatever is notarised.
 
-    It notarises and finalises both, everywhere.
+    What its core finalises it says to one elector only, and what it made up to all.
     """
 
     surely_heard = 100
@@ -112,6 +112,8 @@ class Equivocator(VotingLiar):
             case LogProposal() if is_other or message.view > 1:
                 payload = self._block(message)
                 instance = instance_of(EPOCH, message.height)
+            case MarkSaid() | LogMark() if message.phase == FINALISE:
+                return (message,) if to == peers[(me + 1) % len(peers)] else ()
             case _:
                 return (message,)
         world.coverage["a leader proposes two things"] += 1
@@ -129,11 +131,15 @@ class Equivocator(VotingLiar):
         return (changed, LogMark(message.height, *final))
 
     def _set(self, peer: SimulatedPeer, me: int, message: Proposal) -> bytes:
-        """The same answers with an abstention of its own, or without one of them."""
+        """The same answers with an abstention of its own beside them, or without one of them."""
         answers = decode_set(message.payload)
         assert answers is not None, "its own core made it"
-        abstained = Answered(me, (sign_answer(peer.keyring, EPOCH, message.ballot, NO_CHOICE),))
-        changed = [abstained if each.elector == me else each for each in answers]
+        said = sign_answer(peer.keyring, EPOCH, message.ballot, NO_CHOICE)
+        changed = []
+        for each in answers:
+            is_mine = each.elector == me and len(each.answers) == 1
+            both = tuple(sorted({said, *each.answers})) if is_mine else each.answers
+            changed.append(Answered(each.elector, both))
         if encode_set(changed) == message.payload:
             changed = changed[1:]
         return encode_set(changed)

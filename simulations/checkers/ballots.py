@@ -7,8 +7,9 @@ Invariants:
         certified is so among honest voters, as far as the rule claims.
     one-signature: no honest elector signs against itself, whatever its process went through.
 
-An elector whose disk has forgotten what was synced counts as one that may lie. Where more may
-than the protocol bears, nothing is claimed.
+Electors whose disks have forgotten what was synced are held to all but `one-signature`: they may
+sign once more where no quorum has seen what they signed, and must not be blamed for it. Where
+more electors lie than the protocol bears, nothing is claimed.
 """
 
 import contextlib
@@ -133,7 +134,7 @@ def _check_support(found: Audited, honest: list[bytes]) -> None:
 class NobodySignsAgainstItself:
     """Marks and answers of honest electors, as they leave, over all lives of their processes."""
 
-    hears = (Vote, MarkSaid, Proposal, LogMark, LogProposal, DiskForgot)
+    hears = (Vote, MarkSaid, Proposal, LogMark, LogProposal)
 
     def __init__(self, electorate: Electorate) -> None:
         self._electorate = electorate
@@ -142,15 +143,11 @@ class NobodySignsAgainstItself:
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Compares what is signed with what was signed before."""
-        if isinstance(event, DiskForgot):
-            if event.is_synced:
-                self._electorate.forgetful[peer.peer] = None
-            return
         if peer.liar is not None or peer.peer not in self._electorate.electors:
             return
         assert isinstance(event, Sent)
         message, me = event.message, peer.peer
-        if peer.peer in self._electorate.forgetful or self._last == (me, message):
+        if me in self._electorate.forgetful or self._last == (me, message):
             return  # a broadcast is seen once for each receiver
         self._last = (me, message)
         seat = self._electorate.electors.index(me)

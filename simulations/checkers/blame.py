@@ -3,38 +3,24 @@
 import msgspec
 
 from mesh.core.outward import Accuse
-from simulations.observations import DiskForgot
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
-
-AGAINST_ITSELF = (
-    "signed against itself in a ballot", "signed two answers to one ballot",
-    "signed against itself in the log",
-)  # fmt: skip
-"""What an honest elector does whose disk has forgotten what it had signed, and synced."""
 
 
 class NobodyHonestIsBlamed:
     """Blame is for liars only; what liars say of others does not count."""
 
-    hears = (Accuse, DiskForgot)
-
-    def __init__(self) -> None:
-        self._forgetful: dict[bytes, None] = {}
+    hears = (Accuse,)
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Any accusation of an honest peer is a violation."""
-        if isinstance(event, DiskForgot) and event.is_synced:
-            self._forgetful[peer.peer] = None
         if not isinstance(event, Accuse) or peer.liar is not None:
             return
         accused = world.by_id.get(event.peer)
         world.coverage[f"blamed: {event.offence[:48]}"] += 1
         if "isolated" in event.offence:
             raise Violation(f"no-remote-assertion: at {peer.name}: {event.offence}")
-        if event.offence in AGAINST_ITSELF and event.peer in self._forgetful:
-            world.coverage["an elector on an old disk signs against itself"] += 1
-        elif accused is not None and accused.liar is None:
+        if accused is not None and accused.liar is None:
             raise Violation(
                 f"honest-not-blamed: {peer.name} blames {accused.name}: {event.offence}"
             )

@@ -20,7 +20,7 @@ from protocols.voting.log_messages import LogBlock
 from simulations.auditing import Electorate, height_instance, payload_digest
 from simulations.ledger_model import LedgerModel
 from simulations.linearisability import NEVER, Operation, is_linearisable
-from simulations.observations import DiskForgot, Sent
+from simulations.observations import Sent
 from simulations.peer import SimulatedPeer
 from simulations.voting_load import Ordered
 from simulations.world import Violation, World
@@ -32,7 +32,7 @@ UNKNOWN = "unknown"
 class OneLog:
     """The blocks of all honest electors are one chain."""
 
-    hears = (LogBlock, DiskForgot)
+    hears = (LogBlock,)
 
     def __init__(self, electorate: Electorate) -> None:
         self._electorate = electorate

@@ -19,7 +19,7 @@ from simulations.observations import DiskForgot
 from simulations.peer import SimulatedPeer
 from simulations.plan import Plan
 from simulations.schedule import Clock
-from simulations.voting_load import RIGHT, VotingClients
+from simulations.voting_load import LONG_MS, RIGHT, VotingClients
 from simulations.world import Checker, Violation, World
 
 CLOSE_MS = 2_000
@@ -60,6 +60,14 @@ class VotingGoesOn:
 
     def finish(self, world: World) -> None:
         """Asks once more, at an elector that has everything it had ever written."""
+        self._ask_once_more(world)
+        undecided = [each for each in self._opened if each not in self._decided]
+        if undecided and self._electorate.forgetful:
+            # Too few voters or electors remember it: a ballot is asked about until its deadline.
+            world.coverage["a ballot that nobody can decide ends at its deadline"] += 1
+            world.run(2 * LONG_MS * MILLISECOND_NS)
+
+    def _ask_once_more(self, world: World) -> None:
         able = self._electorate.able(world)
         if len(able) < self._electorate.quorum:
             world.coverage["too few electors are left to go on"] += 1

@@ -18,5 +18,6 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("disk-trouble", 107),
     ("clock-trouble", 60000),
     ("board", 1011),
+    ("voting", 0),
     ("byzantine-forker", 42690),
 )

@@ -21,7 +21,7 @@ from simulations.auditing import Electorate
 from simulations.checkers.ballots import BallotsAreSound, NobodySignsAgainstItself
 from simulations.checkers.ordered_log import LogIsLinearisable, OneLog
 from simulations.ledger_model import LedgerModel
-from simulations.observations import DiskForgot, Sent
+from simulations.observations import Sent
 from simulations.voting_load import Ordered, VotingClients, VotingLoad
 from simulations.world import Checker, Violation, World
 
@@ -146,7 +146,7 @@ def test_what_is_certified_against_honest_voters_is_caught() -> None:
         )
 
 
-def test_a_second_mark_in_a_view_is_caught_over_restarts_but_not_on_a_forgetful_disk() -> None:
+def test_a_second_mark_in_a_view_is_caught() -> None:
     stage = Stage()
     checker = NobodySignsAgainstItself(stage.electorate)
     marks = [LogMark(3, 1, 1, phase, digest, bytes(64)) for phase, digest in
@@ -156,7 +156,6 @@ def test_a_second_mark_in_a_view_is_caught_over_restarts_but_not_on_a_forgetful_
     for contradicting in (nullified, other):
         with pytest.raises(Violation, match="one-signature"):
             stage.tell(checker, 1, contradicting)
-    stage.tell(checker, 1, DiskForgot(0), other)
 
 
 def block(stage: Stage, value: bytes, signers: Iterable[int] = (0, 1, 2)) -> LogBlock:
