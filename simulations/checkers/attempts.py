@@ -41,12 +41,18 @@ class AttemptsRunOnce:
 
 
 class ResultsAreEarned:
-    """A task is done only by a peer whose own handler ended it well."""
+    """A task is done only by a peer whose own handler ended it well.
+
+    A liar need not have ended what it was handed: nobody can tell an answer that it made up, such
+    as its answer to the same task of another custodian, from that of its handler. An attempt that
+    it was never handed it can end as little as anyone.
+    """
 
     hears = (JobHanded, JobFinished, TasksSettled)
 
     def __init__(self) -> None:
         self._finished: dict[tuple[bytes, str, bytes], int] = {}
+        self._handed_to_liars: dict[tuple[bytes, str, bytes], int] = {}
         self._latest: dict[tuple[bytes, str], int] = {}
         self._told: dict[tuple[bytes, str], None] = {}
 
@@ -56,6 +62,8 @@ class ResultsAreEarned:
             case JobHanded():
                 key = (event.custodian, event.task)
                 self._latest[key] = max(event.attempt, self._latest.get(key, 0))
+                if peer.liar is not None:
+                    self._handed_to_liars[*key, peer.peer] = event.attempt
             case JobFinished() if event.status == "ok":
                 key = (event.custodian, event.task)
                 if any(k[:2] == key for k in ((*key, p.peer) for p in world.peers)
@@ -68,7 +76,8 @@ class ResultsAreEarned:
                         self._check(world, peer, settled.task, settled.producer)
 
     def _check(self, world: World, peer: SimulatedPeer, task: str, producer: bytes) -> None:
-        attempt = self._finished.get((peer.peer, task, producer))
+        key = (peer.peer, task, producer)
+        attempt = self._finished.get(key, self._handed_to_liars.get(key))
         if attempt is None:
             name = world.by_id[producer].name if producer in world.by_id else "a stranger"
             raise Violation(f"earned-result: {name} never ended {task} of {peer.name}")

@@ -23,6 +23,7 @@ from protocols.tasks.events import (
 )
 from protocols.tasks.messages import JobKey, Outcome, Results, ResultsAck
 from protocols.wire import encode
+from simulations.adversaries.latecomer import Latecomer
 from simulations.agents import WRONG, ModelledSkill, answer
 from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
@@ -139,6 +140,15 @@ def test_a_result_that_nobody_computed_is_caught() -> None:
     stage.tell(settled(producer=stage.one.peer))
     with pytest.raises(Violation, match="earned-result"):
         stage.tell(settled(producer=stage.two.peer))
+
+
+def test_a_liar_may_answer_what_it_was_handed_and_nothing_else() -> None:
+    stage = Stage(ResultsAreEarned)
+    stage.two.liar = Latecomer()
+    stage.checker.event(stage.world, stage.two, JobHanded(stage.one.peer, "t", 1, "work"))
+    stage.tell(settled(producer=stage.two.peer))
+    with pytest.raises(Violation, match="earned-result"):
+        stage.checker.event(stage.world, stage.two, settled(producer=stage.two.peer))
 
 
 def test_a_slot_with_two_winners_is_caught() -> None:
