@@ -105,6 +105,11 @@ def parse(text: str) -> ast.Module:
         raise NotParsed(f"not Python: {error}") from None
 
 
+FIRST_USE = threading.Lock()
+"""Held while an analyser's library is got ready: its handlers run in several threads, and what
+`sysconfig` has half filled in is None to the second that asks."""
+
+
 # Security.
 
 
@@ -112,7 +117,7 @@ def parse(text: str) -> ast.Module:
 def _bandit_config() -> Any:
     """Bandit's configuration; loading its plugins takes a third of a second, once."""
     logging.getLogger("bandit").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
+    with FIRST_USE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its plugin loader is behind its own deprecations
         return import_module("bandit.core.config").BanditConfig()
 
@@ -224,8 +229,10 @@ def _maintainability(tree: ast.Module, text: str, complexity: int) -> float:
 @cache
 def _ruff_command() -> list[str]:
     minor = min(sys.version_info.minor, NEWEST_LINT_TARGET)
+    with FIRST_USE:
+        ruff = import_module("ruff.__main__").find_ruff_bin()
     return [
-        import_module("ruff.__main__").find_ruff_bin(), "check",
+        ruff, "check",
         "--isolated", "--no-cache", "--quiet", "--exit-zero",
         "--select", LINT_RULES, "--target-version", f"py3{minor}",
         "--config", f"lint.mccabe.max-complexity={COMPLEXITY_FLOOR}",

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,31 @@ def test_ruff_finds_what_bandit_and_radon_find_too_under_the_same_kind(tmp_path:
     assert (shell.kind, shell.line) == ("security-602", 5)
     (branchy,) = [f for f in scan_lint(root, "pkg/branchy.py").findings if f.rule == "C901"]
     assert (branchy.kind, branchy.line) == ("complexity", 1)
+
+
+FIRST_USE_BY_MANY = """
+import threading
+from pathlib import Path
+from mesh.demo.analysers import ANALYSERS
+ready = threading.Barrier(8)
+notes = []
+def scan(analyser):
+    ready.wait()
+    notes.extend(ANALYSERS[analyser](Path("."), "one.py").notes)
+threads = [threading.Thread(target=scan, args=(name,)) for name in ("security", "lint") * 4]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(notes)
+"""
+
+
+def test_many_threads_may_be_the_first_to_use_an_analyser(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("import os\n")
+    command = [sys.executable, "-c", FIRST_USE_BY_MANY]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_a_syntax_error_is_one_finding_and_two_notes(tmp_path: Path) -> None:

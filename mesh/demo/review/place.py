@@ -1,6 +1,7 @@
 """The code around a finding, as reviewers look at it: parents, scopes, the nodes of a line."""
 
 import ast
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,18 @@ FILES_KEPT = 8
 
 
 class Tree(NamedTuple):
-    """A parsed file. `parents` leads from a node to the one that holds it."""
+    """A parsed file, walked once.
+
+    Attributes:
+        module: its syntax tree.
+        parents: leads from a node to the one that holds it.
+        nodes: those that begin on a line, by its number, from the outside in.
+        lines: its text.
+    """
 
     module: ast.Module
     parents: dict[ast.AST, ast.AST]
+    nodes: dict[int, list[ast.AST]]
     lines: list[str]
 
 
@@ -80,8 +89,17 @@ def _tree(root: Path, path: str, stamp: tuple[int, int]) -> Tree:
     """A parsed file. `stamp` makes a changed file another one."""
     text = read_text(root, path)
     module = parse(text)
-    parents = {child: node for node in ast.walk(module) for child in ast.iter_child_nodes(node)}
-    return Tree(module, parents, text.split("\n"))
+    parents: dict[ast.AST, ast.AST] = {}
+    nodes: dict[int, list[ast.AST]] = {}
+    waiting: deque[ast.AST] = deque([module])
+    while waiting:  # in the order of ast.walk, which looks at the children of each node once more
+        node = waiting.popleft()
+        if isinstance(line := getattr(node, "lineno", None), int):
+            nodes.setdefault(line, []).append(node)
+        for child in ast.iter_child_nodes(node):
+            parents[child] = node
+            waiting.append(child)
+    return Tree(module, parents, nodes, text.split("\n"))
 
 
 def _stamp(root: Path, path: str) -> tuple[int, int]:
@@ -100,10 +118,7 @@ def look(root: Path, finding: Finding) -> Place:
         NotParsed: it is not Python.
     """
     tree = _tree(root, finding.path, _stamp(root, finding.path))
-    nodes = [
-        node for node in ast.walk(tree.module) if getattr(node, "lineno", None) == finding.line
-    ]
-    return Place(tree, finding.line, nodes)
+    return Place(tree, finding.line, tree.nodes.get(finding.line, []))
 
 
 def dotted(node: ast.AST) -> str:
