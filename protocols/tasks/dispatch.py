@@ -13,7 +13,7 @@ from protocols.tasks.breakers import CLOSED, HALF_OPEN, Breaker, Breakers
 from protocols.tasks.catalogue import KnownSkill
 from protocols.tasks.line import Line
 from protocols.tasks.messages import BATCH_LIMIT
-from protocols.tasks.pace import Pace
+from protocols.tasks.pace import AHEAD_MOST, Pace
 from protocols.tasks.parameters import NEVER, PARKED_PER_SLOT, PARKED_SPARE
 from protocols.tasks.task import Task
 
@@ -23,8 +23,8 @@ strategy where it places tasks by itself: ``least_loaded`` or ``board`` (else em
 
 TAIL_PER_SLOT = 4
 """The tail begins when so many tasks a slot are left."""
-PLENTY_PER_SLOT = 3
-"""Binding ahead is harmless while more than so many tasks a slot are left."""
+FAR = 1 << 30
+"""Tasks that a slot can expect to get where their end is not in sight."""
 TAIL_LOOK_LIMIT = 64
 """Tasks, and busy slots, that one tail estimate looks at."""
 DIRECT_SLOTS = 4
@@ -69,7 +69,7 @@ class Slots:
 
     def grow(self, target_us: int) -> None:
         """Results came: the window may double, up to what the pace allows."""
-        self.window = min(max(self.window * 2, 2), self.pace.window(target_us, True), BATCH_LIMIT)
+        self.window = min(max(self.window * 2, 2), self.pace.window(target_us, FAR), BATCH_LIMIT)
 
 
 class Desk:
@@ -121,7 +121,7 @@ class Desk:
             pace = self.paces.setdefault(peer, Pace())
             slots = self.slots[(lot, peer)] = Slots(self, lot, peer, claimed_us, pace)
             if pace.samples:
-                slots.window = pace.window(self._target_us, True)
+                slots.window = pace.window(self._target_us, FAR)
         slots.count += count
         slots.peak = slots.count
         self.total += count
@@ -205,17 +205,26 @@ class Desk:
             if tasks:
                 yield slots, tasks
 
-    def _is_plenty(self) -> bool:
-        return len(self.line) > PLENTY_PER_SLOT * self.total
-
     def _room(self, slots: Slots) -> int:
         if slots.breaker.state != CLOSED:
             # A probe goes alone; what is open gives its slots back.
             return 1 - len(slots.running) if slots.breaker.state == HALF_OPEN else 0
         window = slots.window
-        if window <= 2 and not self.to:
-            window = min(window, slots.pace.window(self._target_us, self._is_plenty()))
+        if window <= AHEAD_MOST and not self.to:
+            window = min(window, slots.pace.window(self._target_us, self._left(slots)))
         return (slots.count - slots.owed) * window - len(slots.running)
+
+    def _left(self, slots: Slots) -> float:
+        """How many of the tasks in the line a slot can expect to get: more where it is fast."""
+        even = len(self.line) / max(1, self.total)
+        pace = slots.pace
+        if not pace.samples or len(self.slots) > TAIL_LOOK_LIMIT:
+            return even
+        known = [each for each in self.slots.values() if each.pace.samples]
+        mean_rate = sum(each.count / max(each.pace.mean_us, 1.0) for each in known) / sum(
+            each.count for each in known
+        )
+        return even / (max(pace.mean_us, 1.0) * mean_rate)
 
     def _share(self, slots: Slots, room: int) -> int:
         """At most a fair part of what is left, but no less than half a millisecond's work."""

@@ -8,6 +8,10 @@ MEMORY = 32
 """Samples after which the mean moves by 1/32 with each further one."""
 ROUND_TRIP_FIRST_US = 1_000.0
 ROUND_TRIP_MOST_US = 250_000.0
+AHEAD_MOST = 4
+"""Long attempts that a slot has out at most."""
+PLENTY = 2
+"""Binding a long one ahead is harmless while a slot can expect to get more than so many."""
 HANDING_US = 200.0
 """The most that handing a job to a worker process, and its end back, is taken to last."""
 
@@ -56,12 +60,12 @@ class Pace:
             return weight_us * self._weighed_us / self._weighed
         return self.mean_us
 
-    def window(self, target_us: int, is_plenty: bool) -> int:
+    def window(self, target_us: int, left: float) -> int:
         """How many attempts a slot should have out; 1 where nothing is known.
 
         Args:
             target_us: the work that a slot is given at once.
-            is_plenty: whether so much is left that binding one ahead costs nothing.
+            left: how many of the tasks in the line the slot can expect to get.
         """
         if not self.samples:
             return 1
@@ -70,8 +74,12 @@ class Pace:
         # would make it busier.
         service_us = max(self.mean_us, min(self.interval_us, self.mean_us + HANDING_US), 1.0)
         window = -int(-(target_us + self.round_trip_us) // service_us)
-        if window <= 2 and service_us >= target_us:
-            # Long enough to go one by one: one more ahead hides the round trip where it
-            # would cost above two per cent, as long as the end is far.
-            return 2 if is_plenty and self.round_trip_us * 50 > service_us else 1
-        return window
+        if window > 2 or service_us < target_us:
+            return window
+        # Long enough to go one by one: one more ahead hides the round trip where it would
+        # cost above two per cent, as long as the end is far. Round trips of busy machines
+        # vary by several times, and some tasks are short: then it takes more than one.
+        if left <= PLENTY or self.round_trip_us * 50 <= service_us:
+            return 1
+        ahead = 2 + int(self.round_trip_us * 8 / service_us)
+        return min(ahead, AHEAD_MOST, max(2, int(left / 2)))

@@ -1,6 +1,7 @@
 """One skill's desk in virtual time: how long until the last of many tasks is done."""
 
 import heapq
+from collections.abc import Callable
 
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS
 from protocols.tasks.breakers import Breakers
@@ -18,8 +19,13 @@ def bound_ns(durations: list[int], speeds: list[float]) -> float:
     return max(sum(durations) / sum(speeds), max(durations) / max(speeds))
 
 
-def makespan_ns(durations: list[int], speeds: list[float], has_weights: bool) -> int:
-    """Runs the tasks on one slot for each speed, every message half a round trip late."""
+def makespan_ns(
+    durations: list[int],
+    speeds: list[float],
+    has_weights: bool,
+    way_ns: Callable[[], int] = lambda: ROUND_TRIP_NS // 2,
+) -> int:
+    """Runs the tasks on one slot for each speed, every message as late as `way_ns` says."""
     desk = Desk(("work", "1", b"", (), ""), TARGET_US, Breakers())
     for index, duration in enumerate(durations):
         weight = duration // MICROSECOND_NS if has_weights else 0
@@ -38,10 +44,10 @@ def makespan_ns(durations: list[int], speeds: list[float], has_weights: bool) ->
                 task.state = RUNNING
                 slots.running[task] = None
                 desk.running += 1
-                begin = max(now + ROUND_TRIP_NS // 2, busy_until[slots])
+                begin = max(now + way_ns(), busy_until[slots])
                 busy_until[slots] = begin + int(durations[int(task.id)] / speed_of[slots])
                 order += 1
-                heapq.heappush(heap, (busy_until[slots] + ROUND_TRIP_NS // 2, order, slots, task))
+                heapq.heappush(heap, (busy_until[slots] + way_ns(), order, slots, task))
         order += 1
         if desk.again_at < 1 << 62:
             heapq.heappush(heap, (desk.again_at, order, None, None))

@@ -3,13 +3,14 @@
 import itertools
 import random
 import statistics
+from functools import partial
 
 import pytest
 
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from protocols.tasks import commands, events, messages
 from protocols.tasks.breakers import Breakers
-from protocols.tasks.dispatch import Desk
+from protocols.tasks.dispatch import FAR, Desk
 from protocols.tasks.lifecycle import CANCELLED, RUNNING
 from protocols.tasks.line import STALE_LIMIT, Line
 from protocols.tasks.pace import Pace
@@ -80,15 +81,23 @@ def test_settled_tasks_are_passed_over_and_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean_us", "window"), [(100_000, 1), (20_000, 2), (5_000, 2), (1_000, 5), (100, 50), (10, 500)]
+    ("mean_us", "window"), [(100_000, 1), (20_000, 2), (5_000, 3), (1_000, 5), (100, 50), (10, 500)]
 )
 def test_short_tasks_go_in_batches_and_long_ones_one_by_one(mean_us: int, window: int) -> None:
     pace = Pace()
-    assert pace.window(4_000, True) == 1
+    assert pace.window(4_000, FAR) == 1
     pace.observe(1, mean_us)
-    assert pace.window(4_000, True) == window
+    assert pace.window(4_000, FAR) == window
     if mean_us > 4_000:
-        assert pace.window(4_000, False) == 1
+        assert pace.window(4_000, 2) == 1
+
+
+def test_long_ones_are_bound_further_ahead_where_round_trips_last_and_the_end_is_far() -> None:
+    pace = Pace()
+    pace.observe(1, 10_000)
+    for _ in range(100):
+        pace.observe_round_trip(4_000)
+    assert [pace.window(4_000, left) for left in (2, 3, 5, 6, 8, 9, FAR)] == [1, 2, 2, 3, 4, 4, 4]
 
 
 def test_a_peer_of_which_nothing_is_known_gets_one_and_then_twice_as_many() -> None:
@@ -134,6 +143,22 @@ def test_200_lognormal_tasks_on_speeds_1_1_2_4_end_close_to_the_bound(has_weight
         rng = random.Random(seed)
         durations = [int(20e6 * rng.lognormvariate(-0.125, 0.5)) for _ in range(200)]
         assert makespan_ns(durations, speeds, has_weights) <= 1.10 * bound_ns(durations, speeds)
+
+
+def _exponential(rng: random.Random, mean_ns: int) -> int:
+    return int(rng.expovariate(1 / mean_ns))
+
+
+def test_on_a_busy_machine_where_messages_take_as_long_as_tasks_few_slots_run_dry() -> None:
+    speeds = [1.0, 1.0, 2.0, 4.0]
+    ratios = []
+    for seed in range(20):
+        rng = random.Random(seed)
+        durations = [int(20e6 * rng.lognormvariate(-0.125, 0.5)) for _ in range(200)]
+        way_ns = partial(_exponential, random.Random(seed), 2 * MILLISECOND_NS)
+        spent = makespan_ns(durations, speeds, False, way_ns)
+        ratios.append(spent / bound_ns(durations, speeds))
+    assert statistics.mean(ratios) <= 1.09
 
 
 def test_the_last_task_waits_for_a_fast_slot_rather_than_take_a_slow_one() -> None:
