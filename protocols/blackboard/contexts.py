@@ -1,6 +1,6 @@
 """What an op supersedes: its causal context, made of the ops that its writer saw."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from protocols.blackboard.ops import Context, Op
 
@@ -13,8 +13,10 @@ def all_known(writer: bytes, generation: int, sequence: int) -> bool:
     return True
 
 
-def context_of(sources: Iterable[Op]) -> Context:
+def context_of(sources: Collection[Op]) -> Context:
     """What an op supersedes that knows of these: they themselves, and all that they did."""
+    if not sources:
+        return ()
     context: dict[tuple[bytes, int], int] = {}
     for op in sources:
         for writer, generation, sequence in op.context:

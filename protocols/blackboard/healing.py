@@ -38,7 +38,7 @@ from protocols.blackboard.messages import (
 from protocols.blackboard.ops import decode_op
 from protocols.blackboard.outbox import Outbox
 from protocols.blackboard.parameters import DELTA_BYTES, BoardParameters
-from protocols.blackboard.reconciliation import ITEM_BYTES, SYMBOLS_LIMIT
+from protocols.blackboard.reconciliation import FIRST_SYMBOLS, ITEM_BYTES, SYMBOLS_LIMIT, grown
 from protocols.blackboard.records import OpsDropped
 from protocols.blackboard.segments import SegmentPart, op_hash
 from protocols.blackboard.sketching import JOBS_LIMIT, Job, items_in
@@ -56,7 +56,6 @@ from protocols.errors import Malformed
 from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.quorum import tolerated
 
-FIRST_SYMBOLS = 128
 HASHES_PER_PAGE = 65_536
 SLICE_NS = 10 * MILLISECOND_NS
 """Between two slices of a comparison other things have their turn."""
@@ -231,15 +230,15 @@ class Healing:
         if found is not None:
             self._settle(comparison, job, *found)
             return
-        more = comparison.count
-        if comparison.count + more > SYMBOLS_LIMIT:
+        first, comparison.count = comparison.count, grown(comparison.count)
+        if comparison.count > SYMBOLS_LIMIT:
             comparison.is_by_hashes = True
             comparison.theirs = b""
             self._outbox.send(comparison.peer, AskHashes(comparison.number, comparison.salt))
         else:
-            comparison.count += more
+            more = comparison.count - first
             self._outbox.send(
-                comparison.peer, AskSketch(comparison.number, comparison.salt, more, more)
+                comparison.peer, AskSketch(comparison.number, comparison.salt, first, more)
             )
 
     # All hashes, where much differs.

@@ -22,14 +22,12 @@ TYPES = (REGISTER, MULTIVALUE, COUNTER, SET, MAP, LOG, PHEROMONE)
 
 def is_key(text: str) -> bool:
     """Whether it names an entry: ``space/name``, printable, not too long."""
-    space, slash, name = text.partition("/")
-    return bool(
-        space
-        and slash
-        and name
+    length = len(text)
+    return (
+        0 < text.find("/") < length - 1
+        and length <= KEY_BYTES_LIMIT
         and text.isprintable()
-        and len(text) <= KEY_BYTES_LIMIT
-        and len(text.encode(errors="surrogatepass")) <= KEY_BYTES_LIMIT
+        and (text.isascii() or len(text.encode(errors="surrogatepass")) <= KEY_BYTES_LIMIT)
     )
 
 

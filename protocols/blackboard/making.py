@@ -76,8 +76,8 @@ class Maker:
         self._emptied: dict[str, None] = {}
         self._policies = policies
         self._rule: Rule | None = None
-        self._grown: dict[str, int] = {}
-        """By how many bytes this request makes what a quota counts larger."""
+        self._state: KeyState | None = None  # of the key of the edit that is being made
+        self._grown: dict[str, int] = {}  # what a quota counts, by how many bytes larger
         self._writer = writer
         self._generation = generation
         self._next = first
@@ -100,7 +100,7 @@ class Maker:
         types = ACTIONS.get(edit.action)
         if types is None:
             raise Refused("BadValue", f"no action {edit.action!r}; there are: {', '.join(ACTIONS)}")
-        state = self._replica.state(key)
+        self._state = state = self._replica.state(key)
         present = self._type(key, state)
         if edit.action in ("delete", "clear"):
             self._remove(key, present, state)
@@ -319,7 +319,7 @@ class Maker:
     def _stamp(self, key: str) -> int:
         """Later than all that was seen at the key, unless that is far ahead of the clock."""
         stamp = self._wall_ms << 16
-        state, made = self._replica.state(key), self._made.get(key)
+        state, made = self._state, self._made.get(key)
         seen = made[-1].stamp if made else state.newest if state is not None else 0
         return seen + 1 if stamp <= seen <= stamp + (FUTURE_MS << 16) else stamp
 

@@ -79,6 +79,8 @@ def root_from(leaves: int, held: Mapping[int, bytes], hashes: list[bytes]) -> by
     """
     if not 0 < leaves <= LEAVES_LIMIT or any(not 0 <= at < leaves for at in held):
         raise Malformed("a leaf that the tree has not")
+    if len(held) == leaves and not hashes:
+        return root_of([held[at] for at in range(leaves)])
     places = pruned_places(leaves, held)
     if len(places) != len(hashes):
         raise Malformed(f"{len(hashes)} hashes for {len(places)} pruned subtrees")

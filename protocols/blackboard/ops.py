@@ -70,7 +70,7 @@ class Op(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def is_lasting(self) -> bool:
         """Whether nothing but another op ever ends it."""
-        return not self.expires_ms and not self.is_tombstone
+        return not self.expires_ms and self.action != DELETE and self.action != CLEAR
 
     @property
     def order(self) -> tuple[int, bytes, int, int]:

@@ -6,7 +6,7 @@ Invariants:
     board-meters-bounded: so are those that are counted by prefix, and these have a limit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -27,7 +27,10 @@ class Applied(msgspec.Struct):
     """What became of an op, and of others by it."""
 
     is_live: bool
-    superseded: list[Stored]
+    superseded: Sequence[Stored] = ()
+
+
+_ALONE = Applied(True)
 
 
 class KeyState:
@@ -45,7 +48,7 @@ class KeyState:
 
     def __init__(self) -> None:
         self.cells: dict[Cell, list[Stored]] = {}
-        self.clears: list[Stored] = []
+        self.clears: Sequence[Stored] = ()
         self.newest = 0
         self.position = 0
         self.type: str | None = None
@@ -78,14 +81,26 @@ class Replica:
         state = self._keys.get(op.key)
         if state is None:
             state = self._keys[op.key] = KeyState()
-        state.newest = max(state.newest, op.stamp)
-        chain, sequence = (op.writer, op.generation), op.sequence
+        if op.stamp > state.newest:
+            state.newest = op.stamp
+        rivals: Sequence[Stored]
+        above: Sequence[Stored]
         if op.action == CLEAR:
-            rivals: list[Stored] = list(state.live())
-            above: list[Stored] = state.clears
+            rivals = list(state.live())
+            above = state.clears
         else:
-            rivals = state.cells.get((op.type, op.field), [])
+            cell = (op.type, op.field)
+            rivals = state.cells.get(cell, ())
             above = [*rivals, *state.clears] if state.clears else rivals
+            if not above:
+                # Nothing stands beside it: by far the most common case.
+                state.cells[cell] = [(op, encoded)]
+                if state.type != op.type:
+                    state.type = op.type if state.type is None else ""
+                self._count(op, len(encoded))
+                self._changed(op.key, state)
+                return _ALONE
+        chain, sequence = (op.writer, op.generation), op.sequence
         is_live = True
         for other, data in above:
             if (_reach(other, chain) >= sequence and other != op) or data == encoded:
@@ -100,7 +115,7 @@ class Replica:
             self._take_out(state, each)
         if is_live:
             if op.action == CLEAR:
-                state.clears.append((op, encoded))
+                state.clears = [*state.clears, (op, encoded)]
             else:
                 state.cells.setdefault((op.type, op.field), []).append((op, encoded))
                 state.type = op.type if state.type in (None, op.type) else ""
@@ -116,19 +131,24 @@ class Replica:
             self._take_out(state, (op, encoded))
             self._changed(op.key, state)
 
-    def _beside(self, state: KeyState, op: Op) -> list[Stored]:
-        return state.clears if op.action == CLEAR else state.cells.get((op.type, op.field), [])
+    def _beside(self, state: KeyState, op: Op) -> Sequence[Stored]:
+        return state.clears if op.action == CLEAR else state.cells.get((op.type, op.field), ())
 
     def _take_out(self, state: KeyState, stored: Stored) -> None:
         op, encoded = stored
-        ops = self._beside(state, op)
-        ops.remove(stored)
         self._count(op, -len(encoded))
-        if not ops and op.action != CLEAR:
+        if op.action == CLEAR:
+            state.clears = [each for each in state.clears if each != stored]
+            return
+        ops = state.cells[op.type, op.field]
+        ops.remove(stored)
+        if not ops:
             del state.cells[op.type, op.field]
 
     def _count(self, op: Op, size: int) -> None:
         self.bytes += size
+        if not self._meters:
+            return
         for prefix, writer in self._meters:
             if writer == op.writer and is_under(op.key, prefix):
                 self._meters[prefix, writer] += size

@@ -72,11 +72,12 @@ class Store:
         state.saw(segment.header, segment.signed)
         known = state.same(segment)
         if known is None:
-            wanted = dict.fromkeys(op.sequence for op, _ in ops)
-            first = segment.header.first
-            for at in list(segment.ops):
-                if at + first not in wanted:
-                    segment.drop(at + first)
+            if len(ops) < len(segment.ops):
+                wanted = dict.fromkeys(op.sequence for op, _ in ops)
+                first = segment.header.first
+                for at in list(segment.ops):
+                    if at + first not in wanted:
+                        segment.drop(at + first)
             if segment.ops:
                 state.insert(segment)
         else:
@@ -145,8 +146,13 @@ class Store:
         for gone, gone_encoded in outcome.superseded:
             self._count(gone, gone_encoded, -1)
             self.chains.drop((gone.writer, gone.generation), gone.sequence, gone_encoded)
-        if outcome.is_live or outcome.superseded:
-            self._changed(op.key)
+        key = op.key
+        if outcome.is_live:
+            self.changed[key] = None
+            self._order.pop(key, None)
+            self._order[key] = self.replica.position
+        elif outcome.superseded:
+            self._changed(key)
         for writer, generation, sequence in op.context:
             chain = (writer, generation)
             if sequence >= self._superseders.get(chain, _NONE)[0]:
@@ -173,7 +179,8 @@ class Store:
 
     def _count(self, op: Op, encoded: bytes, sign: int) -> None:
         self.live_ops += sign
-        self.bytes_by[op.writer] = self.bytes_by.get(op.writer, 0) + sign * len(encoded)
+        by = self.bytes_by
+        by[op.writer] = by.get(op.writer, 0) + sign * len(encoded)
         if op.is_lasting:
             # What comes and goes between two sums is never hashed.
             if self._unsummed.pop(encoded, 0) != -sign:
