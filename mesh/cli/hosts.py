@@ -311,8 +311,10 @@ def _addresses(words: list[str]) -> tuple[str, ...]:
         text = word if "://" in word else f"tcp://{word}"
         try:
             found[str(Address.parse(text))] = None
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+        except ValueError:
+            raise typer.BadParameter(
+                f"{word[:80]!r} is not HOST:PORT", param_hint="--door"
+            ) from None
     if len(found) > DOORS_LIMIT:
         raise typer.BadParameter(f"a token has room for {DOORS_LIMIT} addresses, not {len(found)}")
     return tuple(found)

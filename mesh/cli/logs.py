@@ -14,6 +14,8 @@ from mesh.cli.output import line_of, print_json
 
 POLL_S = 0.2
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LINES = ("peer", "peer.log", "worker", "worker.output")
+"""Kinds that are no events: a peer's own log, and what its workers print."""
 COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m", "debug": "\x1b[2m"}
 
 
@@ -53,6 +55,8 @@ def logs(
         raise typer.BadParameter(
             f"{level!r} is no level; there are {', '.join(reading.LEVELS)}", param_hint="--level"
         )
+    for each in kind or []:
+        _check_kind(each)
     wanted = _Wanted(peer or [], task, kind or [], reading.LEVELS.index(level))
     show = _Shown(Names({entry.id: entry.name for entry in known}), as_json, follow)
     try:
@@ -79,6 +83,20 @@ def _run(
             if wanted.takes(entry):
                 show(entry)
         time.sleep(POLL_S)
+
+
+def _check_kind(kind: str) -> None:
+    from mesh.runtime.event_kinds import check_kind
+    from protocols.errors import Refused
+
+    if kind in LINES:
+        return
+    try:
+        check_kind(kind)
+    except Refused as error:
+        raise typer.BadParameter(
+            f"{error.message}; and there are peer.log and worker.output", param_hint="--kind"
+        ) from None
 
 
 def _refuse_unknown(wanted: list[str], known: list[str]) -> None:

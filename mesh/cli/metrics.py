@@ -75,6 +75,10 @@ def spans(
     from mesh.telemetry.reading import Following
     from mesh.telemetry.spans import Spans
 
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise typer.BadParameter(
+            f"{endpoint!r} is no URL; write http://HOST:4318/v1/traces", param_hint="--endpoint"
+        )
     folder = find_folder(at)
     send, close = _printed, _nothing
     if not as_json:

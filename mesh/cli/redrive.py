@@ -60,17 +60,17 @@ def _from_all(folder: Any, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.local.discovery import find_folder, sockets
-    from mesh.local.errors import NOBODY_ANSWERS, NoPeer
+    from mesh.local.errors import NoPeer, nobody_answers
 
     answers: list[dict[str, Any]] = []
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     for name, address in sockets(find_folder(folder)):
         try:
             answers.append(ask(address, "redrive", wanted, timeout_s=10.0))
         except NoAnswer as error:
-            problems.append(str(error))
+            problems.append((name, error.in_short))
         except QuestionRefused as error:
             fail(f"{name} refuses: {error}")
     if not answers:
-        raise NoPeer(f"no peer answers: {'; '.join(problems)}\n{NOBODY_ANSWERS}")
+        raise NoPeer(nobody_answers(problems))
     return answers

@@ -79,18 +79,20 @@ def _from_all(folder: Path | None, arguments: dict[str, Any]) -> list[dict[str, 
     """
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
     from mesh.local.discovery import find_folder, sockets
-    from mesh.local.errors import NOBODY_ANSWERS, NoPeer
+    from mesh.local.errors import NoPeer, nobody_answers
 
     rows: list[dict[str, Any]] = []
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     addresses = sockets(find_folder(folder))
-    for _, address in addresses:
+    for name, address in addresses:
         try:
             rows += ask(address, "tasks", arguments)
-        except (NoAnswer, QuestionRefused) as error:
-            problems.append(str(error))
+        except NoAnswer as error:
+            problems.append((name, error.in_short))
+        except QuestionRefused as error:
+            problems.append((name, str(error)))
     if len(problems) == len(addresses):
-        raise NoPeer(f"no peer answers: {'; '.join(problems)}\n{NOBODY_ANSWERS}")
+        raise NoPeer(nobody_answers(problems))
     return sorted(rows, key=lambda row: row["accepted"] or 0, reverse=True)
 
 

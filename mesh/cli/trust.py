@@ -221,8 +221,8 @@ def running_peers(folder: Any) -> list[Any]:
 
 def _nobody_runs(folder: Any) -> NoReturn:
     fail(
-        f"no peer of {folder.path} answers, and one has to spread the word: start one by "
-        "`mesh up` or `mesh serve`",
+        f"no peer of {folder.path} answers, and it takes one: start it by `mesh up` or "
+        "`mesh serve`",
         NO_PEER,
     )
 

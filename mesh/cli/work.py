@@ -40,6 +40,13 @@ KeyOption = Annotated[
 RetriesOption = Annotated[
     int | None, typer.Option("--retries", min=0, help="Attempts after the first.")
 ]
+PriorityOption = Annotated[
+    int | None, typer.Option("--priority", help="Higher goes first; 0 if nothing is said.")
+]
+RequiresOption = Annotated[
+    list[str] | None,
+    typer.Option("--requires", metavar="LABEL", help="A label its peer must have; may repeat."),
+]
 WaitOption = Annotated[
     float | None, typer.Option("--wait", min=0, help="Seconds to wait before giving up waiting.")
 ]
@@ -54,6 +61,8 @@ def call(
     strategy: StrategyOption = None,
     key: KeyOption = None,
     retries: RetriesOption = None,
+    priority: PriorityOption = None,
+    requires: RequiresOption = None,
     wait: WaitOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
@@ -67,8 +76,9 @@ def call(
     values = parse_inputs(inputs or [])
     with Client(dir=folder) as client:
         view = client.options(
-            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key, retries=retries
-        )
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key,
+            retries=retries, priority=priority, requires=requires,
+        )  # fmt: skip
         handle = view.submit(skill, **values)
         try:
             outcome = handle.outcome(timeout=wait)
@@ -102,6 +112,8 @@ def submit(
     strategy: StrategyOption = None,
     key: KeyOption = None,
     retries: RetriesOption = None,
+    priority: PriorityOption = None,
+    requires: RequiresOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,8 +123,9 @@ def submit(
     values = parse_inputs(inputs or [])
     with Client(dir=folder) as client:
         view = client.options(
-            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key, retries=retries
-        )
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key,
+            retries=retries, priority=priority, requires=requires,
+        )  # fmt: skip
         handle = view.submit(skill, **values)
         if as_json:
             print_json(client.task(handle.id))
@@ -135,6 +148,8 @@ def map_inputs(
     to: ToOption = None,
     strategy: StrategyOption = None,
     retries: RetriesOption = None,
+    priority: PriorityOption = None,
+    requires: RequiresOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -148,8 +163,9 @@ def map_inputs(
     failed = done = 0
     with Client(dir=folder) as client, Progress("tasks") as progress:
         view = client.options(
-            timeout=timeout, deadline=deadline, to=to, strategy=strategy, retries=retries
-        )
+            timeout=timeout, deadline=deadline, to=to, strategy=strategy,
+            retries=retries, priority=priority, requires=requires,
+        )  # fmt: skip
         for index, outcome in view.map_unordered(skill, read_lines(file)):
             line = outcome_line(outcome)
             print_json({"index": index, **line})

@@ -12,11 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import NoReturn, Protocol
 
 from mesh.client.core import ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
-from mesh.local.errors import NOBODY_ANSWERS, ConnectionLost, NoPeer, PeerFull, Refused
+from mesh.local.errors import ConnectionLost, NoPeer, PeerFull, Refused, nobody_answers, why_not
 from mesh.local.messages import FromPeer, Hello, LocalMessage, Ping, Pong, Welcome
 from mesh.local.messages import Refused as RefusedMessage
 
@@ -292,10 +293,9 @@ def in_order(addresses: Sequence[str], avoid: str) -> list[str]:
     return sorted(addresses, key=lambda address: address == avoid)
 
 
-def problem(address: str, error: Exception) -> str:
-    """Why a peer is not home, in a few words."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{address}: {reason}"
+def problem(address: str, error: Exception) -> tuple[str, str]:
+    """Which peer is not home, and why, in a few words."""
+    return address, why_not(error)
 
 
 def spread(retry_after: float) -> float:
@@ -303,11 +303,15 @@ def spread(retry_after: float) -> float:
     return retry_after * (0.5 + random.random())
 
 
-def summary(problems: list[str]) -> str:
-    """Why no peer is home."""
+def summary(problems: list[tuple[str, str]]) -> str:
+    """Why no peer is home. Of several, sockets are told by the names of their peers."""
     if not problems:
         return "the mesh has no peers on this machine"
-    return f"no peer answers: {'; '.join(problems)}\n{NOBODY_ANSWERS}"
+    if len(problems) > 1:
+        problems = [
+            (PurePath(address).name.removesuffix(".sock"), reason) for address, reason in problems
+        ]
+    return nobody_answers(problems)
 
 
 def raise_closed(messages: list[LocalMessage]) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from mesh.local.codec import ProtocolError, encode_value, for_local, pack
+from mesh.local.errors import NOT_RUNNING, SILENT
 from mesh.local.messages import Answer, Ask, Hello, LocalMessage, Ping, Pong, Refused, Welcome
 
 READ_BYTES = 256 * 1024
@@ -23,11 +24,13 @@ class NoAnswer(Exception):
     Attributes:
         refused: True where nothing listens there, so no process is behind it;
             False where somebody does but does not answer (stopped, or too busy).
+        in_short: why, in a few words, without whom.
     """
 
     def __init__(self, message: str, refused: bool) -> None:
         super().__init__(message)
         self.refused = refused
+        self.in_short = NOT_RUNNING if refused else SILENT
 
 
 class QuestionRefused(Exception):

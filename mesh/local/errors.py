@@ -1,5 +1,7 @@
 """What goes wrong for people who call skills, whether from a script or from a handler."""
 
+from collections.abc import Iterable
+
 
 class MeshError(Exception):
     """The root of every error that the mesh raises to its users on purpose."""
@@ -14,6 +16,29 @@ NOBODY_ANSWERS = (
     "`mesh resume PEER` lets one go on that is paused"
 )
 """What to try where no peer answers."""
+NOT_RUNNING, SILENT = "not running", "no answer"
+
+
+def why_not(error: Exception) -> str:
+    """What keeps somebody from a peer's socket, in a few words."""
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return NOT_RUNNING
+    if isinstance(error, TimeoutError):
+        return SILENT
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def nobody_answers(problems: Iterable[tuple[str, str]]) -> str:
+    """That no peer answers, why, and what to try; peers with one trouble are told together.
+
+    Args:
+        problems: a peer's name or socket, and what is wrong with it.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for peer, reason in sorted(problems):
+        by_reason.setdefault(reason, []).append(peer)
+    told = "; ".join(f"{', '.join(peers)}: {reason}" for reason, peers in by_reason.items())
+    return f"no peer answers ({told})\n{NOBODY_ANSWERS}"
 
 
 class ConnectionLost(MeshError):

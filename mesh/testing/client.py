@@ -11,7 +11,7 @@ from mesh.client import Client
 from mesh.client.core import ClientCore
 from mesh.client.transport import FAIL_OVER_S, PAUSE_S, PING_S, SILENCE_S, in_order, summary
 from mesh.local.codec import for_peer
-from mesh.local.errors import ConnectionLost, NoPeer
+from mesh.local.errors import NOT_RUNNING, ConnectionLost, NoPeer
 from mesh.local.messages import LocalMessage, Welcome
 from mesh.local.options import Options
 from mesh.testing.executor import HandlerExecutor
@@ -245,7 +245,7 @@ class VirtualTransport:
             if peer.is_running:
                 self._connect(peer)
                 return True
-            problems.append(f"{name} {'is paused' if peer.core is not None else 'does not run'}")
+            problems.append((name, "paused" if peer.core is not None else NOT_RUNNING))
         self._problems = summary(problems)
         return False
 

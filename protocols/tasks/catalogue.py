@@ -210,6 +210,11 @@ class Catalogue:
         names = list(dict.fromkeys(name for name, _ in self._hosts))
         return difflib.get_close_matches(skill[:128], names, n=3)
 
+    def versions(self, skill: str) -> list[str]:
+        """Every version of a skill that a live peer hosts, as ``name@version``, highest first."""
+        found = [version for name, version in self._hosts if name == skill]
+        return [f"{skill}@{each}" for each in sorted(found, key=version_order, reverse=True)]
+
     def names(self) -> list[str]:
         """All hosted skills."""
         return sorted({name for name, _ in self._hosts})

@@ -34,7 +34,10 @@ MEMORY = 16
 
 
 class Occupancy(NamedTuple):
-    """How busy a skill is here: slots there are, jobs with the agents, jobs that wait."""
+    """How busy a skill is here: slots there are, jobs in them, jobs that wait.
+
+    Of short jobs more are with the agents than there are slots: those wait too.
+    """
 
     skill: str
     version: str
@@ -141,8 +144,10 @@ class Hosted:
     @property
     def occupancy(self) -> Occupancy:
         """How busy this skill is."""
-        waiting = len(self.queue) + len(self.returning)
-        return Occupancy(self.spec.name, self.spec.version, self.slots, self.running, waiting)
+        running = min(self.running, self.slots)
+        return Occupancy(
+            self.spec.name, self.spec.version, self.slots, running, self.queued - running
+        )
 
     def take(self, job: HeldJob) -> None:
         """A job comes."""

@@ -21,6 +21,8 @@ from protocols.tasks.task import Envelope, fingerprint, keyed_id
 STRATEGIES = ("auction", "board", "direct", "least_loaded")
 BUSY_RETRY_NS = 100 * MILLISECOND_NS
 NAME_LIMIT = 128
+HINTS = 8
+"""How many names a refusal offers at most."""
 TRACE_LIMIT = 64
 KEY_LIMIT = 256
 NUMBER_LIMIT = 2**40
@@ -218,12 +220,15 @@ class Submissions:
         wanted = f"{spec.skill[:64]}@{spec.version[:32]}" if spec.version else spec.skill[:64]
         near = self._catalogue.near(spec.skill)
         if spec.skill in near:
-            hint = f"; {spec.skill} is hosted elsewhere, or in another version"
+            versions = self._catalogue.versions(spec.skill)[:HINTS]
+            hint = f"; {'elsewhere ' if to else ''}there is {', '.join(versions)}"
         elif near:
             hint = f"; did you mean {' or '.join(near)}?"
         else:
             names = self._catalogue.names()
-            hint = f"; known: {', '.join(names[:8])}" if names else "; no skill is hosted at all"
+            hint = (
+                f"; known: {', '.join(names[:HINTS])}" if names else "; no skill is hosted at all"
+            )
         text = f"{where} {'no ' if to else ''}{wanted}{hint}"
         return _refused(index, "UnknownSkill", text)
 

@@ -326,14 +326,18 @@ def test_options_reach_the_task(probes: LocalMesh) -> None:
     timed = ["call", "sleep", "seconds:=60"]
     runs = {
         "to": probes.start_cli("call", "echo", "--to", "peer-3", "--key", "a key"),
+        "priority": probes.start_cli("call", "echo", "--priority", "7"),
+        "label": probes.start_cli("call", "echo", "--requires", "gpu"),
         "nobody": probes.start_cli("call", "echo", "--to", "peer-9"),
         "deadline": probes.start_cli(*timed, "--deadline", "0.2"),
         "timeout": probes.start_cli(*timed, "--timeout", "0.2", "--retries", "0"),
     }
     ran = {name: finish(process) for name, process in runs.items()}
     assert {name: each.status for name, each in ran.items()} == {
-        "to": DONE, "nobody": FAILED, "deadline": FAILED, "timeout": FAILED,
+        "to": DONE, "priority": DONE, "label": FAILED, "nobody": FAILED, "deadline": FAILED,
+        "timeout": FAILED,
     }  # fmt: skip
+    assert ran["label"].row["error"]["kind"] == "MissingLabel"
     assert ran["to"].row["producer"] == "peer-3"
     assert ran["nobody"].row["error"]["kind"] == "UnknownPeer"
     assert ran["deadline"].row["state"] == "expired"

@@ -120,11 +120,11 @@ def test_a_key_used_for_two_things_in_one_batch_is_a_conflict() -> None:
     [
         (spec("ecko"), "UnknownSkill", "did you mean echo"),
         (spec("zzz"), "UnknownSkill", "known: count, echo"),
-        (spec(version="9"), "UnknownSkill", "another version"),
+        (spec(version="9"), "UnknownSkill", "there is echo@1"),
         (spec(strategy="magic"), "UnknownStrategy", "auction, board, direct, least_loaded"),
         (spec(strategy="direct"), "UnknownPeer", "live peer"),
         (spec(strategy="direct", to=peer_id("nobody")), "UnknownPeer", "`to` names is not alive"),
-        (spec(strategy="direct", to=peer_id("a")), "UnknownSkill", "hosted elsewhere"),
+        (spec(strategy="direct", to=peer_id("a")), "UnknownSkill", "elsewhere there is echo@1"),
         (spec(depth=33), "TooDeep", "at most 32"),
         (spec("count", "no"), "InvalidInput", "count: x: 'no' is not a int"),
         (spec(value=b"x" * (8 * 1024 * 1024)), "TooLarge", "over 8388608"),

@@ -70,6 +70,7 @@ def test_of_short_jobs_one_more_is_with_the_agents_than_may_run() -> None:
     assert [run.task for run in peer.started] == ["0", "1", "2", "3"]
     end(peer, "1", elapsed_us=5_000)
     assert len(peer.running) == 3
+    assert peer.tasks.occupancy == (Occupancy("echo", "1", 2, 2, 2),), "the spare one waits"
     end(peer, "2", elapsed_us=500_000)
     assert len(peer.running) == 2, "long ones are not handed over before they can begin"
 

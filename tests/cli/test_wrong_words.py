@@ -1,0 +1,58 @@
+"""What a verb says of words that it knows, with values that make no sense."""
+
+from pathlib import Path
+
+import pytest
+
+from mesh.local.errors import nobody_answers
+from mesh.runtime import launcher
+from tests.cli.test_every_verb import USAGE, Said
+
+
+@pytest.fixture
+def said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Said:
+    return Said(monkeypatch, capsys, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stopped") / ".mesh"
+    launcher.prepare(path, 3, [])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["logs", "--kind", "task"], "no event or group of events 'task'"),
+        (["logs", "--kind", "tasks.setled"], "of tasks there are: tasks.accepted"),
+        (["logs", "--peer", "peer-9"], "there are peer-1, peer-2, peer-3"),
+        (["logs", "--level", "loud"], "there are debug, info"),
+        (["logs", "--since", "soon"], "write 30s, 10m"),
+        (["spans", "--endpoint", "collector:4318"], "write http://HOST:4318"),
+        (["tasks", "--state", "over"], "there are accepted, running"),
+        (["top", "--interval", "0"], "not in the range"),
+        (["invite", "--valid", "soon"], "write 90s, 15m"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_told_with_what_would(
+    words: list[str], text: str, said: Said, stopped: Path
+) -> None:
+    status, told = said(*words, "--dir", str(stopped))
+    assert status == USAGE, told
+    assert text in " ".join(told.split())
+
+
+@pytest.mark.parametrize("kind", ["tasks", "tasks.settled", "peer.log", "worker", "agent.log"])
+def test_logs_are_chosen_by_every_kind_that_there_is(kind: str, stopped: Path, said: Said) -> None:
+    status, told = said("logs", "--kind", kind, "--dir", str(stopped))
+    assert (status, told) == (0, "")
+
+
+def test_peers_that_do_not_answer_are_told_by_name_and_together(said: Said, stopped: Path) -> None:
+    _, told = said("call", "echo", "--dir", str(stopped))
+    assert told.startswith("mesh: no peer answers (peer-1, peer-2, peer-3: not running)\n")
+    both = nobody_answers([("a", "not running"), ("b", "no answer"), ("c", "not running")])
+    assert both.startswith("no peer answers (a, c: not running; b: no answer)\n`mesh peers`")
