@@ -181,6 +181,13 @@ class Desks:
                 desk.drop(slots, slots.count)
             desk.paces.pop(peer, None)
 
+    def loaded(self, peer: bytes) -> None:
+        """A peer said what it has to do: what is out there now is part of that."""
+        for desk in self._desks.values():
+            slots = desk.slots.get(("", peer)) if desk.placing == LEAST_LOADED else None
+            if slots is not None:
+                slots.told = len(slots.running)
+
     def open_direct(self, desk: Desk) -> None:
         """Gives a direct desk its slots, if it has none."""
         if desk.to and not desk.slots:

@@ -40,7 +40,7 @@ class Slots:
 
     __slots__ = (
         "answered_at", "breaker", "claimed_us", "count", "desk", "lot", "observed_at", "owed",
-        "pace", "peak", "peer", "running", "window",
+        "pace", "peak", "peer", "running", "told", "window",
     )  # fmt: skip
 
     def __init__(self, desk: "Desk", lot: str, peer: bytes, claimed_us: int, pace: Pace) -> None:
@@ -53,6 +53,8 @@ class Slots:
         self.claimed_us = claimed_us
         self.pace = pace
         self.running: dict[Task, None] = {}
+        self.told = 0
+        """How many were running when the peer said last what it has to do."""
         self.window = 1
         self.peak = 0
         self.answered_at = 0

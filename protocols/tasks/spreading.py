@@ -99,11 +99,13 @@ class SpreadDesk(Desk):
     def _weight(
         self, slots: Slots, task: Task, chosen: dict[Slots, list[Task]]
     ) -> tuple[float, int]:
-        """What a peer said that it has to do, and what was sent there from here.
+        """What a peer said that it has to do, and what it was sent from here since.
 
-        Both, for what it said is older than what was sent last; and the number alone
-        where nothing is known of how long the tasks take.
+        What was out there when it spoke it has counted itself; of what has ended since, it
+        may not have spoken again. And the number alone where nothing is known of how long
+        the tasks take.
         """
         out = len(slots.running) + len(chosen.get(slots, ()))
+        expected_us = slots.expected_us(task.weight_us)
         load_us = self._catalogue.load_of(slots.peer) * MICROSECONDS
-        return load_us + out * slots.expected_us(task.weight_us), out
+        return max(load_us + (out - slots.told) * expected_us, out * expected_us), out

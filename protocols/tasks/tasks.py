@@ -170,6 +170,10 @@ class Tasks:
         if desk is not None:
             self._custodian.touch(desk)
 
+    def _on_peer_load(self, command: commands.PeerLoad, now: Now) -> None:
+        self._catalogue.loaded(command)
+        self._custodian.desks.loaded(command.peer)
+
     def _on_claim_seen(self, command: commands.ClaimSeen, now: Now) -> None:
         self._claiming.claimed(command)
         if command.custodian == self._me:
@@ -251,7 +255,7 @@ class Tasks:
             command.peer, now
         ),
         commands.PeerDown: _on_peer_down,
-        commands.PeerLoad: lambda self, command, now: self._catalogue.loaded(command),
+        commands.PeerLoad: _on_peer_load,
         commands.HostSkills: _on_host_skills,
         commands.CancelTasks: lambda self, command, now: self._custodian.cancel(command, now),
         commands.RedriveTasks: lambda self, command, now: self._custodian.redrive(command, now),

@@ -58,6 +58,54 @@ def test_of_two_peers_the_one_with_less_to_do_takes_the_task() -> None:
     assert producers(made) == {peer_id("c"): 5}
 
 
+def timed_town() -> Town:
+    """At b and c a task lasts a second, and the custodian knows it."""
+    made = town("b", "c")
+    for name in "bc":
+        made[name].run = echo(SECOND_NS)
+    made["a"].submit(*[LEAST] * 6)
+    made.settle()
+    return made
+
+
+def sent_to(made: Town) -> bytes:
+    """Where one more task goes."""
+    made["a"].submit(LEAST)
+    made.run(10 * MILLISECOND_NS)
+    return _out(made)[-1].peer
+
+
+def test_what_a_peer_said_of_a_task_from_here_is_not_counted_again() -> None:
+    made = timed_town()
+    loaded(made, b=0, c=1100)
+    assert sent_to(made) == peer_id("b")
+    loaded(made, b=1000)
+    assert sent_to(made) == peer_id("b"), "a second in all, and not two"
+
+
+def test_what_a_peer_said_before_the_tasks_came_makes_them_weigh_no_less() -> None:
+    made = timed_town()
+    loaded(made, b=0, c=900)
+    assert sent_to(made) == peer_id("b")
+    loaded(made, b=0)
+    assert sent_to(made) == peer_id("c")
+
+
+def test_what_was_sent_since_a_peer_spoke_counts_beside_what_it_said() -> None:
+    made = timed_town()
+    loaded(made, b=800, c=900)
+    assert [sent_to(made), sent_to(made)] == [peer_id("b"), peer_id("c")]
+
+
+def test_what_ended_since_a_peer_spoke_is_taken_off_what_it_said() -> None:
+    made = timed_town()
+    loaded(made, b=0, c=500)
+    assert sent_to(made) == peer_id("b")
+    loaded(made, b=1000)
+    made.settle()
+    assert sent_to(made) == peer_id("b")
+
+
 def test_a_load_is_kept_when_its_peer_says_something_else_of_itself() -> None:
     made = town("b", "c")
     loaded(made, b=500, c=20)
