@@ -52,6 +52,18 @@ REVOKED = "revoked"
 ISSUER_REVOKED = "issuer-revoked"
 
 
+class Revoked(CredentialRefused):
+    """A credential was revoked.
+
+    Attributes:
+        statement: by which, signed: whoever has not heard of it can judge it.
+    """
+
+    def __init__(self, kind: str, message: str, statement: Signed) -> None:
+        super().__init__(kind, message)
+        self.statement = statement
+
+
 class Verdict(enum.Enum):
     """What became of a statement."""
 
@@ -93,6 +105,8 @@ class Trust:
         self.changes = 0
         self._issuers_revoked: dict[bytes, Revocation] = {}
         self._serials: dict[tuple[bytes, int], Revocation] = {}
+        self._envelopes: dict[Revocation, Signed] = {}
+        """Of the revocations that are kept."""
         self._kept: dict[bytes, Signed] = {}
         self._count_by: dict[bytes, int] = {}
 
@@ -131,7 +145,7 @@ class Trust:
             raise refusal
         return credential
 
-    def refusal(self, encoded: bytes) -> CredentialRefused | None:
+    def refusal(self, encoded: bytes) -> Revoked | None:
         """What was revoked of a chain; its signatures and times are not looked at."""
         try:
             chain, issuer, peer = decode_chain(encoded)
@@ -141,21 +155,20 @@ class Trust:
 
     def _refusal(
         self, chain: CredentialChain, issuer: Credential, peer: Credential
-    ) -> CredentialRefused | None:
+    ) -> Revoked | None:
         found = (
             self.outcasts.get(peer.subject)
             or self._serials.get((b"", peer.serial))
             or self._serials.get((issuer.subject, peer.serial))
         )
         if found is not None:
-            return CredentialRefused(REVOKED, f"the credential was revoked{_why(found)}")
+            text = f"the credential was revoked{_why(found)}"
+            return Revoked(REVOKED, text, self._envelopes[found])
         found = self._issuers_revoked.get(issuer.subject) or self._serials.get((b"", issuer.serial))
         if found is not None:
-            return CredentialRefused(
-                ISSUER_REVOKED,
-                f"the issuer that signed it was revoked{_why(found)}: let another issuer of the "
-                "mesh sign a new one",
-            )
+            text = f"the issuer that signed it was revoked{_why(found)}: let another issuer of the "
+            text += "mesh sign a new one"
+            return Revoked(ISSUER_REVOKED, text, self._envelopes[found])
         return None
 
     def is_issuer_revoked(self, issuer: Credential) -> bool:
@@ -183,6 +196,7 @@ class Trust:
         match said:
             case Revocation():
                 self._revoke(said, author)
+                self._envelopes[said] = envelope
             case IssuerNamed():
                 old = self._name_issuer(said)
                 if old is not None:

@@ -36,6 +36,7 @@ class Seen(msgspec.Struct):
     version: str = ""
     answered_s: float = 0.0
     clock_off_s: float = 0.0
+    revoked: str = ""
 
 
 def ask_all(folder: Any) -> list[Seen]:
@@ -49,6 +50,9 @@ def _ask(folder: Any, entry: Any) -> Seen:
 
     seen = Seen(entry.name, entry.id, entry.door, folder.peer_folder(entry.name).running_pid())
     if seen.pid is None:
+        revoked = folder.peer_folder(entry.name).revoked
+        if revoked.exists():
+            seen.revoked = revoked.read_text(encoding="utf-8", errors="replace")
         return seen
     seen.is_paused = bool(seen.pid) and is_paused(seen.pid)
     if seen.is_paused:
@@ -106,6 +110,11 @@ def _state(peer: Seen, others_run: bool) -> Finding:
         return Finding(
             "peer", peer.name, "warning", found, "others may suspect a peer that is so busy",
             "see `mesh top`: an inline handler, or too little processor?",
+        )  # fmt: skip
+    if peer.revoked:
+        return Finding(
+            "peer", peer.name, "problem", "was revoked, and is none any more", peer.revoked,
+            "`mesh invite` where an issuer is, and `mesh join` into another folder",
         )  # fmt: skip
     if peer.pid is None:
         if not others_run:

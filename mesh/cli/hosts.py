@@ -176,7 +176,7 @@ def join(
             {"mesh": mesh.mesh, "name": peer, "id": entry.id, "dir": str(folder.path)},
         )
         return
-    print(f"joined the mesh {mesh.name!r}, {mesh.mesh}")
+    print(f"joined the mesh {mesh.name!r}, {mesh.mesh}" if mesh.name else f"joined {mesh.mesh}")
     print(f"in {folder.path}, as the peer {peer!r}")
     print(f"next:  mesh serve{_dir_words(path)}")
 

@@ -69,6 +69,9 @@ def up(
     settle(folder, workers, labels or [])
     runs = launcher.running(folder)
     missing = _missing(folder, runs)
+    if not missing and not runs:
+        nursery.close()
+        fail(f"there is no peer to start: {_why_revoked(folder)}", FAILED)
     given = {
         "--agents": agents, "--recording": recording, "--memory": memory, "--blobs": blobs,
         "--python": python, "--labels": labels, "--secrets": secrets,
@@ -121,8 +124,13 @@ def _missing(folder: Any, runs: dict[str, int]) -> list[str]:
     names = [entry.name for entry in folder.peers() if entry.name not in runs]
     revoked = [name for name in names if folder.peer_folder(name).revoked.exists()]
     if revoked:
-        say(f"{', '.join(revoked)} were revoked, and are not started")
+        say(f"revoked, and not started: {', '.join(revoked)}")
     return [name for name in names if name not in revoked]
+
+
+def _why_revoked(folder: Any) -> str:
+    place = folder.peer_folder(folder.peers()[0].name)
+    return str(place.revoked.read_text(encoding="utf-8", errors="replace"))
 
 
 def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> None:
@@ -134,7 +142,7 @@ def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> N
     if as_json:
         print_json(summary)
     else:
-        _say_up(summary, _first_words(folder))
+        _say_up(summary, folder)
         for name in sorted(set(launcher.running(folder)) - set(convergence.statuses)):
             say(
                 f"{name} runs but is paused or silent: `mesh resume {name}` lets a paused one go on"
@@ -147,16 +155,19 @@ def _converge(folder: Any, started: list[str], begin: float, as_json: bool) -> N
         )
 
 
-def _say_up(summary: dict[str, Any], words: str) -> None:
+def _say_up(summary: dict[str, Any], folder: Any) -> None:
     count = len(summary["peers"])
     for peer in summary["peers"]:
         print(f"  {peer['name']:10} {peer['id'][:ID_SHOWN]}  {peer['address']}  pid {peer['pid']}")
-    print(f"{count} peers see each other after {summary['seconds']:.2f} s in {summary['dir']}")
-    if summary["tolerates"]:
+    are = "1 peer is up" if count == 1 else f"{count} peers see each other"
+    print(f"{are} after {summary['seconds']:.2f} s in {summary['dir']}")
+    if folder.read().seeds:
+        print("`mesh peers` shows the other peers of the mesh as they are met")
+    elif summary["tolerates"]:
         print(f"f={summary['tolerates']}: so many of them may be faulty and a quorum still stands")
     else:
         print("f=0: no quorum of fewer than four peers outlasts a faulty one")
-    print(f"try:  mesh {words}{_shell_dir(Path(summary['dir']))}")
+    print(f"try:  mesh {_first_words(folder)}{_shell_dir(Path(summary['dir']))}")
 
 
 def _first_words(folder: Any) -> str:
@@ -269,7 +280,9 @@ def peers(
     else:
         _print_peers(rows)
     if not answered:
-        fail("no peer answers: `mesh up` starts them again", NO_PEER)
+        is_over = all(row["state"] == "revoked" for row in rows)
+        what = "they were revoked" if is_over else "`mesh up` starts them again"
+        fail(f"no peer answers: {what}", NO_PEER)
 
 
 def _row(folder: Any, entry: Any, pid: int | None) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class Dialler:
         contact: Callable[[bytes], Contact | None],
         credential: Callable[[], bytes],
         verify: door.Verify,
+        hear: Callable[[bytes], None],
     ) -> None:
         """Takes where peers are, and what is shown and checked at doors.
 
@@ -173,7 +174,9 @@ class Dialler:
             contact: a peer's door and CURVE key, as far as known.
             credential: this peer's own encoded chain, as it is now.
             verify: checks an encoded chain, or raises CredentialRefused.
+            hear: takes the statement by which this peer was revoked, as a door says.
         """
+        self._hear = hear
         self._sockets = sockets
         self._contact = contact
         self._credential = credential
@@ -222,6 +225,8 @@ class Dialler:
     async def _knock(self, contact: Contact, address: Address) -> door.Accepted:
         answer = await self._exchange(contact, address, door.encode_hello(self._credential()))
         if isinstance(answer, door.TurnedAway):
+            if answer.statement:
+                self._hear(answer.statement)
             raise DialFailed(Failure.TURNED_AWAY, f"{answer.kind}: {answer.reason}")
         if not isinstance(answer, door.Accepted):
             raise DialFailed(Failure.IMPOSTOR, f"{address} answered another question")

@@ -24,6 +24,7 @@ from mesh.runtime.zap import DOOR_DOMAIN, Guests
 from protocols.credentials import CHAIN_LIMIT, CLOCK_TOLERANCE_S, Credential, CredentialRefused
 from protocols.invitations.messages import Join, Welcome
 from protocols.machine import SECOND_NS, Now
+from protocols.trust import Revoked
 from protocols.wire import NameField
 
 MESSAGE_LIMIT = 4096
@@ -46,6 +47,8 @@ VersionField = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 FeaturesField = Annotated[tuple[NameField, ...], msgspec.Meta(max_length=16)]
 CredentialField = Annotated[bytes, msgspec.Meta(max_length=CHAIN_LIMIT)]
 ReasonField = Annotated[str, msgspec.Meta(max_length=512)]
+STATEMENT_LIMIT = 2048
+StatementField = Annotated[bytes, msgspec.Meta(max_length=STATEMENT_LIMIT)]
 
 Verify = Callable[[bytes], Credential]
 """Checks an encoded credential chain; raises CredentialRefused."""
@@ -82,10 +85,15 @@ class Renewed(msgspec.Struct, frozen=True, array_like=True, tag="door.renewed"):
 
 
 class TurnedAway(msgspec.Struct, frozen=True, array_like=True, tag="door.refused"):
-    """Stay out, and why. `kind` is a stable word, `reason` is for people."""
+    """Stay out, and why. `kind` is a stable word, `reason` is for people.
+
+    Of a credential that was revoked, `statement` is the signed statement by which: a
+    peer that was down meanwhile hears of it here, and need not believe this door.
+    """
 
     kind: NameField
     reason: ReasonField
+    statement: StatementField = b""
 
 
 TakeJoin = Callable[[bytes, Join, Callable[[Welcome | TurnedAway], None]], None]
@@ -251,7 +259,7 @@ class Door:
         except CredentialRefused as refusal:
             self._counters.turned_away += 1
             self._guests.turn_away(key)
-            return TurnedAway(refusal.kind[:128], refusal.message[:512])
+            return _turned_away(refusal)
         self._counters.accepted += 1
         return accepted
 
@@ -266,7 +274,7 @@ class Door:
             if refusal.kind != NO_ISSUER:
                 self._counters.turned_away += 1
                 self._guests.turn_away(key)
-            return TurnedAway(refusal.kind[:128], refusal.message[:512])
+            return _turned_away(refusal)
 
     def _welcome(self, sender: bytes, key: str, join: Join) -> None:
         """Passes a newcomer on. Its key is listened to again at once: it may have mistyped."""
@@ -321,6 +329,15 @@ class Door:
             self._hellos.pop(next(iter(self._hellos)))
         self._hellos[key] = (begun, count + 1)
         return count < HELLOS_PER_KEY_LIMIT
+
+
+def _turned_away(refusal: CredentialRefused) -> TurnedAway:
+    statement = _encoder.encode(refusal.statement) if isinstance(refusal, Revoked) else b""
+    return TurnedAway(
+        refusal.kind[:128],
+        refusal.message[:512],
+        statement if len(statement) <= STATEMENT_LIMIT else b"",
+    )
 
 
 async def skip_rest(socket: Socket, frame: zmq.Frame) -> None:

@@ -329,6 +329,7 @@ class PeerProcess:
             rng,
             take_join=self._desk.come,
             take_renewal=self._issuing.renew,
+            hear=self._standing.hear,
         )
         self._renewal = Renewal(
             self._standing, self._core, self._issuing, transport.ask, rng, self._show

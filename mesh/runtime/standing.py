@@ -5,6 +5,7 @@ links of whoever was revoked end; this peer's credential is renewed in time; and
 is this peer that was revoked, its process ends and says so.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -237,13 +238,21 @@ class Standing:
         Raises:
             Refused: it is none, or its signer has no such authority.
         """
-        assert self._steps is not None, "verbs come after the beginning"
         data = arguments.get("statement", b"") if isinstance(arguments, dict) else b""
+        changes = self._core.trust.changes
+        self._take(data if isinstance(data, bytes) else b"")
+        return {"new": self._core.trust.changes != changes}
+
+    def hear(self, statement: bytes) -> None:
+        """Takes what a door showed with its refusal; without authority it counts for nothing."""
+        with contextlib.suppress(Refused):
+            self._take(statement)
+
+    def _take(self, statement: bytes) -> None:
+        assert self._steps is not None, "statements come after the beginning"
         try:
-            envelope = _signed_decoder.decode(data if isinstance(data, bytes) else b"")
+            envelope = _signed_decoder.decode(statement)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Refused("InvalidInput", f"this is no signed statement: {error}") from None
-        changes = self._core.trust.changes
         self._steps.submit(Proclaim(envelope))
         self._steps.flush()
-        return {"new": self._core.trust.changes != changes}

@@ -70,6 +70,7 @@ class Transport:
         idle_after_ns: int = IDLE_AFTER_NS,
         take_join: TakeJoin | None = None,
         take_renewal: TakeRenewal | None = None,
+        hear: Callable[[bytes], None] = lambda statement: None,
     ) -> None:
         """Takes who this peer is, and whom it knows.
 
@@ -84,6 +85,7 @@ class Transport:
             idle_after_ns: after how long without a message a link is closed.
             take_join: takes newcomers that come with an invitation; None turns them away.
             take_renewal: signs newer credentials; None where no issuer's key is here.
+            hear: takes the statement by which this peer was revoked, as a door says.
         """
         self._sockets = Sockets(keys)
         self._guests = Guests(now)
@@ -99,7 +101,7 @@ class Transport:
             take_renewal=take_renewal,
         )
         self._house = House(self._sockets, self._guests, steps)
-        self._dialler = dialler = Dialler(self._sockets, contact, credential, verify)
+        self._dialler = dialler = Dialler(self._sockets, contact, credential, verify, hear)
         self.links = Links(dialler, steps.submit, now, rng, idle_after_ns)
         self.house_address = ""
         self._scope = trio.CancelScope()

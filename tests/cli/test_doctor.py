@@ -101,6 +101,14 @@ def test_a_credential_that_ends_soon_is_a_warning(
     assert "start the peer again" in finding.remedy
 
 
+def test_a_peer_that_was_revoked_is_a_problem_with_the_reason(folder: MeshFolder) -> None:
+    folder.peer_folder("peer-1").revoked.write_text("this peer was revoked (stolen)")
+    found = doctor_live.look(folder, doctor_live.ask_all(folder))
+    told = next(each for each in found if each.subject == "peer-1" and each.check == "peer")
+    assert (told.level, told.why) == ("problem", "this peer was revoked (stolen)")
+    assert "mesh join" in told.remedy
+
+
 def test_a_socket_without_its_peer_is_told(folder: MeshFolder) -> None:
     Path(folder.peer("peer-1").socket).touch()
     assert wrong(doctor_mesh.look(folder)) == [("stale", "warning")]

@@ -56,3 +56,17 @@ def test_peers_that_do_not_answer_are_told_by_name_and_together(said: Said, stop
     assert told.startswith("mesh: no peer answers (peer-1, peer-2, peer-3: not running)\n")
     both = nobody_answers([("a", "not running"), ("b", "no answer"), ("c", "not running")])
     assert both.startswith("no peer answers (a, c: not running; b: no answer)\n`mesh peers`")
+
+
+def test_a_folder_of_which_all_peers_were_revoked_is_not_waited_for(
+    said: Said, tmp_path: Path
+) -> None:
+    path = tmp_path / "outcast"
+    folder = launcher.prepare(path, 1, [])
+    folder.peer_folder("peer-1").revoked.write_text("this peer was revoked (stolen)")
+    status, told = said("up", "--detach", "--dir", str(path))
+    assert status == 1
+    assert told.endswith("mesh: there is no peer to start: this peer was revoked (stolen)\n")
+    status, told = said("peers", "--dir", str(path))
+    assert status == 3
+    assert "no peer answers: they were revoked" in told

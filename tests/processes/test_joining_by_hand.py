@@ -163,6 +163,25 @@ def test_a_garbled_token_is_told(founder: LocalMesh, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_peer_that_was_down_when_it_was_revoked_hears_of_it_at_the_first_door_and_ends(
+    founder: LocalMesh, tmp_path: Path
+) -> None:
+    with folders(tmp_path / "emil") as (emil,):
+        mesh("join", token(founder), "--dir", str(emil.path), "--name", "emil")
+        emil.cli("up", "--detach")
+        until(lambda: founder.state_of("emil", seen_by="anna") == "alive", "anna to see emil")
+        emil.kill("emil")
+        founder.cli("revoke", emil.folder.peer("emil").id, "--reason", "the laptop was stolen")
+        emil.cli("up", "--detach")
+        until(lambda: not emil.pid("emil"), "the revoked peer to end")
+        assert "was revoked (the laptop was stolen)" in emil.log("emil")
+        again = emil.cli("up", "--detach", expect=FAILED)
+        assert "there is no peer to start" in again.err
+        assert "(the laptop was stolen)" in again.err
+        assert [row["state"] for row in emil.cli("peers", expect=NO_PEER).rows] == ["revoked"]
+
+
+@pytest.mark.slow
 def test_a_token_for_another_mesh_than_the_folders_is_told(
     founder: LocalMesh, tmp_path: Path
 ) -> None:

@@ -1,16 +1,19 @@
 from collections.abc import Callable
 
+import msgspec
 import pytest
 import trio
 
 from mesh.core.commands import LinkOpened
-from mesh.runtime.door import HELLOS_PER_KEY_LIMIT, Accepted, TurnedAway
+from mesh.runtime.door import HELLOS_PER_KEY_LIMIT, Accepted, TurnedAway, decode_answer
 from mesh.runtime.monitor import LinkEvent
 from mesh.runtime.sockets import CurveKeys, new_curve_keys
 from mesh.runtime.zap import GUESTS_LIMIT, TURNED_AWAY_LIMIT, TURNED_AWAY_NS, Guests
+from protocols.credentials import Credential
 from protocols.gossip.commands import Contact
 from protocols.machine import Now
-from protocols.wire import encode_frame
+from protocols.trust import Revoked
+from protocols.wire import Signed, encode_frame
 from tests.runtime.strangers import bent, hello, knocker, stranger
 from tests.runtime.transport_rig import Authority, Neighbour, eventually, pack
 
@@ -120,6 +123,32 @@ async def test_a_revoked_peer_is_cut_off_and_stays_out() -> None:
             assert isinstance(answer, TurnedAway)
             assert answer.kind == "revoked"
         assert bert.core.said_by(anna.id) == [pack(1)]
+
+
+async def test_a_door_that_turns_a_revoked_peer_away_shows_it_the_statement() -> None:
+    authority, contacts = Authority(), dict[bytes, Contact]()
+    anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
+    statement = Signed("gossip.revocation", bytes(32), b"said", bytes(64))
+
+    def refuse(encoded: bytes) -> Credential:
+        raise Revoked("revoked", "the credential was revoked (stolen)", statement)
+
+    heard: list[bytes] = []
+    bert.hear = heard.append
+    anna.verify = refuse
+    async with anna.up(), bert.up():
+        bert.transport.transmit(anna.id, (pack(1),))
+        await eventually(lambda: bool(heard))
+        assert "the credential was revoked" in bert.transport.links.last_failure(anna.id)
+    assert msgspec.msgpack.decode(heard[0], type=Signed) == statement
+    assert anna.core.heard == []
+
+
+def test_an_older_door_shows_no_statement_and_an_older_peer_passes_over_it() -> None:
+    old = msgspec.msgpack.encode(["door.refused", "revoked", "why"])
+    assert decode_answer(old) == TurnedAway("revoked", "why", b"")
+    new = msgspec.msgpack.encode(TurnedAway("revoked", "why", b"statement"))
+    assert msgspec.msgpack.decode(new)[:3] == ["door.refused", "revoked", "why"]
 
 
 async def test_a_door_of_another_peer_is_not_taken_for_the_one_dialled() -> None:

@@ -196,13 +196,15 @@ class Neighbour:
         self.door = ""
         self.take_join: TakeJoin | None = None
         self.take_renewal: TakeRenewal | None = None
+        self.verify = authority.verify
+        self.hear: Callable[[bytes], None] = lambda statement: None
 
     def open(self) -> Transport:
         """Makes the transport; whoever calls this stops it."""
         self.transport = Transport(
             self.keys,
             lambda: self.credential,
-            self.authority.verify,
+            lambda encoded: self.verify(encoded),
             self.contacts.get,
             self.driver,
             self.clock.now,
@@ -210,6 +212,7 @@ class Neighbour:
             self._idle_after_ns,
             self.take_join,
             self.take_renewal,
+            self.hear,
         )
         self.driver.carry_with(self.transport.transmit)
         return self.transport

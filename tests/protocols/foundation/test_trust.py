@@ -228,3 +228,20 @@ def test_more_statements_never_make_a_refused_chain_good() -> None:
             few, more = trust_of(*chosen), trust_of(*chosen, SAID[count])
             for chain in CHAINS:
                 assert not refusal(few, chain) or refusal(more, chain)
+
+
+def test_who_is_shown_the_statement_of_a_refusal_refuses_the_chain_as_well() -> None:
+    more, shown = trust_of(*SAID), 0
+    for chain in CHAINS:
+        found = more.refusal(chain)
+        if found is None:
+            continue
+        shown += 1
+        hears = Trust(OURS.mesh)
+        assert take(hears, found.statement) is Verdict.NEW
+        assert refusal(hears, chain) == found.kind
+    assert shown > 1
+
+
+def test_a_statement_that_a_door_made_up_counts_for_nothing() -> None:
+    assert take(Trust(OURS.mesh), THEIRS.revocation(PEER.peer)) is Verdict.FORGED
