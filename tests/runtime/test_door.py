@@ -5,13 +5,15 @@ import pytest
 import trio
 
 from mesh.core.commands import LinkOpened
+from mesh.runtime import transport
+from mesh.runtime.clock import SystemClock
 from mesh.runtime.door import HELLOS_PER_KEY_LIMIT, Accepted, TurnedAway, decode_answer
 from mesh.runtime.monitor import LinkEvent
 from mesh.runtime.sockets import CurveKeys, new_curve_keys
 from mesh.runtime.zap import GUESTS_LIMIT, TURNED_AWAY_LIMIT, TURNED_AWAY_NS, Guests
-from protocols.credentials import Credential
+from protocols.credentials import CLOCK_TOLERANCE_S, Credential
 from protocols.gossip.commands import Contact
-from protocols.machine import Now
+from protocols.machine import SECOND_NS, Now
 from protocols.trust import Revoked
 from protocols.wire import Signed, encode_frame
 from tests.runtime.strangers import bent, hello, knocker, stranger
@@ -125,6 +127,30 @@ async def test_a_revoked_peer_is_cut_off_and_stays_out() -> None:
         assert bert.core.said_by(anna.id) == [pack(1)]
 
 
+async def test_an_open_link_is_not_listened_to_while_its_credential_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "SWEEP_EVERY_S", 0.01)
+    authority, contacts = Authority(), dict[bytes, Contact]()
+    anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
+    bert.credential = authority.chain(bert.id, bert.keys.public, ends_in_s=60)
+    anna.clock = later = LaterClock()
+    async with anna.up(), bert.up():
+        bert.say(anna, pack(1))
+        await anna.core.until(lambda: anna.core.said_by(bert.id) == [pack(1)])
+        later.by_s = 60 + CLOCK_TOLERANCE_S + 1
+
+        def is_deaf() -> bool:
+            bert.say(anna, pack(2))
+            return anna.transport.counters().house.dropped > 0
+
+        await eventually(is_deaf)
+        anna.transport.renewed(bert.id, authority.chain(bert.id, bert.keys.public))
+        bert.say(anna, pack(3))
+        await anna.core.until(lambda: pack(3) in anna.core.said_by(bert.id))
+        assert anna.transport.counters().door.accepted == 1, "by the very link that was there"
+
+
 async def test_a_door_that_turns_a_revoked_peer_away_shows_it_the_statement() -> None:
     authority, contacts = Authority(), dict[bytes, Contact]()
     anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
@@ -181,6 +207,18 @@ class StillClock:
 
     def __call__(self) -> Now:
         return self.time
+
+
+class LaterClock(SystemClock):
+    """A clock whose wall time is ahead of this machine's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_s = 0
+
+    def now(self) -> Now:
+        now = super().now()
+        return Now(now.monotonic_ns, now.wall_ns + self.by_s * SECOND_NS)
 
 
 def key(number: int) -> bytes:
