@@ -20,9 +20,13 @@ MEDIAN_OVER_S = 10.0
 ASK_S = 0.5
 WARNINGS_KEPT = 50
 MIB = 1024 * 1024
+WIDE = 1000
+NAME_COLUMNS = 8
+TABLE_COLUMNS = 79
+"""Of a table with names of that width; where there is room for more, names have it."""
 COLUMNS = (
-    ("name", "PEER", 8), ("state", "STATE", 7), ("load_ms", "LOAD", 7), ("busy", "SLOTS", 7),
-    ("waiting", "QUEUE", 6), ("open", "OPEN", 6), ("done_per_s", "TASKS/S", 7),
+    ("name", "PEER", NAME_COLUMNS), ("state", "STATE", 7), ("load_ms", "LOAD", 7),
+    ("busy", "SLOTS", 7), ("waiting", "QUEUE", 6), ("open", "OPEN", 6), ("done_per_s", "TASKS/S", 7),
     ("p50_ms", "P50", 8), ("cpu_percent", "CPU", 5), ("memory_mb", "MEMORY", 8),
 )  # fmt: skip
 HELP = "q or Ctrl-C ends"
@@ -152,7 +156,8 @@ def _plain(watch: Watch, interval: float, once: bool, as_json: bool) -> None:
             for row in rows:
                 print_json(row)
         else:
-            for line in table(rows):
+            # Nothing is cut where nobody says how much room there is.
+            for line in table(rows, WIDE):
                 print(line, flush=True)
         if once:
             if all(row["state"] == "down" for row in rows):
@@ -160,21 +165,21 @@ def _plain(watch: Watch, interval: float, once: bool, as_json: bool) -> None:
             return
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """The rows as columns of fixed width, 79 characters in all."""
-    heading = " ".join(
-        f"{title:<{width}}" if key in ("name", "state") else f"{title:>{width}}"
-        for key, title, width in COLUMNS
-    )
-    return [heading.rstrip(), *(_shown(row) for row in rows)]
+def table(rows: list[dict[str, Any]], columns: int = TABLE_COLUMNS) -> list[str]:
+    """The rows as columns of fixed width, 79 characters in all where names are short."""
+    longest = max((len(str(row["name"])) for row in rows), default=0)
+    more = max(0, min(longest - NAME_COLUMNS, columns - TABLE_COLUMNS))
+    heading = _line({key: title for key, title, _ in COLUMNS}, more)
+    return [heading, *(_line({key: _cell(key, row) for key, *_ in COLUMNS}, more) for row in rows)]
 
 
-def _shown(row: dict[str, Any]) -> str:
-    cells = []
-    for key, _, width in COLUMNS:
-        text = _cell(key, row)[:width]
-        cells.append(f"{text:<{width}}" if key in ("name", "state") else f"{text:>{width}}")
-    return " ".join(cells).rstrip()
+def _line(cells: dict[str, str], more: int) -> str:
+    shown = []
+    for key, _, least in COLUMNS:
+        width = least + more if key == "name" else least
+        text = cells[key][:width]
+        shown.append(f"{text:<{width}}" if key in ("name", "state") else f"{text:>{width}}")
+    return " ".join(shown).rstrip()
 
 
 def _cell(key: str, row: dict[str, Any]) -> str:
@@ -207,7 +212,8 @@ def drawn(rows: list[dict[str, Any]], warnings: list[str], columns: int, height:
     alive = sum(row["state"] == "alive" for row in rows)
     rate = sum(row["done_per_s"] or 0 for row in rows)
     head = f"{alive} of {len(rows)} alive, {rate:.1f} tasks/s"
-    lines = [f"{head}{HELP:>{max(1, columns - len(head))}}", "", *table(rows)]
+    room = columns - len(head)
+    lines = [f"{head}{HELP:>{room}}" if room > len(HELP) else head, "", *table(rows, columns)]
     room = height - len(lines) - 2
     if warnings and room > 0:
         lines += ["", *warnings[-room:]]

@@ -110,6 +110,8 @@ def _recovered(mesh: LocalMesh, blow: Blow) -> None:
 def _back(mesh: LocalMesh) -> None:
     """The stopped peer goes on, the killed one is started, and all is as before."""
     mesh.signal("peer-4", signal.SIGCONT)
+    # On a busy machine a process that was killed is there for a while.
+    until(lambda: not mesh.pid("peer-3"), "the killed peer to end")
     mesh.up()
     until(
         lambda: all(mesh.status(name).get("alive") == 4 for name in mesh.names()),

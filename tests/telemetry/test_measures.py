@@ -114,3 +114,13 @@ def test_a_screen_fits_whatever_the_numbers() -> None:
     assert len(screen) <= 24
     assert max(map(len, screen)) <= 80
     assert screen[-1].startswith("warning 49")
+    assert drawn(rows, [], 20, 24)[0] == "2 of 2 alive, 100000"[:20], "the help goes first"
+
+
+def test_a_name_is_whole_where_there_is_room_for_it() -> None:
+    rows = [row("berlin-rack-7"), row("peer-1")]
+    assert [line.split()[0] for line in table(rows)[1:]] == ["berlin-r", "peer-1"]
+    wide = drawn(rows, [], 200, 50)[2:]
+    assert [line.split()[0] for line in wide] == ["PEER", "berlin-rack-7", "peer-1"]
+    assert len({line.index("alive") for line in wide[1:]}) == 1
+    assert len(wide[0]) == 79 + len("berlin-rack-7") - 8
