@@ -22,12 +22,13 @@ WARNINGS_KEPT = 50
 MIB = 1024 * 1024
 WIDE = 1000
 NAME_COLUMNS = 8
-TABLE_COLUMNS = 79
+TABLE_COLUMNS = 78
 """Of a table with names of that width; where there is room for more, names have it."""
 COLUMNS = (
     ("name", "PEER", NAME_COLUMNS), ("state", "STATE", 7), ("load_ms", "LOAD", 7),
-    ("busy", "SLOTS", 7), ("waiting", "QUEUE", 6), ("open", "OPEN", 6), ("done_per_s", "TASKS/S", 7),
-    ("p50_ms", "P50", 8), ("cpu_percent", "CPU", 5), ("memory_mb", "MEMORY", 8),
+    ("busy", "SLOTS", 7), ("waiting", "QUEUE", 6), ("open", "OPEN", 6),
+    ("done_per_s", "TASKS/S", 7), ("p50_ms", "P50", 8), ("cpu_percent", "CPU", 5),
+    ("memory_mb", "MEMORY", 8),
 )  # fmt: skip
 HELP = "q or Ctrl-C ends"
 
@@ -166,7 +167,7 @@ def _plain(watch: Watch, interval: float, once: bool, as_json: bool) -> None:
 
 
 def table(rows: list[dict[str, Any]], columns: int = TABLE_COLUMNS) -> list[str]:
-    """The rows as columns of fixed width, 79 characters in all where names are short."""
+    """The rows as columns of fixed width, 78 characters in all where names are short."""
     longest = max((len(str(row["name"])) for row in rows), default=0)
     more = max(0, min(longest - NAME_COLUMNS, columns - TABLE_COLUMNS))
     heading = _line({key: title for key, title, _ in COLUMNS}, more)

@@ -123,4 +123,4 @@ def test_a_name_is_whole_where_there_is_room_for_it() -> None:
     wide = drawn(rows, [], 200, 50)[2:]
     assert [line.split()[0] for line in wide] == ["PEER", "berlin-rack-7", "peer-1"]
     assert len({line.index("alive") for line in wide[1:]}) == 1
-    assert len(wide[0]) == 79 + len("berlin-rack-7") - 8
+    assert len(wide[0]) == 78 + len("berlin-rack-7") - 8
