@@ -26,7 +26,13 @@ NO_CURVE = bytes(32)
 
 ROLE_ISSUER = "issuer"
 ROLE_PEER = "peer"
+ROLE_POLICIES = "policies"
+"""Whoever has it sets the blackboard's policies."""
 
+ROLES_LIMIT = 8
+"""Roles of one credential."""
+RoleField = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""The name of a role that is asked for; those of chains are taken as they are."""
 CurveField = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
@@ -51,7 +57,7 @@ class Credential(msgspec.Struct, frozen=True, array_like=True, tag="credential")
     mesh: PeerIdField
     subject: PeerIdField
     curve: CurveField
-    roles: Annotated[tuple[NameField, ...], msgspec.Meta(max_length=8)]
+    roles: Annotated[tuple[NameField, ...], msgspec.Meta(max_length=ROLES_LIMIT)]
     spaces: Annotated[tuple[NameField, ...], msgspec.Meta(max_length=8)]
     not_before_s: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
     not_after_s: Annotated[int, msgspec.Meta(ge=0, le=2**40)]

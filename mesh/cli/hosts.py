@@ -77,6 +77,14 @@ def invite(
             help="Another address at which this peer's door can be reached; may repeat.",
         ),
     ] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="What the newcomer may beside being a peer, such as policies; may repeat.",
+        ),
+    ] = None,
     peer: Annotated[
         str | None, typer.Option("--peer", metavar="NAME", help="Which local peer invites.")
     ] = None,
@@ -92,9 +100,9 @@ def invite(
     folder = _open(at)
     entry = _inviting_peer(folder, peer)
     mesh = peer_of_text(folder.read().mesh)
-    # Drawn here: the peer learns the public half only.
-    secret = os.urandom(SECRET_BYTES)
-    wanted = {"key": invitation_keyring(secret, mesh).peer.hex(), "valid_s": valid_s}
+    secret = os.urandom(SECRET_BYTES)  # drawn here: the peer learns the public half only
+    key = invitation_keyring(secret, mesh).peer.hex()
+    wanted = {"key": key, "valid_s": valid_s, "roles": roles or []}
     told = _ask_to_invite(folder, entry, wanted)
     addresses = _addresses([*(doors or []), *told["doors"]])
     door_key = bytes.fromhex(told["door_key"])

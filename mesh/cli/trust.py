@@ -41,7 +41,7 @@ def revoke(
         raise typer.BadParameter("name a PEER, or a credential by --serial")
     folder = open_folder(at)
     entry, told = some_peer(folder, avoid=peer)
-    subject = peer_of_text(_id_of(entry, peer)) if peer is not None else b""
+    subject = peer_of_text(id_of(entry, peer)) if peer is not None else b""
     issuers = {issuer["id"] for issuer in told["issuers"]} | authorities.issuers_here(folder)
     is_issuer = bool(subject) and text_id(subject) in issuers
     if is_issuer or root_key is not None:
@@ -79,6 +79,14 @@ def renew(
     peers: Annotated[
         list[str] | None, typer.Argument(metavar="[PEER]...", help="Local peers; else all.")
     ] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="Give them this role too, by the issuer's key that is here; may repeat.",
+        ),
+    ] = None,
     at: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,12 +94,13 @@ def renew(
     folder = open_folder(at)
     entries = [folder.peer(name) for name in peers] if peers else running_peers(folder)
     for entry in entries:
-        told = ask_peer(entry, "renew", None, RENEW_S)
+        told = ask_peer(entry, "renew", {"roles": roles} if roles else None, RENEW_S)
         row = {"name": entry.name, **told}
         if as_json:
             print_json(row)
         else:
-            print(f"{entry.name}: until {day(told['ends'])}, by {told['by'][:ID_SHOWN]}…")
+            has = ", ".join(told["roles"])
+            print(f"{entry.name}: until {day(told['ends'])}, by {told['by'][:ID_SHOWN]}…, {has}")
 
 
 def add_issuer(
@@ -109,7 +118,7 @@ def add_issuer(
 
     folder = open_folder(at)
     entry, _ = some_peer(folder)
-    found = _id_of(entry, peer)
+    found = id_of(entry, peer)
     statement, ends = authorities.root(folder, root_key).naming(peer_of_text(found))
     ask_peer(entry, "proclaim", {"statement": statement})
     if as_json:
@@ -253,7 +262,7 @@ def ask_peer(entry: Any, verb: str, arguments: Any, timeout_s: float = ASK_S) ->
         fail(f"{entry.name}: {error}", FAILED)
 
 
-def _id_of(entry: Any, text: str) -> str:
+def id_of(entry: Any, text: str) -> str:
     """The id behind a name or an id; a name must be one member's only."""
     from protocols.errors import ConfigurationError
     from protocols.identity import peer_of_text

@@ -85,6 +85,10 @@ def _member_up(event: gossip_events.MemberUp) -> list[Routed]:
     ]
 
 
+def _credential_renewed(event: gossip_events.CredentialRenewed) -> list[Routed]:
+    return [(BOARD, board_commands.CredentialSeen(event.credential))]
+
+
 def _member_suspected(event: gossip_events.MemberSuspected) -> list[Routed]:
     return [(TASKS, task_commands.PeerSuspected(event.peer))]
 
@@ -208,6 +212,7 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     gossip_events.MemberUp: _member_up,
     gossip_events.MemberSuspected: _member_suspected,
     gossip_events.MemberDown: _member_down,
+    gossip_events.CredentialRenewed: _credential_renewed,
     gossip_events.LoadChanged: _load_changed,
     auction_events.SlotsWon: _slots_won,
     auction_events.SlotsLost: _slots_lost,
@@ -285,6 +290,7 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     blob_commands.ChunkWritten: BLOBS,
     blob_commands.BlobClosed: BLOBS,
     board_commands.WriteBoard: BOARD,
+    board_commands.CredentialSeen: BOARD,
     voting_commands.AdoptElectorate: VOTING,
     voting_commands.OpenBallot: VOTING,
     voting_commands.CastAnswer: VOTING,

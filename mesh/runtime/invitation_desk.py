@@ -6,13 +6,14 @@ issuer's key signs the newcomer's credential only then.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol
 
 import msgspec
 import trio
 
 from mesh.runtime.door import TurnedAway
+from protocols.credentials import ROLE_PEER, ROLES_LIMIT, RoleField
 from protocols.errors import ConfigurationError, Malformed, Refused
 from protocols.invitations.commands import OpenInvitation, Redeem
 from protocols.invitations.events import InvitationOpened, InvitationRedeemed
@@ -48,8 +49,8 @@ class Place(Protocol):
     def may_issue(self) -> bool:
         """Whether an issuer's key is here."""
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
-        """A newcomer's credential chain.
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str]) -> bytes:
+        """A newcomer's credential chain, with these roles.
 
         Raises:
             ConfigurationError: the issuer's key cannot be used.
@@ -73,6 +74,7 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
     key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     valid_s: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+    roles: Annotated[tuple[RoleField, ...], msgspec.Meta(max_length=ROLES_LIMIT)] = ()
 
 
 class InvitationDesk:
@@ -105,7 +107,7 @@ class InvitationDesk:
         self._inviting[request] = opened, told
         try:
             key, valid_ns = bytes.fromhex(wanted.key), wanted.valid_s * SECOND_NS
-            self._driver.submit(OpenInvitation(request, key, valid_ns))
+            self._driver.submit(OpenInvitation(request, key, valid_ns, wanted.roles))
             await opened.wait()
         finally:
             del self._inviting[request]
@@ -170,7 +172,8 @@ class InvitationDesk:
         if self._place.is_outcast(event.peer):  # since it was asked
             return OUTCAST
         try:
-            credential = self._place.sign(event.peer, event.curve)
+            roles = dict.fromkeys((ROLE_PEER, *event.roles))
+            credential = self._place.sign(event.peer, event.curve, tuple(roles))
         except ConfigurationError as error:
             return TurnedAway("no-issuer", str(error)[:512])
         return Welcome(credential, self._place.mesh_name()[:128], self._place.seeds())

@@ -3,12 +3,13 @@
 The issuer's key is the one in its folder, or its own, where a root named it an issuer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mesh.core.peer import PeerCore
 from mesh.storage.authority import issuer_credential, sign_by, sign_peer
 from mesh.storage.folder import MeshFolder
 from protocols.credentials import (
+    ROLE_PEER,
     Credential,
     CredentialRefused,
     SignedCredential,
@@ -56,20 +57,21 @@ class Issuing:
             return None
         return named.signed
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
-        """A newcomer's credential chain.
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str] = (ROLE_PEER,)) -> bytes:
+        """A credential chain for a peer, with these roles.
 
         Raises:
             ConfigurationError: the issuer's key cannot be used.
         """
         named = self._named()
         if self._has_key() or named is None:
-            return sign_peer(self._folder, peer, curve)
+            return sign_peer(self._folder, peer, curve, roles)
         trust = self._core.trust
-        return founded(sign_by(self._keyring, named, trust.mesh, peer, curve), trust.successions)
+        signed = sign_by(self._keyring, named, trust.mesh, peer, curve, roles)
+        return founded(signed, trust.successions)
 
     def renew(self, credential: Credential) -> bytes:
-        """A newer credential chain for the bearer of a good one, for the same keys.
+        """A newer credential chain for the bearer of a good one: the same keys and roles.
 
         Raises:
             CredentialRefused: ``no-issuer``.
@@ -77,7 +79,7 @@ class Issuing:
         if not self.may_issue():
             raise CredentialRefused("no-issuer", "this peer signs no credentials: ask another")
         try:
-            return self.sign(credential.subject, credential.curve)
+            return self.sign(credential.subject, credential.curve, credential.roles)
         except ConfigurationError as error:
             raise CredentialRefused("no-issuer", str(error)) from None
 

@@ -369,7 +369,7 @@ class PeerProcess:
                 **self._standing.verbs(),
                 **self._queries.verbs(),
                 **self._blobs.verbs(),
-                "renew": lambda _: self._renewal.renew(),
+                "renew": lambda arguments: self._renewal.renew(arguments),
                 "drain": lambda _: self._draining.order(),
             },
             lookups={

@@ -7,8 +7,9 @@ named issuers first. The links stay up: neighbours learn the newer credential by
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import structlog
 import trio
 
@@ -16,7 +17,13 @@ from mesh.core.peer import PeerCore
 from mesh.runtime.dialling import DialFailed
 from mesh.runtime.door import NO_ISSUER, Answer, Renewed, TurnedAway, encode_renew
 from mesh.runtime.standing import Signer, Standing
-from protocols.credentials import Credential, CredentialRefused, decode_chain
+from protocols.credentials import (
+    ROLES_LIMIT,
+    Credential,
+    CredentialRefused,
+    RoleField,
+    decode_chain,
+)
 from protocols.errors import ConfigurationError, Refused
 from protocols.gossip.commands import Contact
 from protocols.identity import text_id
@@ -28,6 +35,12 @@ DOORS_LIMIT = 16
 """Doors that are knocked at in one attempt."""
 
 Ask = Callable[[Contact, bytes], Awaitable[Answer]]
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The arguments of the verb ``renew``: roles that are to be given beside those there are."""
+
+    roles: Annotated[tuple[RoleField, ...], msgspec.Meta(max_length=ROLES_LIMIT)] = ()
 
 
 class Renewal:
@@ -80,25 +93,44 @@ class Renewal:
             else:
                 pause_s = PAUSE_S if self._standing.is_due() else 0.0
 
-    async def renew(self) -> dict[str, Any]:
+    async def renew(self, arguments: Any = None) -> dict[str, Any]:
         """Gets a newer credential now; answers the verb ``renew`` of the local protocol.
 
         Raises:
             Refused: nobody gave one; says what each that was asked said.
         """
-        newer, by = await self._newer()
-        told = {"serial": newer.serial, "ends": newer.not_after_s, "by": text_id(by)}
+        try:
+            wanted = msgspec.convert(arguments or {}, _Wanted).roles
+        except msgspec.ValidationError as error:
+            raise Refused("InvalidInput", str(error)) from None
+        newer, by = await self._newer(wanted)
+        told = {
+            "serial": newer.serial,
+            "ends": newer.not_after_s,
+            "by": text_id(by),
+            "roles": list(newer.roles),
+        }
         self._show({"event": "credential.renewed", **told})
         return told
 
-    async def _newer(self) -> tuple[Credential, bytes]:
+    async def _newer(self, more: tuple[str, ...] = ()) -> tuple[Credential, bytes]:
         _, _, mine = decode_chain(self._standing.credential)
         said: list[str] = []
+        roles = tuple(dict.fromkeys((*mine.roles, *more)))
+        if len(roles) > ROLES_LIMIT:
+            raise Refused("InvalidInput", f"a credential has at most {ROLES_LIMIT} roles")
         if self._signer.may_issue():
             try:
-                return self._taken(self._signer.sign(mine.subject, mine.curve))
+                return self._taken(self._signer.sign(mine.subject, mine.curve, roles))
             except (ConfigurationError, CredentialRefused) as error:
                 said.append(f"the issuer's key here: {error}")
+        if roles != mine.roles:
+            raise Refused(
+                "NotAnIssuer",
+                "; ".join(said)
+                or "this peer signs no credentials, and another would give it no more roles than "
+                "it has: have an issuer's host invite it with --role, as another peer",
+            )
         for name, contact in self._doors():
             try:
                 answer = await self._ask(contact, encode_renew(self._standing.credential))

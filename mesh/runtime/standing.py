@@ -8,7 +8,7 @@ is this peer that was revoked, its process ends and says so.
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from mesh.runtime.transport import Transport
 from mesh.storage.authority import PeerMaterial
 from mesh.storage.files import write_atomically
 from mesh.storage.folder import PeerFolder
+from protocols.blackboard.commands import CredentialSeen
 from protocols.credentials import (
     CLOCK_TOLERANCE_S,
     Credential,
@@ -53,8 +54,8 @@ class Signer(Protocol):
     def may_issue(self) -> bool:
         """Whether it has."""
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
-        """A credential chain for a peer.
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str]) -> bytes:
+        """A credential chain for a peer, with these roles.
 
         Raises:
             ConfigurationError: the key cannot be used.
@@ -146,7 +147,7 @@ class Standing:
         try:
             if not self._signer.may_issue():
                 return False
-            self.take(self._signer.sign(mine.subject, mine.curve))
+            self.take(self._signer.sign(mine.subject, mine.curve, mine.roles))
         except (ConfigurationError, CredentialRefused):
             return False
         return True
@@ -190,6 +191,7 @@ class Standing:
         self.credential = encoded
         if self._steps is not None:
             self._steps.submit(ShowCredential(encoded))
+            self._steps.submit(CredentialSeen(encoded))
         return newer
 
     # The local protocol.

@@ -27,6 +27,7 @@ from protocols.credentials import (
     NO_CURVE,
     ROLE_ISSUER,
     ROLE_PEER,
+    ROLE_POLICIES,
     Credential,
     CredentialRefused,
     SignedCredential,
@@ -34,7 +35,7 @@ from protocols.credentials import (
     encode_chain,
     issue,
 )
-from protocols.errors import ConfigurationError
+from protocols.errors import ConfigurationError, Malformed
 from protocols.identity import Ed25519Keyring, Keyring, text_id
 from protocols.succession import founded, verify_founded
 from protocols.wire import encode
@@ -43,6 +44,8 @@ DAY_S = 24 * 3600
 ISSUER_LIFE_S = 10 * 365 * DAY_S
 PEER_LIFE_S = 365 * DAY_S
 DEFAULT_SPACES = ("default",)
+FOUNDERS = (ROLE_PEER, ROLE_POLICIES)
+"""The roles of the peers that are made where the issuer's key is."""
 SERIAL_BYTES = 7
 
 
@@ -102,7 +105,7 @@ def create_mesh(path: Path, name: str) -> MeshFolder:
 def enrol(
     folder: MeshFolder,
     peer_name: str,
-    roles: Sequence[str] = (ROLE_PEER,),
+    roles: Sequence[str] = FOUNDERS,
     door: str = "",
     agents: Sequence[str] = (),
 ) -> PeerMaterial:
@@ -111,7 +114,8 @@ def enrol(
     Args:
         folder: the mesh's folder, which must hold the issuer's key.
         peer_name: unique in the folder.
-        roles: what the credential allows; a peer needs at least ``peer``.
+        roles: what the credential allows; a peer needs at least ``peer``. Whoever has the
+            issuer's key could sign anything, so its peers set policies unless said otherwise.
         door: where other peers dial it, if known already.
         agents: the files of agents that it runs.
 
@@ -133,16 +137,26 @@ def enrol(
     return material
 
 
-def renew(folder: MeshFolder, peer_name: str, roles: Sequence[str] = (ROLE_PEER,)) -> PeerMaterial:
-    """Signs a new credential for a peer's existing keys.
+def renew(folder: MeshFolder, peer_name: str, roles: Sequence[str] = ()) -> PeerMaterial:
+    """Signs a new credential for a peer's existing keys: the roles that it has, and more.
 
     Raises:
         ConfigurationError: the issuer's or the peer's files cannot be used.
     """
     place = folder.peer_folder(peer_name)
     keys = load_peer_keys(place.key)
+    has = roles_in(place.credential.read_bytes()) if place.credential.exists() else ()
+    roles = tuple(dict.fromkeys((ROLE_PEER, *has, *roles)))
     write_atomically(place.credential, sign_peer(folder, keys.peer, keys.curve_public, roles))
     return load_peer(folder, peer_name)
+
+
+def roles_in(encoded: bytes) -> tuple[str, ...]:
+    """Those of a peer's credential; none where it is damaged."""
+    try:
+        return decode_chain(encoded)[2].roles
+    except Malformed:
+        return ()
 
 
 def sign_peer(

@@ -15,6 +15,7 @@ from protocols.blackboard import restoring
 from protocols.blackboard.commands import (
     BoardPeerDown,
     BoardPeerUp,
+    CredentialSeen,
     WriteBoard,
 )
 from protocols.blackboard.events import EntriesChanged
@@ -24,6 +25,7 @@ from protocols.blackboard.frontier import Frontiers
 from protocols.blackboard.healing import Healing
 from protocols.blackboard.intake import Intake
 from protocols.blackboard.messages import (
+    WRITERS_PER_MESSAGE_LIMIT,
     AskHashes,
     AskOwn,
     AskSketch,
@@ -47,6 +49,7 @@ from protocols.blackboard.policies import CompileSchema, Policies
 from protocols.blackboard.reading import Entry
 from protocols.blackboard.records import SpanPassed, WriterKnown
 from protocols.blackboard.replica import Replica
+from protocols.blackboard.rights import Rights
 from protocols.blackboard.segments import Segment
 from protocols.blackboard.store import Store
 from protocols.blackboard.vectors import Chain, prefixes_of
@@ -55,7 +58,7 @@ from protocols.blackboard.writing import Writing
 from protocols.effects import Effect
 from protocols.errors import Malformed
 from protocols.identity import Keyring
-from protocols.machine import Instant, Now
+from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.trust import Trust
 
 
@@ -77,11 +80,11 @@ class Blackboard:
         """
         self._me = keyring.peer
         self._outbox = outbox = Outbox()
-        self.replica = Replica()
-        self._store = store = Store(self.replica)
         self._writers = Writers(keyring, credential, trust)
+        self.replica = Replica(Rights(self._writers.roles_of))
+        self._store = store = Store(self.replica)
         self._intake = Intake(keyring, store, self._writers, outbox)
-        policies = Policies(self.replica, compile_schema, self._writers.own_roles)
+        self._policies = policies = Policies(self.replica, compile_schema, self._writers.own_roles)
         self._writing = Writing(keyring, parameters, rng, store, policies, outbox)
         self._exchange = Exchange(parameters, rng, store, self._intake, outbox)
         self._frontiers = Frontiers(keyring, parameters, store, self._writers, trust, outbox)
@@ -97,6 +100,7 @@ class Blackboard:
         )
         self._following = Following(store, rng.randbytes(8))
         self._position = 0
+        self._is_rights_new = False
 
     # Steps.
 
@@ -115,6 +119,8 @@ class Blackboard:
             case WriteBoard():
                 self._writing.write(command, now)
                 self._exchange.stir(now.monotonic_ns)
+            case CredentialSeen():
+                self._credential_seen(command.credential, now)
             case BoardPeerUp():
                 self._member_up(command.peer, now)
             case BoardPeerDown():
@@ -129,7 +135,8 @@ class Blackboard:
     def _member_up(self, peer: bytes, now: Now) -> None:
         if peer == self._me or peer in self._exchange.members:
             return
-        self._outbox.send(peer, WritersShown((self._writers.own,)))
+        for shown in self._writers.to_show(self._exchange.members):
+            self._outbox.send(peer, WritersShown(shown))
         self._intake.show_forks(peer)
         self._frontiers.member_up(peer, now)
         self._writing.member_up(peer)
@@ -194,13 +201,28 @@ class Blackboard:
                 self._outbox.blame(link, f"board: {error}")
                 return
             if writer is not None:
-                self._outbox.persist(WriterKnown(credential))
+                self._learned(writer, credential)
+
+    def _credential_seen(self, credential: bytes, now: Now) -> None:
+        """A newer one: this peer's own is shown to all, who judge by it what it wrote."""
+        if self._writers.renew(credential):
+            self._learned(self._me, credential)
+            for peer in self._exchange.members:
+                self._outbox.send(peer, WritersShown((credential,)))
+        else:
+            self._learn(self._me, WritersShown((credential,)), now)
+
+    def _learned(self, writer: bytes, credential: bytes) -> None:
+        """A writer has more roles than before; what it wrote is judged anew."""
+        self._outbox.persist(WriterKnown(credential))
+        self._store.reconsider(writer)
+        self._is_rights_new = True
 
     def _show_writers(self, link: bytes, asked: AskWriters) -> None:
         known = self._writers.known
-        found = tuple(known[writer] for writer in asked.writers if writer in known)
+        found = [each for writer in asked.writers if writer in known for each in known[writer]]
         if found:
-            self._outbox.send(link, WritersShown(found))
+            self._outbox.send(link, WritersShown(tuple(found[:WRITERS_PER_MESSAGE_LIMIT])))
 
     def wake(self, now: Now) -> tuple[Effect, ...]:
         """Does all that is due."""
@@ -229,6 +251,11 @@ class Blackboard:
             for peer in self._exchange.members:
                 self._outbox.send(peer, self._intake.forks[writer])
         self._frontiers.stir(now.monotonic_ns)
+        for prefix in self._policies.take_moved(
+            store.changed, now.wall_ns // MILLISECOND_NS, self._is_rights_new
+        ):
+            store.touch(prefix)
+        self._is_rights_new = False
         keys = store.take_changed()
         if keys:
             position = self.replica.position
@@ -291,9 +318,13 @@ class Blackboard:
         generation = restoring.restore(
             records, self._store, self._writers, self._intake, self._frontiers
         )
+        self._policies.take_moved(
+            self._store.changed, now.wall_ns // MILLISECOND_NS, is_rights_new=True
+        )
         self._store.take_changed()
         self._position = self.replica.position
-        self._writing.restored(generation, list(self._writers.known), now)
+        others = [writer for writer in self._writers.known if writer != self._me]
+        self._writing.restored(generation, others, now)
 
     def check(self) -> None:
         """Asserts the invariants of all parts."""

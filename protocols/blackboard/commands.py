@@ -41,6 +41,12 @@ class WriteBoard(msgspec.Struct, frozen=True, gc=False):
     """process: survives a kill; disk: survives a power cut of this machine too."""
 
 
+class CredentialSeen(msgspec.Struct, frozen=True, gc=False):
+    """This peer or a member has a newer credential, which was verified."""
+
+    credential: bytes
+
+
 class BoardPeerUp(msgspec.Struct, frozen=True, gc=False):
     """A member is alive."""
 

@@ -7,6 +7,7 @@ writer: an op of one holds all that its writer added so far, and supersedes the 
 
 import msgspec
 
+from protocols.blackboard.checking import canonical, check_value, count_of, deposit_in, whole
 from protocols.blackboard.commands import Edit
 from protocols.blackboard.contexts import IsWhole, all_known, context_of
 from protocols.blackboard.keys import (
@@ -19,10 +20,9 @@ from protocols.blackboard.keys import (
     PHEROMONE,
     REGISTER,
     SET,
-    VALUE_BYTES_LIMIT,
     full_key,
 )
-from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Op, is_value
+from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Context, Op
 from protocols.blackboard.pheromones import (
     AMOUNT_LIMIT,
     DEFAULT_HALF_LIFE_MS,
@@ -33,7 +33,7 @@ from protocols.blackboard.pheromones import (
 from protocols.blackboard.policies import Policies, Rule
 from protocols.blackboard.reading import COUNT_LIMIT, is_there
 from protocols.blackboard.replica import KeyState, Replica
-from protocols.errors import Malformed, Refused
+from protocols.errors import Refused
 from protocols.wire import encode
 
 FUTURE_MS = 60_000
@@ -55,8 +55,6 @@ ACTIONS = {
 }
 """The types that each action makes or changes, the usual one first; none where it is any."""
 
-_canonical = msgspec.msgpack.Encoder(order="deterministic")
-
 
 class Maker:
     """Makes the ops of one request; the replica stays as it is."""
@@ -74,6 +72,7 @@ class Maker:
         self._replica = replica
         self._is_whole = is_whole
         self._emptied: dict[str, None] = {}
+        self._cleared: dict[str, int] = {}  # where clears that lie were cleared, by which number
         self._policies = policies
         self._rule: Rule | None = None
         self._state: KeyState | None = None  # of the key of the edit that is being made
@@ -95,8 +94,10 @@ class Maker:
         key = full_key(edit.key)
         policies = self._policies
         self._rule = rule = policies.rule_for(key, self._wall_ms) if policies is not None else None
-        if rule is not None and policies is not None:
-            rule.admit(key, policies.roles())
+        if policies is not None:
+            policies.admit(key)
+            if rule is not None:
+                rule.admit(key, policies.roles())
         types = ACTIONS.get(edit.action)
         if types is None:
             raise Refused("BadValue", f"no action {edit.action!r}; there are: {', '.join(ACTIONS)}")
@@ -129,7 +130,8 @@ class Maker:
             return "" if op.action == CLEAR or (op.action == DELETE and is_over) else op.type
         if state is None:
             return ""
-        if state.type in (SET, MAP, LOG, COUNTER) or (state.type and len(state.cells) == 1):
+        is_plain = state.type in (SET, MAP, LOG, COUNTER) or len(state.cells) == 1
+        if state.type and is_plain and self._replica.mask(key, self._wall_ms) is None:
             # One put that lasts makes it what it is; all of a long list need not be read.
             for stored in state.cells.values():
                 if len(stored) == 1 and stored[0][0].is_lasting:
@@ -184,8 +186,7 @@ class Maker:
         if edit.action in ("remove", "unset"):
             self._add(key, type_, field, DELETE, b"", sources)
             return
-        cells = (len(state.cells) if state is not None else 0) + len(self._made.get(key, ()))
-        if not sources and cells >= CELLS_LIMIT:
+        if not sources and self._cells(key, state) >= CELLS_LIMIT:
             raise Refused("TooLarge", f"{key} holds {CELLS_LIMIT} parts already: use several keys")
         value = b"\xc0" if type_ == SET else edit.value
         check_value(value)
@@ -194,6 +195,16 @@ class Maker:
         if self._policies is not None:
             self._policies.examine(key, value)
         self._add(key, type_, field, PUT, value, sources, edit)
+
+    def _cells(self, key: str, state: KeyState | None) -> int:
+        """How many cells a key has: those of whoever may not write there fill none."""
+        found = len(state.cells) if state is not None else 0
+        is_shown = self._replica.mask(key, self._wall_ms) if found >= CELLS_LIMIT else None
+        if state is not None and is_shown is not None:
+            found = sum(
+                any(is_shown(op.writer) for op, _ in stored) for stored in state.cells.values()
+            )
+        return found + len(self._made.get(key, ()))
 
     def _trim(self, key: str, state: KeyState | None) -> None:
         """Removes the oldest items of a log that are beyond what its policy keeps."""
@@ -209,24 +220,24 @@ class Maker:
             self._add(key, LOG, op.field, DELETE, b"", self._sources(key, LOG, op.field, state))
 
     def _increment(self, edit: Edit, key: str, state: KeyState | None) -> None:
-        amount = _whole(edit.value, -COUNT_LIMIT, COUNT_LIMIT, "an amount to count by")
+        amount = whole(edit.value, -COUNT_LIMIT, COUNT_LIMIT, "an amount to count by")
         field = self._own_field()
         before = self._own(key, COUNTER, field, state)
-        total = amount + (_count_of(before) if before is not None else 0)
+        total = amount + (count_of(before) if before is not None else 0)
         if not -COUNT_LIMIT <= total <= COUNT_LIMIT:
             raise Refused("BadValue", f"{key} would count beyond {COUNT_LIMIT}")
         sources = self._sources(key, COUNTER, field, state)
         self._add(key, COUNTER, field, PUT, encode(total), sources, edit)
 
     def _deposit(self, edit: Edit, key: str, state: KeyState | None) -> None:
-        amount = _whole(edit.value, 1, AMOUNT_LIMIT, "a deposit in micro-units")
+        amount = whole(edit.value, 1, AMOUNT_LIMIT, "a deposit in micro-units")
         if not 0 <= edit.half_life_ms <= HALF_LIFE_LIMIT_MS:
             raise Refused("BadValue", f"a half-life of {edit.half_life_ms} ms is out of bounds")
         half_life_ms = edit.half_life_ms or self._half_life_of(key, state)
         field = self._own_field()
         before = self._own(key, PHEROMONE, field, state)
         deposit = Deposit(amount, self._wall_ms, half_life_ms)
-        past = _deposit_of(before) if before is not None else None
+        past = deposit_in(before) if before is not None else None
         if past is not None:
             deposit = past.and_more(amount, self._wall_ms, half_life_ms)
         sources = self._sources(key, PHEROMONE, field, state)
@@ -236,7 +247,7 @@ class Maker:
         """That of the key's newest deposit."""
         ops = [op for op in self._made.get(key, ()) if op.action == PUT]
         if state is not None:
-            ops += [op for op, _ in state.live() if op.type == PHEROMONE and _deposit_of(op)]
+            ops += [op for op, _ in state.live() if op.type == PHEROMONE and deposit_in(op)]
         newest = max(ops, key=lambda op: op.order, default=None)
         if newest is None:
             ours = self._rule.policy.half_life_ms if self._rule is not None else 0
@@ -282,7 +293,7 @@ class Maker:
         sources: list[Op],
         edit: Edit | None = None,
     ) -> None:
-        context = context_of(sources)
+        context = self._context(key, action, sources)
         if len(context) > CONTEXT_LIMIT:
             raise Refused("TooLarge", f"{key} was written by more than {CONTEXT_LIMIT} writers")
         ttl_ms, embedding = (edit.ttl_ms, edit.embedding) if edit is not None else (0, b"")
@@ -303,6 +314,39 @@ class Maker:
         self._made.setdefault(key, []).append(op)
         self._next += 1
 
+    def _context(self, key: str, action: str, sources: list[Op]) -> Context:
+        """What an op of this writer supersedes, next to what was live in its cell.
+
+        Nobody but this peer knows which numbers it has used: whoever names later ones lies, and
+        what is named here of its own ends before the op that is made. A clear that names them
+        would hide whatever this peer ever wrote at the key; it is cleared itself first.
+        """
+        state = self._state
+        lies = [op for op, _ in state.clears if self._is_beyond(op.context)] if state else []
+        if lies and action != CLEAR and key not in self._cleared:
+            self._cleared[key] = self._next
+            self._add(key, lies[-1].type, b"", CLEAR, b"", [])
+        found = context_of(sources, self._replica.rights.is_void)
+        if lies and action == CLEAR:
+            found = (*found, *((op.writer, op.generation, op.sequence) for op in lies))
+        elif key in self._cleared:
+            found = (*found, (self._writer, self._generation, self._cleared[key]))
+        elif not self._is_beyond(found):
+            return found
+        context: dict[tuple[bytes, int], int] = {}
+        for writer, generation, sequence in found:
+            is_own = (writer, generation) == (self._writer, self._generation)
+            last = min(sequence, self._next - 1) if is_own else sequence
+            context[writer, generation] = max(last, context.get((writer, generation), 0))
+        return tuple((*chain, context[chain]) for chain in sorted(context) if context[chain])
+
+    def _is_beyond(self, context: Context) -> bool:
+        """Whether a context names numbers that this writer has not used."""
+        return any(
+            sequence >= self._next and writer == self._writer and generation == self._generation
+            for writer, generation, sequence in context
+        )
+
     def _charge(self, rule: Rule, op: Op, size: int, sources: list[Op]) -> None:
         """Counts what an op adds to what its writer holds under a prefix, and takes away."""
         ours = (each for each in sources if each.writer == self._writer)
@@ -322,61 +366,6 @@ class Maker:
         state, made = self._state, self._made.get(key)
         seen = made[-1].stamp if made else state.newest if state is not None else 0
         return seen + 1 if stamp <= seen <= stamp + (FUTURE_MS << 16) else stamp
-
-
-def canonical(value: bytes) -> bytes:
-    """An element's one encoding, whichever way it was encoded.
-
-    Raises:
-        Refused: it is no value.
-    """
-    check_value(value)
-    try:
-        return _canonical.encode(msgspec.msgpack.decode(value))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Refused("BadValue", f"not an element of a set: {error}") from None
-
-
-def check_value(value: bytes) -> None:
-    """Asserts that a value can be written.
-
-    Raises:
-        Refused: it is too large, or none.
-    """
-    if len(value) > VALUE_BYTES_LIMIT:
-        raise Refused(
-            "TooLarge",
-            f"a value of {len(value)} bytes is over {VALUE_BYTES_LIMIT}: "
-            "split it over several keys, or write where it is kept",
-        )
-    if not is_value(value):
-        raise Refused("BadValue", "not a value in MessagePack")
-
-
-def _count_of(op: Op) -> int:
-    """What an op counts; nothing, where a liar wrote it."""
-    try:
-        return msgspec.msgpack.decode(op.value, type=int)
-    except (msgspec.MsgspecError, RecursionError):
-        return 0
-
-
-def _deposit_of(op: Op) -> Deposit | None:
-    """What an op deposits; None, where a liar wrote it."""
-    try:
-        return deposit_of(msgspec.msgpack.decode(op.value))
-    except (Malformed, msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
-def _whole(value: bytes, least: int, most: int, what: str) -> int:
-    try:
-        number = msgspec.msgpack.decode(value, type=int)
-    except (msgspec.MsgspecError, RecursionError):
-        raise Refused("BadValue", f"{what} is a whole number") from None
-    if not least <= number <= most:
-        raise Refused("BadValue", f"{what} is from {least} to {most}, not {number}")
-    return number
 
 
 def make_ops(

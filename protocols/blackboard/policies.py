@@ -2,13 +2,14 @@
 
 A policy is an entry itself, a map at ``mesh/policies/PREFIX``, so that it is everywhere
 without anybody's doing. Of the prefixes of a key the longest that has a policy counts,
-and only that one; prefixes end between slashes. A policy binds the writer: it is asked
-before ops are made, and never where they arrive, because replicas that refused what
-others took would differ for ever. A policy that is none counts as none.
+and only that one; prefixes end between slashes. A policy is asked before ops are made, and
+what it says of roles also where they are read (`rights`); never where they arrive, because
+replicas that refused what others took would differ for ever. A policy that is none counts
+as none.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -16,9 +17,10 @@ import msgspec
 from protocols.blackboard.keys import TYPES
 from protocols.blackboard.pheromones import HALF_LIFE_LIMIT_MS
 from protocols.blackboard.replica import Replica
+from protocols.blackboard.rights import POLICIES_PREFIX, Shown
+from protocols.credentials import ROLE_POLICIES
 from protocols.errors import Refused
 
-POLICIES_PREFIX = "mesh/policies/"
 HISTORY_LIMIT = 1000
 """Items of a log that a policy may keep: each append looks at them all."""
 ROLES_LIMIT = 16
@@ -51,6 +53,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     half_life_ms: Annotated[int, msgspec.Meta(ge=0, le=HALF_LIFE_LIMIT_MS)] = 0
 
 
+THE_POLICIES = Policy(roles=(ROLE_POLICIES,))
+"""Of the policies themselves, whatever any of them says."""
+
+
 class Rule:
     """A policy, the prefix that it is of, and its schema compiled."""
 
@@ -67,10 +73,12 @@ class Rule:
         """
         wanted = self.policy.roles
         if wanted and not any(role in wanted for role in roles):
+            has = ", ".join(roles) or "none"
             raise Refused(
                 "NotAllowed",
-                f"{key} is written by peers with the role {' or '.join(wanted)} alone: "
-                f"see {POLICIES_PREFIX}{self.prefix}",
+                f"{key} is written by peers with the role {' or '.join(wanted)} alone, and this "
+                f"one has {has}: write through such a peer, or give it the role by "
+                "`mesh renew --role` where an issuer's key is (docs/how-to/set-policies.md)",
             )
 
     def examine(self, key: str, value: bytes) -> None:
@@ -105,9 +113,34 @@ class Policies:
         roles: Callable[[], tuple[str, ...]],
     ) -> None:
         self._replica = replica
+        replica.mask = self.mask
         self._compile = compile_schema
         self.roles = roles
         self._rules: dict[tuple[str, bytes], Rule | None] = {}
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        """The roles that policies name, by their keys, as of the last look."""
+
+    def take_moved(
+        self, changed: Mapping[str, object], wall_ms: int, is_rights_new: bool
+    ) -> list[str]:
+        """The prefixes below which others' ops show than before, since keys changed.
+
+        `is_rights_new`: writers have more roles than before, so all that name roles count.
+        """
+        names = [*self._wanted, *self._replica.policies] if is_rights_new else changed
+        moved = []
+        for name in dict.fromkeys(names) if self._wanted or self._replica.policies else ():
+            if name.startswith(POLICIES_PREFIX):
+                prefix = name.removeprefix(POLICIES_PREFIX)
+                entry = self._replica.read(name, wall_ms)
+                rule = self._read(prefix, entry.value) if entry is not None else None
+                wanted = rule.policy.roles if rule is not None else ()
+                if wanted != self._wanted.get(name, ()) or (is_rights_new and wanted):
+                    moved.append(prefix)
+                self._wanted[name] = wanted
+                if not wanted:
+                    del self._wanted[name]
+        return moved
 
     @property
     def decoded(self) -> int:
@@ -116,6 +149,8 @@ class Policies:
 
     def rule_for(self, key: str, wall_ms: int) -> Rule | None:
         """That of the longest prefix of the key that has one."""
+        if not self._replica.policies:
+            return None
         prefix = key
         while prefix:
             name = POLICIES_PREFIX + prefix
@@ -126,6 +161,25 @@ class Policies:
                     return rule
             prefix = prefix.rpartition("/")[0]
         return None
+
+    def mask(self, key: str, wall_ms: int) -> Shown | None:
+        """Whose ops show at a key; None for everybody's. The same at every replica."""
+        if key.startswith(POLICIES_PREFIX):
+            # One policy more would bind itself: the reading of them all rests on roles alone.
+            return self._replica.rights.mask(THE_POLICIES.roles)
+        rule = self.rule_for(key, wall_ms)
+        if rule is None or not rule.policy.roles:
+            return None
+        return self._replica.rights.mask(rule.policy.roles)
+
+    def admit(self, key: str) -> None:
+        """Asserts that this peer sets policies, where a key is one's.
+
+        Raises:
+            Refused: NotAllowed.
+        """
+        if key.startswith(POLICIES_PREFIX):
+            Rule(POLICIES_PREFIX, THE_POLICIES, None).admit(key, self.roles())
 
     def examine(self, key: str, value: bytes) -> None:
         """Asserts that what is put at a key is a policy, where it should be one.

@@ -1,17 +1,19 @@
 """Live ops by key and cell: which there are, and what they read as.
 
 Invariants:
-    board-live-is-not-superseded: no live op is within the scope and the context of another.
+    board-live-is-not-superseded: no live op is within the scope and the context of another
+        that may supersede it (`Replica.supersedes`).
     board-replica-bytes: the bytes counted are those of the live ops.
     board-meters-bounded: so are those that are counted by prefix, and these have a limit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from protocols.blackboard.ops import CLEAR, Op
 from protocols.blackboard.reading import Entry, Reading, read
+from protocols.blackboard.rights import POLICIES_PREFIX, Rights, Shown, everybody
 
 Stored = tuple[Op, bytes]
 """An op, and the bytes that were signed."""
@@ -66,12 +68,18 @@ class Replica:
     Attributes:
         bytes: of all live ops as they were signed.
         position: how many changes there were; grows with each.
+        rights: what its writer's roles let an op do.
+        policies: the keys of policies that have live ops.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rights: Rights | None = None) -> None:
         self._keys: dict[str, KeyState] = {}
+        self.rights = rights or Rights(everybody)
         self.bytes = 0
         self.position = 0
+        self.policies: dict[str, None] = {}
+        self.mask: Callable[[str, int], Shown | None] = lambda key, wall_ms: None
+        """Whose ops show at a key at a time; None for everybody's."""
         self._meters: dict[tuple[str, bytes], int] = {}
 
     # Changing.
@@ -81,6 +89,8 @@ class Replica:
         state = self._keys.get(op.key)
         if state is None:
             state = self._keys[op.key] = KeyState()
+            if op.key.startswith(POLICIES_PREFIX):
+                self.policies[op.key] = None
         if op.stamp > state.newest:
             state.newest = op.stamp
         rivals: Sequence[Stored]
@@ -100,17 +110,12 @@ class Replica:
                 self._count(op, len(encoded))
                 self._changed(op.key, state)
                 return _ALONE
-        chain, sequence = (op.writer, op.generation), op.sequence
         is_live = True
         for other, data in above:
-            if (_reach(other, chain) >= sequence and other != op) or data == encoded:
+            if data == encoded or self.supersedes(other, op):
                 is_live = False
                 break
-        gone = [
-            (other, data)
-            for other, data in rivals
-            if _reach(op, (other.writer, other.generation)) >= other.sequence and other != op
-        ] if op.context else []  # fmt: skip
+        gone = [each for each in rivals if self.supersedes(op, each[0])] if op.context else []
         for each in gone:
             self._take_out(state, each)
         if is_live:
@@ -123,6 +128,26 @@ class Replica:
         if is_live or gone:
             self._changed(op.key, state)
         return Applied(is_live, gone)
+
+    def supersedes(self, one: Op, other: Op) -> bool:
+        """Whether an op, whose scope the other is in, takes its place.
+
+        Two that name each other cannot both have seen the other. Who names an op that was
+        live names its very number; who names what it never saw names too much, or guesses.
+        """
+        beyond = _reach(one, other) - other.sequence
+        if beyond < 0 or one == other:
+            return False
+        back = _reach(other, one) - one.sequence
+        if back >= 0 and (beyond, other.order) > (back, one.order):
+            return False
+        return one.writer == other.writer or not self.rights.is_void(one)
+
+    def touch(self, key: str) -> None:
+        """What a key reads as has changed although its ops have not."""
+        state = self._keys[key]
+        self.position += 1
+        state.position = self.position
 
     def remove(self, op: Op, encoded: bytes) -> None:
         """Drops a live op that nothing supersedes."""
@@ -158,6 +183,7 @@ class Replica:
         state.position = self.position
         if not state.cells and not state.clears:
             del self._keys[key]
+            self.policies.pop(key, None)
 
     # Reading.
 
@@ -204,7 +230,7 @@ class Replica:
         if state is None or not state.cells:
             return None
         found: tuple[str, Reading] | None = None
-        for type_, cells in _by_type(state).items():
+        for type_, cells in _by_type(state, self.mask(key, wall_ms)).items():
             reading = read(type_, cells, wall_ms)
             if reading is not None and (
                 found is None or reading.newest.order > found[1].newest.order
@@ -244,11 +270,8 @@ class Replica:
             assert state.cells or state.clears, "board-replica-bytes: an empty key"
             for op, encoded in state.live():
                 size += len(encoded)
-                chain = (op.writer, op.generation)
                 for other, _ in (*self._beside(state, op), *state.clears):
-                    assert other == op or _reach(other, chain) < op.sequence, (
-                        "board-live-is-not-superseded"
-                    )
+                    assert not self.supersedes(other, op), "board-live-is-not-superseded"
         assert size == self.bytes, "board-replica-bytes"
         assert len(self._meters) <= METERS_LIMIT, "board-meters-bounded"
         for meter, counted in self._meters.items():
@@ -260,15 +283,18 @@ def is_under(key: str, prefix: str) -> bool:
     return key.startswith(prefix) and (len(key) == len(prefix) or key[len(prefix)] == "/")
 
 
-def _by_type(state: KeyState) -> dict[str, dict[bytes, list[Op]]]:
+def _by_type(state: KeyState, is_shown: Shown | None) -> dict[str, dict[bytes, list[Op]]]:
     found: dict[str, dict[bytes, list[Op]]] = {}
     for (type_, field), stored in state.cells.items():
-        found.setdefault(type_, {})[field] = [op for op, _ in stored]
+        ops = [op for op, _ in stored if is_shown is None or is_shown(op.writer)]
+        if ops:
+            found.setdefault(type_, {})[field] = ops
     return found
 
 
-def _reach(op: Op, chain: tuple[bytes, int]) -> int:
+def _reach(op: Op, other: Op) -> int:
+    """How far an op names the chain of another."""
     for writer, generation, sequence in op.context:
-        if (writer, generation) == chain:
+        if writer == other.writer and generation == other.generation:
             return sequence
     return 0

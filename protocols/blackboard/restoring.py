@@ -18,8 +18,9 @@ def durable(
     store: Store, writers: Writers, intake: Intake, writing: Writing, frontiers: Frontiers
 ) -> Iterator[msgspec.Struct]:
     """The records from which the same store comes out."""
-    for credential in writers.known.values():
-        yield records.WriterKnown(credential)
+    for credentials in writers.known.values():
+        for credential in credentials:
+            yield records.WriterKnown(credential)
     if writing.generation:
         yield records.GenerationBegun(writing.generation)
     for fork in intake.forks.values():
@@ -58,7 +59,7 @@ def restore(
             case records.ChainKept():
                 _chain(store, record)
             case records.WriterKnown():
-                writers.believe(record.credential)
+                store.reconsider(writers.believe(record.credential))
             case records.GenerationBegun():
                 generation = record.generation
             case records.ForkKept():

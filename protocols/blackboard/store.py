@@ -19,7 +19,7 @@ from protocols.blackboard.holding import Held, Holding
 from protocols.blackboard.messages import LIVE_DIGEST_BYTES
 from protocols.blackboard.ops import Op, decode_op
 from protocols.blackboard.parameters import CLAIMS_LIMIT
-from protocols.blackboard.replica import Replica
+from protocols.blackboard.replica import Replica, is_under
 from protocols.blackboard.segments import Segment, SegmentPart, op_hash
 from protocols.blackboard.vectors import Chain
 
@@ -153,11 +153,33 @@ class Store:
             self._order[key] = self.replica.position
         elif outcome.superseded:
             self._changed(key)
+        if op.context and self.replica.rights.is_void(op):
+            return
         for writer, generation, sequence in op.context:
             chain = (writer, generation)
             if sequence >= self._superseders.get(chain, _NONE)[0]:
                 dot = (op.writer, op.generation, op.sequence)
                 self._superseders[chain] = (sequence, dot)
+
+    def reconsider(self, writer: bytes) -> None:
+        """A writer has more roles: what counted for nothing may count now."""
+        for key in list(self.replica.policies):
+            state = self.replica.state(key)
+            found = [each for each in state.live() if each[0].writer == writer] if state else []
+            found.sort(key=lambda each: each[0].order)
+            for op, encoded in found:
+                self.replica.remove(op, encoded)
+                self._count(op, encoded, -1)
+                self._apply_one(op, encoded)
+            if found:
+                self._changed(key)
+
+    def touch(self, prefix: str) -> None:
+        """All that is at a prefix and below it may read otherwise than before."""
+        below = [key for key in self._order if is_under(key, prefix)]
+        for key in below:
+            self.replica.touch(key)
+            self._changed(key)
 
     def _changed(self, key: str) -> None:
         """A key is the last that changed, or is gone for good."""

@@ -1,14 +1,20 @@
-"""Who may write: the credentials of all writers ever met, verifiable by whoever joins later.
+"""Who writes, and in which roles: the credentials of all writers ever met, which verify for ever.
 
 A credential that has ended since is as good as before for what was written: when that
 was, nobody can tell. One that was revoked too: others took ops on its word, and
 replicas must agree; but nothing is taken from a revoked peer's own link (admission).
 
+A writer has all roles that any credential ever gave it: a set that only grows, so that
+replicas that know the same credentials agree on what each op may do, whichever came first.
+
 Invariant:
-    board-writers-bounded: the credentials that are kept have a limit.
+    board-writers-bounded: the credentials that are kept have a limit, and so have one writer's.
 """
 
-from protocols.credentials import Credential, CredentialRefused, decode_chain
+from collections.abc import Container, Iterator
+
+from protocols.blackboard.messages import WRITERS_PER_MESSAGE_LIMIT
+from protocols.credentials import ROLE_PEER, Credential, CredentialRefused, decode_chain
 from protocols.errors import Malformed
 from protocols.identity import Keyring
 from protocols.machine import SECOND_NS
@@ -16,6 +22,8 @@ from protocols.succession import verify_founded
 from protocols.trust import Trust
 
 WRITERS_LIMIT = 4096
+ROLES_LIMIT = 16
+"""Roles of one writer, of all its credentials together: each that is kept brings one more."""
 
 
 class Writers:
@@ -25,24 +33,55 @@ class Writers:
         self._keyring = keyring
         self._trust = trust
         self.own = credential
-        self.known: dict[bytes, bytes] = {}
+        self.known: dict[bytes, tuple[bytes, ...]] = {}
+        """The credentials of each writer, no longer those of which another says all."""
+        self._roles: dict[bytes, tuple[str, ...]] = {}
+        _, _, peer = decode_chain(credential)
+        self._roles[peer.subject] = peer.roles
+
+    def roles_of(self, writer: bytes) -> tuple[str, ...]:
+        """Those that any credential gave it; none of a writer whose credential never came."""
+        return self._roles.get(writer, ())
 
     def own_roles(self) -> tuple[str, ...]:
-        """Those of this peer's own credential."""
-        _, _, peer = decode_chain(self.own)
-        return peer.roles
+        """Those of this peer."""
+        return self.roles_of(self._keyring.peer)
+
+    def to_show(self, members: Container[bytes]) -> Iterator[tuple[bytes, ...]]:
+        """What a member that comes up is shown, as it travels.
+
+        This peer's credential, and those of writers with roles who are not there to do it.
+        """
+        found = [self.own]
+        for writer, credentials in self.known.items():
+            if writer not in members and self.roles_of(writer) != (ROLE_PEER,):
+                found += credentials
+        for start in range(0, len(found), WRITERS_PER_MESSAGE_LIMIT):
+            yield tuple(found[start : start + WRITERS_PER_MESSAGE_LIMIT])
+
+    def renew(self, encoded: bytes) -> bool:
+        """Takes a newer credential of this very peer, which it has verified; False of another's."""
+        _, _, peer = decode_chain(encoded)
+        if peer.subject != self._keyring.peer:
+            return False
+        self.own = encoded
+        self._roles[peer.subject] = _joined(self.own_roles(), peer.roles)
+        return True
 
     def take(self, encoded: bytes, wall_ns: int) -> bytes | None:
-        """Learns a writer's credential: the writer where it was not known.
+        """Learns a writer's credential: the writer where it was not known, or has more roles now.
 
         Raises:
             Malformed: it is forged, or none.
         """
-        try:
-            chain, issuer, peer = decode_chain(encoded)
-        except Malformed:
-            raise
-        if peer.subject in self.known or len(self.known) >= WRITERS_LIMIT:
+        chain, issuer, peer = decode_chain(encoded)
+        if peer.subject == self._keyring.peer:
+            return None
+        if peer.subject in self.known:
+            roles = self.roles_of(peer.subject)
+            if not len(roles) < len(_joined(roles, peer.roles)) <= ROLES_LIMIT:
+                return None
+        elif len(self.known) >= WRITERS_LIMIT:
             return None
         try:
             self._verify(encoded, chain.issuer.signer, issuer, peer, wall_ns)
@@ -50,13 +89,16 @@ class Writers:
             if error.kind in ("unknown-root", "root-retired", "not-yet-valid"):
                 return None  # news and clocks differ
             raise Malformed(f"a writer's credential: {error}") from None
-        self.known[peer.subject] = encoded
-        return peer.subject
+        return self.believe(encoded)
 
-    def believe(self, encoded: bytes) -> None:
-        """Takes back what was verified before it was written down."""
+    def believe(self, encoded: bytes) -> bytes:
+        """Takes what was verified; the writer."""
         _, _, peer = decode_chain(encoded)
-        self.known[peer.subject] = encoded
+        writer, roles = peer.subject, self.roles_of(peer.subject)
+        is_more = all(role in peer.roles for role in roles)
+        self.known[writer] = (encoded,) if is_more else (*self.known.get(writer, ()), encoded)
+        self._roles[writer] = _joined(roles, peer.roles)
+        return writer
 
     def _verify(
         self, encoded: bytes, root: bytes, issuer: Credential, peer: Credential, wall_ns: int
@@ -72,3 +114,11 @@ class Writers:
     def check(self) -> None:
         """Asserts the invariant."""
         assert len(self.known) <= WRITERS_LIMIT, "board-writers-bounded"
+        for writer, credentials in self.known.items():
+            assert len(credentials) <= ROLES_LIMIT, "board-writers-bounded: of one"
+            for _, _, peer in map(decode_chain, credentials):
+                assert set(peer.roles) <= set(self._roles[writer]), "board-writers-bounded: roles"
+
+
+def _joined(roles: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*roles, *more)))

@@ -15,6 +15,8 @@ class OpenInvitation(msgspec.Struct, frozen=True):
     key: bytes
     """The public half of a key pair made for this invitation."""
     valid_ns: int
+    roles: tuple[str, ...] = ()
+    """What the newcomer may beside being a peer."""
 
 
 class Redeem(msgspec.Struct, frozen=True):

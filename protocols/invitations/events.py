@@ -19,3 +19,5 @@ class InvitationRedeemed(msgspec.Struct, frozen=True, tag="invitations.redeemed"
     peer: bytes
     curve: bytes
     name: str
+    roles: tuple[str, ...] = ()
+    """Beside that of a peer."""

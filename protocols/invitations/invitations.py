@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from protocols.credentials import CLOCK_TOLERANCE_S
+from protocols.credentials import CLOCK_TOLERANCE_S, ROLES_LIMIT
 from protocols.effects import Effect, Emit, Persist
 from protocols.errors import Malformed, Refused
 from protocols.identity import Keyring
@@ -39,6 +39,7 @@ class _Invitation(msgspec.Struct):
 
     ends: Instant
     not_after_ns: int
+    roles: tuple[str, ...] = ()
     peer: bytes = b""
     curve: bytes = b""
 
@@ -82,7 +83,7 @@ class Invitations:
     def snapshot(self) -> Iterator[msgspec.Struct]:
         """What is known, oldest first."""
         for key, known in self._known.items():
-            yield InvitationKept(key, known.not_after_ns)
+            yield InvitationKept(key, known.not_after_ns, known.roles)
             if known.peer:
                 yield InvitationSpent(key, known.peer, known.curve)
 
@@ -93,7 +94,7 @@ class Invitations:
                 case InvitationKept():
                     left_ns = min(record.not_after_ns - now.wall_ns, LIFE_MOST_NS)
                     self._known[record.key] = _Invitation(
-                        now.monotonic_ns + left_ns, record.not_after_ns
+                        now.monotonic_ns + left_ns, record.not_after_ns, record.roles
                     )
                 case InvitationSpent():
                     known = self._known.get(record.key)
@@ -113,6 +114,8 @@ class Invitations:
     def _open(self, command: OpenInvitation, now: Now) -> tuple[Effect, ...]:
         if not LIFE_LEAST_NS <= command.valid_ns <= LIFE_MOST_NS:
             raise Refused("InvalidInput", "an invitation is valid for a second to 30 days")
+        if len(command.roles) >= ROLES_LIMIT:
+            raise Refused("InvalidInput", f"a credential has at most {ROLES_LIMIT} roles")
         if command.key in self._known:
             raise Refused("InvalidInput", "there is an invitation with this key already")
         self._forget(now.monotonic_ns)
@@ -125,16 +128,20 @@ class Invitations:
                 retry_after_ns=first,
             )
         ends_wall_ns = now.wall_ns + command.valid_ns
-        self._known[command.key] = _Invitation(now.monotonic_ns + command.valid_ns, ends_wall_ns)
+        self._known[command.key] = _Invitation(
+            now.monotonic_ns + command.valid_ns, ends_wall_ns, command.roles
+        )
         return (
-            Persist(InvitationKept(command.key, ends_wall_ns)),
+            Persist(InvitationKept(command.key, ends_wall_ns, command.roles)),
             Emit(InvitationOpened(command.request, command.key, ends_wall_ns)),
         )
 
     def _redeem(self, command: Redeem, now: Now) -> tuple[Effect, ...]:
         body, known = self._judge(command, now)
         told = Emit(
-            InvitationRedeemed(command.request, body.invitation, body.peer, body.curve, body.name)
+            InvitationRedeemed(
+                command.request, body.invitation, body.peer, body.curve, body.name, known.roles
+            )
         )
         if known.peer:
             assert (known.peer, known.curve) == (body.peer, body.curve), "one-newcomer"

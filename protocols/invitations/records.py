@@ -3,7 +3,7 @@
 import msgspec
 
 from protocols.credentials import CurveField
-from protocols.wire import CountField, PeerIdField
+from protocols.wire import CountField, NameField, PeerIdField
 
 
 class InvitationKept(msgspec.Struct, frozen=True, array_like=True, tag="invitations.kept"):
@@ -11,6 +11,7 @@ class InvitationKept(msgspec.Struct, frozen=True, array_like=True, tag="invitati
 
     key: PeerIdField
     not_after_ns: CountField
+    roles: tuple[NameField, ...] = ()
 
 
 class InvitationSpent(msgspec.Struct, frozen=True, array_like=True, tag="invitations.spent"):

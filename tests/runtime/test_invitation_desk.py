@@ -1,6 +1,6 @@
 """The desk between socket, door and core: who is asked, who is answered, and who signs when."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -53,7 +53,7 @@ class Place:
     def may_issue(self) -> bool:
         return self.is_issuer
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str]) -> bytes:
         if self.failure:
             raise ConfigurationError(self.failure)
         self.signed.append((peer, curve))

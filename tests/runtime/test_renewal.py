@@ -1,7 +1,7 @@
 """Renewal at doors, guests whose credential changes, and when a peer asks for a newer one."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -112,7 +112,7 @@ class Signer:
     def may_issue(self) -> bool:
         return self.made is not None
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str]) -> bytes:
         if not self.made:
             raise ConfigurationError("the key is damaged")
         return self.made

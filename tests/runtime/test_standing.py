@@ -1,5 +1,6 @@
 """What becomes of links when a root retires."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ class Nobody:
     def may_issue(self) -> bool:
         return False
 
-    def sign(self, peer: bytes, curve: bytes) -> bytes:
+    def sign(self, peer: bytes, curve: bytes, roles: Sequence[str]) -> bytes:
         raise AssertionError("it has no key")
 
 

@@ -34,7 +34,7 @@ def test_an_enrolled_peer_is_admitted(folder: MeshFolder) -> None:
     credential = verify_chain(material.credential, root, time.time_ns(), keyring)
     assert credential.subject == material.keys.peer
     assert credential.curve == material.keys.curve_public
-    assert credential.roles == ("peer",)
+    assert credential.roles == ("peer", "policies")
     entry = folder.peer("peer-1")
     assert entry.id == text_id(material.keys.peer)
     assert entry.curve == material.keys.curve_public.hex()

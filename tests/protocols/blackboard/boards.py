@@ -33,11 +33,12 @@ WALL_S = 1_000_000
 QUICK = BoardParameters(horizon_ms=20_000, frontier_interval_ns=SECOND_NS)
 
 
-def chain_of(peer: bytes) -> bytes:
-    def said(subject: bytes, role: str) -> Credential:
-        return Credential(MESH, subject, NO_CURVE, (role,), (), 0, 2 * WALL_S, 1)
+def chain_of(peer: bytes, *roles: str) -> bytes:
+    def said(subject: bytes, *roles: str) -> Credential:
+        return Credential(MESH, subject, NO_CURVE, roles, (), 0, 2 * WALL_S, 1)
 
-    return encode_chain(issue(ROOT, said(MESH, ROLE_ISSUER)), issue(ROOT, said(peer, ROLE_PEER)))
+    issuer, peers = said(MESH, ROLE_ISSUER), said(peer, ROLE_PEER, *roles)
+    return encode_chain(issue(ROOT, issuer), issue(ROOT, peers))
 
 
 class Peer:
@@ -48,6 +49,7 @@ class Peer:
         self.peer = self.keyring.peer
         self._parameters = parameters
         self._seed = seed
+        self.roles: tuple[str, ...] = ()
         self.disk: list[bytes] = []
         self.told: list[msgspec.Struct] = []
         self.blamed: list[tuple[bytes, str]] = []
@@ -57,7 +59,7 @@ class Peer:
         self._seed += 100
         return Blackboard(
             self.keyring,
-            chain_of(self.peer),
+            chain_of(self.peer, *self.roles),
             self._parameters,
             random.Random(self._seed),
             Trust(MESH),

@@ -8,7 +8,8 @@ from mesh.core.schemas import compile_schema
 from protocols.blackboard.making import make_ops
 from protocols.blackboard.ops import Op
 from protocols.blackboard.policies import COMPILED_LIMIT, HISTORY_LIMIT, Policies
-from protocols.blackboard.replica import METERS_LIMIT
+from protocols.blackboard.replica import METERS_LIMIT, Replica
+from protocols.blackboard.rights import Rights
 from protocols.errors import Refused
 from tests.protocols.blackboard.board_values import KEY, Writer, edit
 
@@ -16,10 +17,12 @@ PREFIX = "mesh/policies/"
 
 
 class Bound(Writer):
-    """A writer that keeps to policies."""
+    """A writer that keeps to policies, and sets them; it knows nobody else's roles."""
 
     def __init__(self, number: int, *roles: str) -> None:
         super().__init__(number)
+        roles = ("policies", *roles)
+        self.replica = Replica(Rights(lambda writer: roles if writer == self.id else ()))
         self.policies = Policies(self.replica, compile_schema, lambda: roles)
 
     def write(self, *edits: Any, wall_ms: int = 0) -> list[tuple[Op, bytes]]:
@@ -79,11 +82,16 @@ def test_a_policy_that_is_deleted_binds_nobody() -> None:
     a.write(edit("put", 1))
 
 
-def test_what_another_writes_against_a_policy_is_taken_all_the_same() -> None:
-    a, liar = bound_by(roles=["curator"]), Writer(2)
-    liar.write(edit("put", "mine"))
+def test_what_another_writes_against_a_policy_is_taken_and_never_shown() -> None:
+    a, liar = Bound(1, "curator"), Writer(2)
+    a.rule("default", roles=["curator"])
+    liar.write(edit("put", "mine", type="multivalue"))
     a.sync_from(liar)
-    assert a.value() == "mine"
+    assert liar.image() < a.image()
+    assert a.value() is None
+    a.write(edit("put", "ours"))
+    assert a.value() == "ours"
+    a.replica.check()
 
 
 def test_the_type_of_a_prefix_is_that_of_new_keys() -> None:
@@ -127,6 +135,7 @@ def test_a_schema_may_be_text() -> None:
 def test_what_is_no_policy_is_refused_and_binds_nobody(policy: Any) -> None:
     a, liar = Bound(1), Writer(2)
     assert refusal(a, edit("put", policy, key=PREFIX + "default")) == "BadValue"
+    a.replica.rights = Rights(lambda writer: ("policies",))
     liar.write(edit("put", policy, key=PREFIX + "default"))
     a.sync_from(liar)
     a.write(edit("put", 1))
@@ -186,6 +195,7 @@ def test_a_log_keeps_its_last_items() -> None:
 
 def test_items_appended_at_once_go_with_the_next() -> None:
     a, b = bound_by(history=2), Bound(2)
+    b.replica.rights = Rights(lambda writer: ("policies",))
     b.sync_from(a)
     for each in (a, b):
         each.write(edit("append", 1), edit("append", 2))
