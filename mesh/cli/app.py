@@ -10,6 +10,10 @@ from mesh.cli import board_queries
 from mesh.cli.decisions import decide, verify
 from mesh.cli.demo import demo
 from mesh.cli.doctor import doctor
+from mesh.cli.electors import add as add_electors
+from mesh.cli.electors import list_electors
+from mesh.cli.electors import remove as remove_electors
+from mesh.cli.electors import replace as replace_elector
 from mesh.cli.hosts import init, invite, join, serve
 from mesh.cli.local import down, kill, pause, peers, resume, up
 from mesh.cli.logs import logs
@@ -98,6 +102,18 @@ issuer = typer.Typer(
 issuer.command("add")(add_issuer)
 issuer.command("ls")(list_issuers)
 app.add_typer(issuer, rich_help_panel=HOSTS)
+
+electors = typer.Typer(
+    name="electors",
+    help="Who decides: a list that the root signs, and that changes through the log.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+electors.command("ls")(list_electors)
+electors.command("add")(add_electors)
+electors.command("remove")(remove_electors)
+electors.command("replace")(replace_elector)
+app.add_typer(electors, rich_help_panel=DECISIONS)
 
 root = typer.Typer(
     name="root",

@@ -48,6 +48,7 @@ def revoke(
         signer = authorities.root(folder, root_key)
     else:
         signer = authorities.issuer(folder, told["issuers"])
+    electors = _electors_known(entry)
     replaced = is_issuer and text_id(subject) in authorities.issuers_here(folder)
     if replaced:
         # The peers of this folder change over first, so that none of them is cut off.
@@ -56,10 +57,12 @@ def revoke(
             ask_peer(local, "renew", None, RENEW_S)
     statement = signer.revocation(subject, serial or 0, reason)
     ask_peer(entry, "proclaim", {"statement": statement})
+    is_elector = bool(subject) and text_id(subject) in electors
     row = {
         "id": text_id(subject) if subject else None,
         "serial": serial,
         "reason": reason,
+        "elector": is_elector,
         "by": text_id(signer.keyring.peer),
         "issuer": is_issuer,
         "told": entry.name,
@@ -67,12 +70,21 @@ def revoke(
     if as_json:
         print_json(row)
         return
-    what = f"serial {serial}" if peer is None else f"{peer} ({row['id'][:ID_SHOWN]}…)"
-    print(f"revoked {what}: {entry.name} spreads it; every peer that is up knows within seconds")
-    if is_issuer:
-        print("it was an issuer: every credential that it signed is good no more")
+    _tell_revoked(peer, row, len(electors))
     if replaced:
         print(f"{folder.path} has a new issuer.key, and its running peers have new credentials")
+
+
+def _tell_revoked(peer: str | None, row: dict[str, Any], electors: int) -> None:
+    what = f"serial {row['serial']}" if peer is None else f"{peer} ({row['id'][:ID_SHOWN]}…)"
+    print(f"revoked {what}: {row['told']} spreads it; every peer that is up knows within seconds")
+    if row["elector"]:
+        print(
+            f"it is still one of {electors} electors, and counts as one of those that may be "
+            f"faulty: `mesh electors remove {row['id']}`, or `replace`"
+        )
+    if row["issuer"]:
+        print("it was an issuer: every credential that it signed is good no more")
 
 
 def renew(
@@ -260,6 +272,18 @@ def ask_peer(entry: Any, verb: str, arguments: Any, timeout_s: float = ASK_S) ->
         fail(f"{entry.name} does not answer: {error}; `mesh peers` shows who runs", NO_PEER)
     except QuestionRefused as error:
         fail(f"{entry.name}: {error}", FAILED)
+
+
+def _electors_known(entry: Any) -> list[str]:
+    """Who decides, as far as a peer knows; to revoke must not fail because it does not yet."""
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+
+    try:
+        told: dict[str, Any] = ask(Path(entry.socket), "electorate", timeout_s=ASK_S)
+    except (NoAnswer, QuestionRefused):
+        return []
+    electors: list[str] = told["electors"]
+    return electors
 
 
 def id_of(entry: Any, text: str) -> str:

@@ -208,6 +208,14 @@ def _capacity_changed(event: task_events.CapacityChanged) -> list[Routed]:
     return [(AUCTION, auction_commands.SetCapacity(event.skill, event.version, event.slots))]
 
 
+def _electorate_heard(event: voting_commands.ElectorateHeard) -> list[Routed]:
+    return [(LOG, log_commands.FollowElectorate(event.bundle))]
+
+
+def _electorate_settled(event: log_commands.ElectorateSettled) -> list[Routed]:
+    return [(VOTING, voting_commands.AdoptElectorate(event.bundle))]
+
+
 ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     gossip_events.MemberUp: _member_up,
     gossip_events.MemberSuspected: _member_suspected,
@@ -229,6 +237,8 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     voting_commands.VoterContradicted: _contradicted,
     voting_commands.ElectorContradicted: _contradicted,
     log_commands.LogContradicted: _contradicted,
+    voting_commands.ElectorateHeard: _electorate_heard,
+    log_commands.ElectorateSettled: _electorate_settled,
     task_events.OfferPosted: _offer_posted,
     task_events.PlacesClaimed: _places_claimed,
     board_events.EntriesChanged: _entries_changed,
@@ -247,6 +257,8 @@ INTERNAL = frozenset(
         task_events.CompletionObserved,
         task_events.OfferPosted,
         task_events.PlacesClaimed,
+        voting_commands.ElectorateHeard,
+        log_commands.ElectorateSettled,
     )
 )
 """Events that are plumbing between machines and of no interest outside."""
@@ -292,6 +304,7 @@ COMMANDS: dict[type[msgspec.Struct], str] = {
     board_commands.WriteBoard: BOARD,
     board_commands.CredentialSeen: BOARD,
     voting_commands.AdoptElectorate: VOTING,
+    voting_commands.ProposeElectorate: VOTING,
     voting_commands.OpenBallot: VOTING,
     voting_commands.CastAnswer: VOTING,
     log_commands.FollowElectorate: LOG,

@@ -20,6 +20,7 @@ from mesh.runtime.views import Views
 from mesh.storage.electorate import load_electorate
 from mesh.storage.folder import MeshFolder
 from protocols.errors import Refused
+from protocols.identity import text_id
 from protocols.tasks.commands import SubmitTasks, TaskSpec
 from protocols.tasks.events import Settled, SubmissionRefused, TasksAccepted, TasksSettled
 from protocols.voting.ballot_commands import (
@@ -29,8 +30,10 @@ from protocols.voting.ballot_commands import (
     BallotEnded,
     CastAnswer,
     OpenBallot,
+    ProposeElectorate,
 )
 from protocols.voting.log_commands import FollowElectorate
+from protocols.voting.roll import BUNDLE_LIMIT
 from protocols.wire import encode
 
 STARTING_S = 0.05
@@ -77,6 +80,7 @@ class BallotDesk:
         """Takes the core, the way to it, and who knows names."""
         self._me = core.peer
         self._driver = driver
+        self._core = core
         self._read = core.voting.read
         self._input_fault = core.tasks.input_fault
         self._views = views
@@ -100,6 +104,7 @@ class BallotDesk:
     async def run(self, folder: MeshFolder, agents_are_up: Callable[[], bool]) -> None:
         """Adopts the electorate; asks again what came while the agents were still starting."""
         self._adopt(load_electorate(folder))
+        self._adopt(self._core.voting.bundle)  # the log may not have got as far before it ended
         while True:
             if agents_are_up():
                 break
@@ -112,6 +117,14 @@ class BallotDesk:
         self._driver.flush()
 
     # From clients.
+
+    def verbs(self) -> dict[str, Callable[[Any], Any]]:
+        """What it answers."""
+        return {
+            "decide": self.decide,
+            "electorate": self.electorate,
+            "propose-electorate": self.propose_electorate,
+        }
 
     async def decide(self, arguments: Any) -> dict[str, Any]:
         """Answers the verb ``decide``.
@@ -135,6 +148,36 @@ class BallotDesk:
         assert end is not None, "done"
         told = described(self._read(end.certificate), self._views.name_of)
         return told | {"certificate": end.certificate}
+
+    def electorate(self, arguments: Any) -> dict[str, Any]:
+        """Answers the verb ``electorate``: who decides, as far as this peer knows.
+
+        Raises:
+            Refused: it does not know yet.
+        """
+        roll = self._core.voting.electorate
+        if roll is None:
+            raise Refused("NoElectorate", "this peer does not know yet who decides: try again")
+        return {
+            "epoch": roll.epoch,
+            "quorum": roll.quorum,
+            "tolerates": roll.tolerates,
+            "electors": [text_id(elector) for elector in roll.electors],
+            "log_height": self._core.log.height,
+        }
+
+    def propose_electorate(self, arguments: Any) -> dict[str, Any]:
+        """Answers the verb ``propose-electorate``: the electors are told, and may agree in time.
+
+        Raises:
+            Refused: see `ProposeElectorate`.
+        """
+        bundle = arguments.get("bundle") if isinstance(arguments, dict) else None
+        if not isinstance(bundle, bytes) or len(bundle) > BUNDLE_LIMIT:
+            raise Refused("InvalidInput", "`bundle` is the electorate as the root has signed it")
+        self._driver.submit(ProposeElectorate(bundle))
+        self._driver.flush()
+        return {}
 
     def _command(self, arguments: Any) -> OpenBallot:
         try:

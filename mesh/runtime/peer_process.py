@@ -364,7 +364,7 @@ class PeerProcess:
                 "skills": lambda _: self._views.skills(),
                 "invite": self._desk.invite,
                 "reload": self._reload,
-                "decide": self._ballots.decide,
+                **self._ballots.verbs(),
                 **self._board.verbs(),
                 **self._standing.verbs(),
                 **self._queries.verbs(),

@@ -177,3 +177,26 @@ class AdoptElectorate(msgspec.Struct, frozen=True):
     """
 
     bundle: bytes
+
+
+class ProposeElectorate(msgspec.Struct, frozen=True):
+    """A later electorate, for the electors of today to put into their log.
+
+    Raises `Refused`: NoElectorate, where it is not signed by this mesh's root, or nobody knows
+    who decides today; StaleElectorate, where its epoch is not later than today's.
+    """
+
+    bundle: bytes
+
+
+class ElectorateHeard(msgspec.Struct, frozen=True, tag="voting.electorate-heard"):
+    """The root has signed a later electorate. The log is to settle it."""
+
+    bundle: bytes
+
+
+class ElectorateChanged(msgspec.Struct, frozen=True, tag="voting.electorate-changed"):
+    """From here on these peers decide, as far as this peer knows."""
+
+    epoch: int
+    electors: tuple[bytes, ...]

@@ -5,7 +5,6 @@ let its settlement go on, and what a settlement comes to ends its ballot; both h
 one step. The protocol is on docs/protocols/voting.md.
 """
 
-import contextlib
 from collections.abc import Iterable
 
 import msgspec
@@ -129,7 +128,7 @@ class Balloting:
                 self._up[command.peer] = None
                 self._ballots.elector_up(command.peer, now)
                 self._return.elector_up()
-                self._show_roll(command.peer)
+                self._show_roll(command.peer, self._roll)
                 shown = self._evidence.shown()
                 self._effects.extend(Send(command.peer, each) for each in shown)
             case commands.ElectorDown():
@@ -137,7 +136,9 @@ class Balloting:
                 self._up.pop(command.peer, None)
                 self._ballots.elector_down(command.peer, now)
             case commands.AdoptElectorate():
-                self._adopt(command.bundle)
+                self._adopt(command.bundle, self._opened(command.bundle))
+            case commands.ProposeElectorate():
+                self._propose(command.bundle)
             case commands.KeepEvidence():
                 self._keep(command.elector, command.evidence, b"", now)
             case commands.DoubtDisk():
@@ -160,8 +161,7 @@ class Balloting:
             case messages.Decided():
                 self._ballots.on_decided(link, message, now)
             case messages.RollShown():
-                with contextlib.suppress(Refused):
-                    self._adopt(message.bundle)
+                self._on_roll(link, message.bundle)
             case MarkSaid() | Proposal() | ProofShown():
                 self._on_settlement(link, message, now)
             case Enquiry():
@@ -236,14 +236,6 @@ class Balloting:
     def _is_down(self, peer: bytes) -> bool:
         return peer in self._down
 
-    def _show_roll(self, peer: bytes) -> None:
-        """A peer that is no elector learns who is, from one that is honest at least."""
-        roll, me = self._roll, self._keyring.peer
-        if roll is None or peer in roll.electors:
-            return
-        if me in roll.electors[: roll.tolerates + 1]:
-            self._effects.append(Send(peer, messages.RollShown(self._bundle)))
-
     def _keep(self, elector: bytes, evidence: bytes, link: bytes, now: Now) -> None:
         """Believes what proves itself, writes it down and passes it on, once."""
         if self._roll is None or elector not in self._roll.electors:
@@ -258,14 +250,61 @@ class Balloting:
             shown = EvidenceShown(elector, evidence)
             self._effects.extend(Send(peer, shown) for peer in others)
 
-    def _adopt(self, bundle: bytes) -> None:
+    # The electorate.
+
+    def _opened(self, bundle: bytes) -> Roll:
         roll = open_bundle(bundle, self._mesh, self._keyring)
         if roll is None:
             raise Refused("NoElectorate", "the list of electors is not signed by the mesh's root")
-        if self._roll is not None and roll.epoch <= self._roll.epoch:
+        return roll
+
+    def _show_roll(self, peer: bytes, known: Roll | None) -> None:
+        """A peer learns who decides from one at least of `known` that is honest."""
+        if known is not None and self._keyring.peer in known.electors[: known.tolerates + 1]:
+            self._effects.append(Send(peer, messages.RollShown(self._bundle)))
+
+    def _adopt(self, bundle: bytes, roll: Roll) -> None:
+        """These decide from now on, if it is a later list."""
+        before = self._roll
+        if before is not None and roll.epoch <= before.epoch:
             return
         self._roll, self._bundle = roll, bundle
         self._effects.append(Persist(ElectorateRecord(bundle), sync=True))
+        self._effects.append(Emit(commands.ElectorateChanged(roll.epoch, roll.electors)))
+        if before is not None:
+            for peer in self._up:  # whom the log did not reach, too
+                self._show_roll(peer, before)
+
+    def _on_roll(self, link: bytes, bundle: bytes) -> None:
+        """An elector waits for its log; anybody else takes the root's word."""
+        if bundle == self._bundle:
+            return
+        try:
+            roll = self._opened(bundle)
+        except Refused:
+            self._effects.append(Blame(link, "shows electors that the root never signed"))
+            return
+        if self._roll is not None and roll.epoch <= self._roll.epoch:
+            return
+        if self._roll is None or self._keyring.peer not in self._roll.electors:
+            self._adopt(bundle, roll)
+        self._effects.append(Emit(commands.ElectorateHeard(bundle)))
+
+    def _propose(self, bundle: bytes) -> None:
+        roll, known = self._opened(bundle), self._roll
+        if known is None:
+            raise Refused("NoElectorate", "this peer does not know yet who decides: try again")
+        if roll.epoch <= known.epoch:
+            raise Refused(
+                "StaleElectorate",
+                f"these electors are of epoch {roll.epoch}, and the mesh is at {known.epoch} "
+                "already: see `mesh electors ls`, and change that list",
+            )
+        if self._keyring.peer in known.electors:
+            self._effects.append(Emit(commands.ElectorateHeard(bundle)))
+        for elector in known.electors:
+            if elector in self._up and elector != self._keyring.peer:
+                self._effects.append(Send(elector, messages.RollShown(bundle)))
 
     def _on_settlement(
         self, link: bytes, message: MarkSaid | Proposal | ProofShown, now: Now

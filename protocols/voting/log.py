@@ -23,7 +23,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocols.effects import Blame, Effect, Persist, Send
+from protocols.effects import Blame, Effect, Emit, Persist, Send
 from protocols.errors import Refused
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, Instant, Now
@@ -36,6 +36,7 @@ from protocols.voting.ledger import state_digest
 from protocols.voting.log_messages import BlockRecord, HeightMessage, LogBlock
 from protocols.voting.log_return import LogReturn
 from protocols.voting.marks import Proof
+from protocols.voting.newcomer import Newcomer
 from protocols.voting.orders import Orders
 from protocols.voting.roll import Roll, open_bundle
 from protocols.voting.settling import Settlement
@@ -84,6 +85,7 @@ class Log:
         self._early: deque[tuple[bytes, HeightMessage]] = deque(maxlen=EARLY_LIMIT)
         self._replied: dict[tuple[bytes, str], Instant] = {}
         self._return = LogReturn(keyring, self, self._is_down, self._effects)
+        self._newcomer = Newcomer(self._me, self._is_down, self._effects)
 
     # Queries.
 
@@ -172,7 +174,7 @@ class Log:
 
     def deadline(self) -> Instant | None:
         """When `wake` is wanted."""
-        due = [self._orders.deadline(), self._return.deadline()]
+        due = [self._orders.deadline(), self._return.deadline(), self._newcomer.deadline()]
         if self.instance is not None:
             due.append(self.instance.deadline())
         return min((instant for instant in due if instant is not None), default=None)
@@ -287,6 +289,7 @@ class Log:
         while True:
             for peer in self._return.go_on(now):
                 self._ask(peer, now)
+            self._newcomer.ask(self._chain.epoch, self._chain.height, now)
             if not self._return.is_waiting:
                 self._orders.order_next(self._roll, now)
             is_wanted = bool(self._orders.is_any or self._later or self._restored)
@@ -375,6 +378,7 @@ class Log:
             self._effects.append(Persist(messages.LogElectorateRecord(bundle), sync=True))
         elif found.epoch > self._roll.epoch:
             self._later = bundle
+        self._newcomer.follow(found)
 
     def _switch(self, bundle: bytes) -> None:
         """A list that a quorum put into the log, or settled the log with."""
@@ -383,6 +387,7 @@ class Log:
         if self._roll is None or roll.epoch > self._roll.epoch:
             self._take_bundle(bundle)
             self._effects.append(Persist(messages.LogElectorateRecord(bundle)))
+            self._effects.append(Emit(commands.ElectorateSettled(bundle)))
 
     def _take_bundle(self, bundle: bytes) -> None:
         roll = open_bundle(bundle, self._mesh, self._keyring)

@@ -66,3 +66,9 @@ class LogContradicted(msgspec.Struct, frozen=True, tag="voting.log-contradicted"
     height: int
     elector: bytes
     evidence: bytes
+
+
+class ElectorateSettled(msgspec.Struct, frozen=True, tag="voting.electorate-settled"):
+    """A later electorate is in the log: it settles whatever comes after."""
+
+    bundle: bytes

@@ -88,7 +88,9 @@ class Orders:
         if roll is None:
             raise Refused("NoElectorate", "this mesh has no electorate yet")
         if self._me not in roll.electors:
-            raise Refused("NotAnElector", "this peer is no elector: ask one (`mesh peers`)")
+            raise Refused(
+                "NotAnElector", "this peer is no elector: ask one (`mesh electors ls` shows them)"
+            )
         if roll.epoch != epoch:
             raise Refused("Busy", "this peer has not caught up with the log", RETRY_NS)
         count, needed = len(roll.electors), quorum(len(roll.electors))

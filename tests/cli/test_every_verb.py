@@ -20,7 +20,9 @@ ASKING: dict[str, list[str]] = {
     "call": ["echo", "text=x"], "submit": ["echo", "text=x"], "map": ["echo", "inputs.jsonl"],
     "tasks": [], "task": ["abcdefghij"], "cancel": ["abcdefghij"], "why": ["abcdefghij"],
     "redrive": ["abcdefghij"], "drain": ["peer-1"], "renew": [], "revoke": ["peer-1"],
-    "root rotate": [], "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
+    "root rotate": [], "electors ls": [], "electors add": ["peer-1"],
+    "electors remove": ["peer-1"], "electors replace": ["peer-1", "peer-2"],
+    "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
     "board put": ["key", "value"], "board get": ["key"], "board delete": ["key"], "board ls": [],
     "board watch": [], "board increment": ["key"], "board add": ["key", "value"],
     "board remove": ["key", "value"], "board set": ["key", "field", "value"],
@@ -44,6 +46,8 @@ ELSEWHERE = {
     "sim replay", "sim shrink", "sim report", "sim experiment",
 }  # fmt: skip
 """Verbs that make their own mesh, or need none; their own tests give them wrong arguments."""
+TAKING_ANY = ("call", "submit", "redrive", "revoke", "decide", "electors add", "electors remove")
+"""Verbs that take any number of words, or are wrong without one."""
 NAMED = {**ASKING, **SIGNALS, **FOLDER_ONLY}
 
 
@@ -127,11 +131,7 @@ def test_an_argument_too_many_or_too_few_is_wrong_usage(
     verb: str, words: list[str], said: Said, stopped: Path
 ) -> None:
     # Those that take any number of words are given none.
-    wrong = (
-        []
-        if verb in ("call", "submit", "redrive", "revoke", "decide")
-        else [*words, "another", "one-more"]
-    )
+    wrong = [] if verb in TAKING_ANY else [*words, "another", "one-more"]
     status, text = said(*verb.split(), *wrong, "--dir", str(stopped))
     assert status == USAGE, text
 

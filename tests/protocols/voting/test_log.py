@@ -196,7 +196,7 @@ def test_electors_of_a_list_to_come_do_not_settle_the_past_anew() -> None:
     for newcomer in newcomers[1:]:
         peer = KEYRINGS[1].peer
         newcomer.do(newcomer.machine.receive, peer, peer, order)
-        assert newcomer.machine.deadline() is None
+        assert newcomer.machine.instance is None
         assert not any(isinstance(each, messages.LogMarkRecord) for each in newcomer.disk)
 
 
