@@ -78,10 +78,7 @@ def up(
     }  # fmt: skip
     _tell_kept(runs, [option for option, value in given.items() if value is not None])
     try:
-        if missing:
-            nursery.start(folder, missing)
-        else:
-            nursery.close()
+        nursery.start(folder, missing) if missing else nursery.close()
         try:
             _converge(folder, missing, begin, as_json)
         except ConfigurationError as error:
