@@ -36,6 +36,8 @@ GARBLED = {"index": "garbled"}
 SURE = 1_000_000
 UNSURE = 200_000
 NOTHING = msgspec.Raw(b"")
+POISON = "poison"
+"""In the input of a task that ends the process that runs it."""
 CHILD_RETRIES = 40
 CHILD_RETRY_NS = 100 * MILLISECOND_NS
 Key = tuple[bytes, str, int]
@@ -237,6 +239,9 @@ class Workers:
             self._world.coverage["a handler is slow"] += 1
             duration = int(duration * behaviour.slow_factor)
         value = msgspec.msgpack.decode(job.input)
+        if POISON in value:
+            self._later(duration, handling, self._all_end)
+            return
         if skill.nested and value["depth"] > 0 and handling.outcome == "ok":
             self._later(duration // 2, handling, lambda: self._call_child(handling, value))
         else:
@@ -272,6 +277,21 @@ class Workers:
         else:
             kind = "WorkerCrashed" if status == "crashed" else "Modelled"
             self._tell(handling, status, NOTHING, kind, handling.failure or status)
+
+    def _all_end(self) -> None:
+        """The worker process ends, and all that it runs with it."""
+        ended, self.handlings = list(self.handlings.values()), {}
+        self._waiting.clear()
+        self._busy.clear()
+        ends = []
+        for handling in ended:
+            job = handling.job
+            handling.busy = False
+            self._world.observe(self._peer, JobFinished(*handling.key, "crashed"))
+            text = "the worker process ended"
+            end = Outcome(job.task, job.attempt, "crashed", NOTHING, 0, "WorkerCrashed", text)
+            ends.append((job.custodian, end))
+        self._say(JobsEnded(tuple(ends)))
 
     def _tell(
         self,

@@ -37,6 +37,7 @@ from protocols.tasks.settling import Settling
 from protocols.tasks.timetable import Timetable
 from protocols.tasks.worker import Worker
 from protocols.trust import Trust
+from simulations.agent_mutants import AGENT_MUTANTS
 from simulations.board_mutants import BOARD_MUTANTS
 from simulations.claim_mutants import CLAIM_MUTANTS
 from simulations.keyrings import SimulatedKeyring
@@ -304,6 +305,7 @@ MUTANTS = (
         lambda: patch.object(Custodian, "cancel_children", _nothing),
         ("nested",),
     ),
+    *(Mutant(*each) for each in AGENT_MUTANTS),
     *(Mutant(*each) for each in BOARD_MUTANTS),
     *(Mutant(*each) for each in CLAIM_MUTANTS),
     *(Mutant(*each) for each in VOTING_MUTANTS),

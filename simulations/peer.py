@@ -70,6 +70,8 @@ class SimulatedPeer:
         self.paused_until: Instant = 0
         self.speed = 1.0
         self.skills: tuple[HostedSkill, ...] = ()
+        self.sick: tuple[tuple[str, str], ...] = ()
+        self.labels: tuple[str, ...] = ()
         self.liar: Adversary | None = None
         self.fuse: int | None = None
         self.fuse_why = "crash"
@@ -128,13 +130,19 @@ class SimulatedPeer:
             return
         self.blobs.keep_only([blob for blob, _, _ in core.blobs.listed()])
         self.submit(Announce(self.name, self.door))
-        self.submit(HostSkills(tuple((s.spec(), s.slots) for s in self.skills)))
+        self.sick = ()
+        self.host()
         others = [other for other in world.peers if other is not self]
         contacts = tuple(Contact(o.peer, o.door, NO_CURVE) for o in others[:JOIN_CONTACTS])
         self.submit(Join(contacts))
         if self.core is core:
             core.wake(self.clock())
             self._settle(core)
+
+    def host(self) -> None:
+        """Tells the core what its agents offer, and whether they can work."""
+        skills = tuple((s.spec(), s.slots) for s in self.skills)
+        self.submit(HostSkills(skills, self.sick, self.labels))
 
     def stop(self, why: str = "crash") -> None:
         """Kill -9: what was not written is lost, and so is everything in memory.

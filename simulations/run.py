@@ -12,11 +12,13 @@ import msgspec
 from mesh.core.settings import CoreSettings
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from simulations.adversaries import ADVERSARIES
+from simulations.agent_load import AgentClients
 from simulations.auditing import Electorate
 from simulations.blob_load import BlobClients
 from simulations.board_load import BoardClients
 from simulations.checkers.accepted import AcceptedTasksEnd
 from simulations.checkers.acknowledged import AcknowledgedResultsCount
+from simulations.checkers.agents import AgentsAreHeeded
 from simulations.checkers.answers import RequestsAreAnswered
 from simulations.checkers.attempts import AttemptsRunOnce, ResultsAreEarned
 from simulations.checkers.blame import LiesAreNoticed, NobodyHonestIsBlamed
@@ -114,8 +116,15 @@ def _can_fail(plan: Plan) -> bool:
     """Whether a task may fail without anybody's fault."""
     sick = plan.scenario.behaviour
     harm = sick.failing or sick.hanging or sick.crashing or sick.garbled or sick.slow
+    harm = harm or plan.scenario.agents.poison
     is_slow = any(isinstance(fault, Slow) for fault in plan.faults)
     return bool(harm or plan.scenario.liars or not _is_peaceful(plan) or is_slow)
+
+
+def _is_poison_clear(plan: Plan) -> bool:
+    """Whether one task at most ends processes, and nobody is stopped or cut off."""
+    is_harmless = plan.scenario.agents.poison <= 1 and not plan.scenario.behaviour.crashing
+    return is_harmless and _is_peaceful(plan)
 
 
 def checkers_of(plan: Plan) -> tuple[Checker, ...]:
@@ -145,6 +154,7 @@ def checkers_of(plan: Plan) -> tuple[Checker, ...]:
         CoresHoldTheirInvariants(),
         MembershipConverges(),
         NothingIsLeft(),
+        AgentsAreHeeded(_is_poison_clear(plan)),
         BoardConverges(),
         BoardKeepsWhatItAcknowledged(),
         BoardMemoryFollowsLiveData(),
@@ -178,6 +188,9 @@ class Run:
         self.writers = BoardClients(
             scenario.board, random.Random(f"{scenario.name} {plan.seed} board")
         )
+        self.agents = AgentClients(
+            scenario.agents, random.Random(f"{scenario.name} {plan.seed} agents")
+        )
         self.blobs = BlobClients(
             scenario.blobs, random.Random(f"{scenario.name} {plan.seed} blobs")
         )
@@ -210,6 +223,7 @@ class Run:
         """
         world, scenario = self.world, self.plan.scenario
         duration_ns = round(scenario.duration_s * SECOND_NS)
+        self.agents.prepare(world)
         for index, peer in enumerate(world.peers):
             peer.start(skills_of(scenario.load, index, scenario.behaviour))
         world.run(SETTLING_NS)
@@ -217,6 +231,7 @@ class Run:
             world.corrupt(peer, ADVERSARIES[name]())
         self.injector.begin(world)
         self.clients.begin(world, duration_ns)
+        self.agents.begin(world, duration_ns)
         self.writers.begin(world, duration_ns)
         self.blobs.begin(world, duration_ns)
         self.voters.begin(world, duration_ns)

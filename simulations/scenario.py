@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mesh.core.settings import CoreSettings
+from simulations.agent_load import AgentLoad
 from simulations.agents import Behaviour
 from simulations.blob_load import BlobLoad
 from simulations.board_load import BoardLoad
@@ -108,6 +109,7 @@ class Scenario(
     duration_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0
     """How long load and faults last; peace follows."""
     load: Load = Load()
+    agents: AgentLoad = AgentLoad()
     board: BoardLoad = BoardLoad()
     blobs: BlobLoad = BlobLoad()
     voting: VotingLoad = VotingLoad()

@@ -365,4 +365,5 @@ def _job_of(task: Task, number: int, wall: int) -> Job:
     return Job(
         task.id, TERM, number, task.input, envelope.timeout_ms, deadline_ms, envelope.depth,
         envelope.traceparent, envelope.parent, envelope.space, envelope.principal,
+        bool(task.suspicions),
     )  # fmt: skip

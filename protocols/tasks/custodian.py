@@ -268,7 +268,7 @@ class Custodian:
                 continue
             if attempt.number == key.attempt and attempt.peer == link:
                 self.touch(task.desk)
-                if message.lot:
+                if message.lot and not message.keeps_slot:
                     self.desks.give_up(task.desk, message.lot, link)
                 self.failing.refused(task, message.reason, now)
 

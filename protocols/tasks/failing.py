@@ -22,6 +22,7 @@ from protocols.tasks.lifecycle import (
     RETRIED_STATUSES,
     WAITING,
 )
+from protocols.tasks.messages import SUSPECT
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.records import AttemptsEnded, Ending
@@ -162,7 +163,7 @@ class Failing:
         """The worker's peer would not run it."""
         attempt = self._ended(task, REFUSED, reason, now)
         task.refusals += 1
-        if task.desk.placing:
+        if task.desk.placing or reason == SUSPECT:
             # A peer that takes nothing has little to do, and would be asked again and again.
             self._avoid(task, attempt.peer, now.monotonic_ns)
         self._record(task, attempt)

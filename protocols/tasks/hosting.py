@@ -7,6 +7,7 @@ Of short jobs more are handed over than that; the agents begin them in order.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -51,7 +52,7 @@ class HeldJob:
 
     __slots__ = (
         "custodian", "deadline", "due", "handed_at", "hosted", "is_begun", "is_direct",
-        "is_stopped", "job", "key", "lot", "size", "state", "taken_at",
+        "is_stopped", "is_suspect", "job", "key", "lot", "size", "state", "taken_at",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +79,7 @@ class HeldJob:
         self.state = QUEUED
         self.is_begun = False
         self.is_stopped = False
+        self.is_suspect = job.is_suspect
 
 
 class Hosted:
@@ -282,6 +284,18 @@ def reason_against(
     if message.lot and (grant is None or grant.skill != message.skill):
         return "no-slot"
     return ""
+
+
+def holds_suspect(held: Iterable[dict[tuple[str, int], HeldJob]]) -> bool:
+    """Whether a suspect of poison is here, whoever sent it: of two nobody could tell which it was.
+
+    One that awaits a child does not count, or the child might never run.
+    """
+    return any(
+        job.is_suspect and job.state not in (PARKED, ENDED)
+        for jobs in held
+        for job in jobs.values()
+    )
 
 
 def key_of(job: HeldJob) -> JobKey:

@@ -37,6 +37,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     parent: Annotated[str, msgspec.Meta(max_length=64)] = ""
     space: NameField = "default"
     principal: NameField = ""
+    is_suspect: bool = False
+    """An attempt at it may have ended its host: it is not to run beside another such."""
 
 
 class Assign(Message, frozen=True, array_like=True, tag="tasks.assign"):
@@ -55,12 +57,24 @@ class JobKey(msgspec.Struct, frozen=True, array_like=True):
     attempt: CountField
 
 
+SUSPECT = "suspect"
+
+
 class Rejected(Message, frozen=True, array_like=True, tag="tasks.rejected"):
-    """A worker's peer will not run these: ``no-slot``, ``no-skill``, ``busy``, ``sick``."""
+    """A worker's peer will not run these.
+
+    `reason`: ``no-slot`` | ``no-skill`` | ``busy`` | ``sick`` | ``suspect`` (it has another
+    suspect of poison now).
+    """
 
     lot: Annotated[str, msgspec.Meta(max_length=64)]
     jobs: Annotated[tuple[JobKey, ...], msgspec.Meta(max_length=BATCH_LIMIT)]
     reason: Annotated[str, msgspec.Meta(max_length=64)]
+
+    @property
+    def keeps_slot(self) -> bool:
+        """Whether another task may have the slot."""
+        return self.reason == SUSPECT
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):

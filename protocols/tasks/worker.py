@@ -24,6 +24,7 @@ from protocols.tasks.hosting import (
     Hosted,
     Occupancy,
     fit_to_send,
+    holds_suspect,
     key_of,
     outcome_without_value,
     reason_against,
@@ -32,6 +33,7 @@ from protocols.tasks.hosting import (
 from protocols.tasks.load import OwnLoad
 from protocols.tasks.messages import (
     BATCH_LIMIT,
+    SUSPECT,
     Assign,
     Beat,
     CancelJobs,
@@ -166,16 +168,12 @@ class Worker:
 
     def assign(self, link: bytes, message: Assign, now: Now) -> None:
         """Jobs from a custodian. Those that are held or ended already are not run again."""
-        version = message.version
         grant = self._grants.get((message.lot, link)) if message.lot else None
-        if grant is not None and not version:
-            version = grant.version
+        version = message.version or (grant.version if grant is not None else "")
         hosted = self._hosted.get((message.skill, version))
         reason = reason_against(hosted, message, grant, self.is_draining)
-        jobs = self._jobs.get(link)
-        if jobs is None:
-            jobs = {}
-        rejected: list[JobKey] = []
+        jobs = self._jobs.get(link, {})
+        refused: dict[str, list[JobKey]] = {}
         for job in message.jobs:
             key = (job.task, job.attempt)
             held = jobs.get(key)
@@ -187,7 +185,9 @@ class Worker:
             if recent is not None:
                 self._answers.setdefault(link, []).append(recent)
             elif reason or hosted is None or self._is_full(hosted, jobs, message.lot, job):
-                rejected.append(JobKey(job.task, job.attempt))
+                refused.setdefault(reason or "busy", []).append(JobKey(job.task, job.attempt))
+            elif job.is_suspect and holds_suspect((*self._jobs.values(), jobs)):
+                refused.setdefault(SUSPECT, []).append(JobKey(job.task, job.attempt))
             else:
                 held = HeldJob(link, key, job, hosted, message.lot, now.monotonic_ns)
                 jobs[key] = held
@@ -199,8 +199,8 @@ class Worker:
                 self._beat_at = now.monotonic_ns + self._parameters.beat_ns
         if hosted is not None:
             self._touched[hosted] = None
-        if rejected:
-            self._outbox.send(link, Rejected(message.lot, tuple(rejected), reason or "busy"))
+        for why, keys in refused.items():
+            self._outbox.send(link, Rejected(message.lot, tuple(keys), why))
 
     def _is_full(self, hosted: Hosted, jobs: Jobs, lot: str, job: Job) -> bool:
         return (

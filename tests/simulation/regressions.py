@@ -20,4 +20,5 @@ SEEDS: tuple[tuple[str, int], ...] = (
     ("board", 1011),
     ("voting", 0),
     ("byzantine-forker", 42690),
+    ("everyday", 2),
 )

@@ -3,10 +3,10 @@
 import pytest
 
 from protocols.machine import MILLISECOND_NS, SECOND_NS
-from protocols.tasks import commands
-from protocols.tasks.messages import Outcome, Results
+from protocols.tasks import commands, events
+from protocols.tasks.messages import Assign, Job, Outcome, Results
 from protocols.tasks.task import NIL
-from tests.protocols.tasks.support import Peer, Town, echo, hanging, peer_id, skill, spec
+from tests.protocols.tasks.support import Peer, Town, echo, hanging, peer_id, raw, skill, spec
 
 BRIEF = 20 * MILLISECOND_NS
 
@@ -178,3 +178,22 @@ def test_a_crash_told_beside_a_late_result_of_the_same_task_stops_nothing() -> N
     assert made["a"].view(task).state in ("waiting", "accepted", "running")
     assert len(runners(made, task)) == 1
     assert runners(made, task)[0] in (peer_id("b"), peer_id("c"))
+
+
+def test_a_suspect_that_a_peer_will_not_take_goes_elsewhere_and_the_slot_stays() -> None:
+    made = town("b", "c", slots=2)
+    (task,) = made["a"].submit(spec())
+    made.run(SECOND_NS)
+    first = host(made, task)
+    end_worker(made, first, task)
+    second = next(made[name] for name in "bc" if made[name] is not first)
+    # Somebody else's suspect is there.
+    job = Job("other", 1, 1, raw(1), 0, 0, 0, "", is_suspect=True)
+    second.receive(peer_id("z"), Assign("", "echo", "1", (job,)))
+    before = len(made["a"].seen(events.SlotsReturned))
+    made.run(10 * SECOND_NS)
+    refusals = [each for each in made["a"].view(task).history if each.status == "refused"]
+    assert refusals
+    assert all(each.peer == second.id for each in refusals)
+    assert made["a"].view(task).state == "running"
+    assert len(made["a"].seen(events.SlotsReturned)) - before <= 1

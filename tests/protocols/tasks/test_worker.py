@@ -1,5 +1,6 @@
 """What a worker takes, how much of it runs at once, and what it repeats."""
 
+import msgspec
 import pytest
 
 from protocols.effects import Effect, Emit, Perform, Send
@@ -73,6 +74,31 @@ def test_of_short_jobs_one_more_is_with_the_agents_than_may_run() -> None:
     assert peer.tasks.occupancy == (Occupancy("echo", "1", 2, 2, 2),), "the spare one waits"
     end(peer, "2", elapsed_us=500_000)
     assert len(peer.running) == 2, "long ones are not handed over before they can begin"
+
+
+def suspect(task: str) -> Job:
+    return msgspec.structs.replace(job(task), is_suspect=True)
+
+
+def test_of_two_suspects_of_poison_one_is_taken_whoever_sends_the_other() -> None:
+    _, peer = worker(slots=4)
+    other = peer_id("b")
+    peer.command(commands.SlotsLent("lot-b", other, "echo", "1", 2))
+    assign(peer, suspect("0"), job("1"))
+    effects = peer.receive(other, Assign("lot-b", "echo", "1", (suspect("2"), job("3"))))
+    assert sent(effects, Rejected) == [Rejected("lot-b", (JobKey("2", 1),), "suspect")]
+    assert [run.task for run in peer.started] == ["0", "1", "3"]
+    end(peer, "0")
+    peer.receive(other, Assign("lot-b", "echo", "1", (suspect("2"),)))
+    assert peer.started[-1].task == "2"
+
+
+def test_a_suspect_that_awaits_a_child_does_not_keep_the_child_out() -> None:
+    _, peer = worker(slots=1)
+    assign(peer, suspect("0"))
+    peer.command(commands.JobParked(BOSS, "0", 1, True))
+    assign(peer, suspect("child"))
+    assert peer.started[-1].task == "child"
 
 
 def test_how_busy_a_skill_is_can_be_seen() -> None:
