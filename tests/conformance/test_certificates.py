@@ -237,3 +237,14 @@ def test_a_certificate_of_31_electors_fits_whatever_they_said() -> None:
     file = msgspec.msgpack.decode(data, type=CertificateFile)
     assert len(file.certificate) <= CERTIFICATE_LIMIT
     assert read(data).tally.status == "undecided"
+
+
+def test_a_certificate_of_31_electors_has_room_for_a_request_of_200_bytes() -> None:
+    said: dict[int, Said] = dict.fromkeys(range(31), ("ship",))
+    for elector in range(tolerated(31)):
+        said[elector] = (f"answer {elector}", f"other {elector}")
+    data = made(said, n=31, options=())
+    assert read(data).tally.status == "certified"
+    file = msgspec.msgpack.decode(data, type=CertificateFile)
+    request = msgspec.msgpack.decode(file.certificate, type=Certificate).request
+    assert len(file.certificate) - len(request) + 200 <= CERTIFICATE_LIMIT

@@ -31,6 +31,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.jobs: list[tuple[SimulatedPeer, AskVoter]] = []
+        self.asked: list[Instant] = []
         self.proposed: Instant = 0
         self.told: list[Instant] = []
 
@@ -39,6 +40,7 @@ class Watch:
         match event:
             case AskVoter():
                 self.jobs.append((peer, event))
+                self.asked.append(world.now)
             case Sent():
                 self.proposed = self.proposed or world.now
             case _:
@@ -85,6 +87,21 @@ def test_a_ballot_is_settled_four_delays_after_the_last_answer() -> None:
     world.run(5 * SECOND_NS)
     assert len(watch.told) == 4
     assert delays(last, watch.told[0]) == delays(last, watch.told[-1]) == 4
+
+
+def test_a_ballot_that_waits_for_a_voter_is_settled_three_delays_after_the_last_close() -> None:
+    world, watch = four()
+    close_ms = 3_000
+    ask(world, close_ms)
+    # The opener's own close comes first, that of those whom it asked one delay later.
+    others = [(peer, job) for peer, job in watch.jobs if peer is not world.peers[3]]
+    assert len(others) == 3
+    for peer, job in others:
+        peer.submit(CastAnswer(job.ballot, encode("yes")))
+    last_close = watch.asked[-1] + close_ms * MILLISECOND_NS
+    world.run(10 * SECOND_NS)
+    assert len(watch.told) == 4
+    assert [delays(last_close, told) for told in watch.told] == [3] * 4
 
 
 def test_a_log_entry_is_settled_three_delays_after_its_proposal() -> None:
