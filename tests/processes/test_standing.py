@@ -102,7 +102,7 @@ def test_a_revocation_survives_restarts_and_nobody_starts_who_was_revoked(
         until(lambda: not members.pid("peer-4"), "the revoked peer to end")
     members.kill("peer-5")
     told = members.cli("up", "--detach")
-    assert "peer-4 were revoked" in told.err
+    assert "revoked, and not started: peer-4" in told.err
     assert not members.pid("peer-4")
     for name in ("peer-1", "peer-5"):
         kept = ask(members.socket(name), "trust", timeout_s=5.0)["revocations"]
