@@ -7,8 +7,10 @@ imported before a verb of it runs.
 import os
 import re
 import shlex
+import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -141,7 +143,7 @@ def sweep(
 
     Exit status 1 where a seed failed, or where the scenario never met what
     it is there for.
-    Ctrl-C stops it and prints what there is by then.
+    Ctrl-C or SIGTERM stops it and prints what there is by then.
     """
     from simulations.plan import draw
     from simulations.sweep import Tally, WorkerDied
@@ -151,7 +153,7 @@ def sweep(
     tally, interrupted = Tally(), False
     each = outcomes(chosen, range(seed_base, seed_base + seeds), jobs or os.cpu_count() or 1)
     try:
-        with closing(each), Progress("seeds", seeds) as progress:
+        with _stops_by_signal(), closing(each), Progress("seeds", seeds) as progress:
             for outcome in each:
                 tally.add(outcome)
                 if outcome.failure is not None and len(tally.failed) <= SHOWN_FAILURES:
@@ -174,6 +176,18 @@ def sweep(
         raise SystemExit(FAILED)
     if interrupted:
         raise SystemExit(INTERRUPTED)
+
+
+@contextmanager
+def _stops_by_signal() -> Iterator[None]:
+    """SIGTERM ends like Ctrl-C, and so does SIGINT where a shell's background ignores it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sweep_json(scenario: "Scenario", tally: "Tally", interrupted: bool) -> dict[str, Any]:

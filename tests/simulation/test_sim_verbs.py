@@ -1,7 +1,9 @@
 """The verbs `mesh sim …`, in this process: what they print, save and exit with."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -229,8 +231,9 @@ def test_a_sweep_in_processes_gives_what_one_process_gives(mesh: Mesh, quiet: st
     assert alone == spread
 
 
-def test_ctrl_c_ends_a_sweep_with_what_it_has(
-    mesh: Mesh, quiet: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_sweep_with_what_it_has(
+    mesh: Mesh, quiet: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     from simulations import sweep
 
@@ -238,11 +241,16 @@ def test_ctrl_c_ends_a_sweep_with_what_it_has(
 
     def interrupted(scenario: Any, seed: int) -> Any:
         if seed == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return run_seed(scenario, seed)
 
     monkeypatch.setattr(sweep, "run_seed", interrupted)
-    ended = mesh("sweep", quiet, "--seeds", "9", "--jobs", "1", "--json")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background
+    try:
+        ended = mesh("sweep", quiet, "--seeds", "9", "--jobs", "1", "--json")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.status == 130
     assert ended.last["seeds"] == 2
     assert ended.last["interrupted"] is True
