@@ -317,6 +317,11 @@ class Journal:
         self._watchdog.ticket = self._calls
         try:
             return self._cursor.execute(sql, parameters)
+        except UnicodeDecodeError as error:
+            # SQLite quotes a rotten schema in its message, which Python then cannot read.
+            rotten = sqlite3.DatabaseError("its schema is damaged")
+            rotten.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise rotten from error
         finally:
             self._watchdog.ticket = 0
 

@@ -1,5 +1,6 @@
 """The journal against arbitrary contents, torn tails and rot."""
 
+import contextlib
 import operator
 import shutil
 import tempfile
@@ -101,6 +102,18 @@ def test_a_log_torn_at_any_byte_reads_as_a_prefix_of_groups(
         journal.close()
     assert all(each in prefixes(contents) for each in found)
     assert [len(each) for each in found] == sorted(len(each) for each in found)
+
+
+def test_a_schema_that_rotted_into_no_text_is_damage_and_no_crash(tmp_path: Path) -> None:
+    Journal(tmp_path / "journal.db", MESH, PEER).close()
+    found = bytearray((tmp_path / "journal.db").read_bytes())
+    begin = found.index(b"CREATE TABLE")
+    for place in range(begin, begin + 60):
+        rotten = bytearray(found)
+        rotten[place] ^= 1 << 7
+        (tmp_path / "journal.db").write_bytes(rotten)
+        with contextlib.suppress(StorageCorrupt, StorageFailed, ConfigurationError):
+            assert reread(tmp_path) == []
 
 
 @given(
