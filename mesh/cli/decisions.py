@@ -13,6 +13,8 @@ from mesh.cli.work import InputsArgument, SkillArgument
 if TYPE_CHECKING:
     from mesh.local.deciding import Decision
 
+REASON_S = 2.0
+"""How long a voter on this machine is waited for to say why it abstained."""
 DECISIONS = "decisions"
 """Where in the mesh folder certificates are kept."""
 
@@ -71,10 +73,11 @@ def decide(
         except TimeoutError as error:
             fail(f"no word of the decision: {error}", TIMED_OUT)
     path = decision.save(certificate or home / DECISIONS / f"{decision.ballot[:16]}.cert")
+    reasons = _reasons(home, decision)
     if as_json:
-        print_json(_line(decision, path))
+        print_json(_line(decision, path, reasons))
     else:
-        _tell(decision, path)
+        _tell(decision, path, reasons)
     if decision.status == "undecided":
         raise SystemExit(FAILED)
 
@@ -139,10 +142,31 @@ def _verdict(found: dict[str, Any]) -> str:
     )
 
 
-def _line(decision: "Decision", path: Path) -> dict[str, Any]:
+def _reasons(home: Path, decision: "Decision") -> dict[str, str]:
+    """Why voters on this machine abstained, by their ids: each knows its own, and nobody else's."""
+    from mesh.local.ask import NoAnswer, QuestionRefused, ask
+    from mesh.storage.folder import MeshFolder
+
+    reasons = {}
+    abstained = {vote.id for vote in decision.votes if vote.abstains}
+    for entry in MeshFolder.open(home).peers() if abstained else ():
+        if entry.id in abstained:
+            about = {"ballot": bytes.fromhex(decision.ballot)}
+            try:
+                told = ask(Path(entry.socket), "abstention", about, timeout_s=REASON_S)
+            except (NoAnswer, QuestionRefused):
+                continue
+            if told["reason"]:
+                reasons[entry.id] = str(told["reason"])
+    return reasons
+
+
+def _line(decision: "Decision", path: Path, reasons: dict[str, str]) -> dict[str, Any]:
     import msgspec
 
     line: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(decision, certificate=b""))
+    for vote in line["votes"]:
+        vote["reason"] = reasons.get(vote["id"])
     return {**line, "certificate": str(path), "error": None}
 
 
@@ -157,13 +181,16 @@ def _refusal(kind: str, message: str) -> dict[str, Any]:
     }
 
 
-def _tell(decision: "Decision", path: Path) -> None:
+def _tell(decision: "Decision", path: Path, reasons: dict[str, str]) -> None:
     print_value(decision.outcome if decision.status != "undecided" else "undecided")
     say(f"{decision.status}: margin {decision.margin}, needed above {decision.needed}")
     for vote in decision.votes:
         said = f"{vote.answer}" if not vote.contradicts else "two answers: it lies"
         sure = f", {vote.confidence:.0%} sure" if vote.confidence is not None else ""
-        say(f"  {vote.peer}: {'abstains' if vote.abstains else said}{sure}")
+        if vote.abstains:
+            why = reasons.get(vote.id, "only its own peer's log says why")
+            said = f"abstains: {why}"
+        say(f"  {vote.peer}: {said}{sure}")
     for peer in decision.missing:
         say(f"  {peer}: not heard")
     if decision.votes and all(vote.abstains for vote in decision.votes):

@@ -25,6 +25,7 @@ from protocols.tasks.commands import SubmitTasks, TaskSpec
 from protocols.tasks.events import Settled, SubmissionRefused, TasksAccepted, TasksSettled
 from protocols.voting.ballot_commands import (
     AdoptElectorate,
+    AnswerCast,
     AskVoter,
     BallotDecided,
     BallotEnded,
@@ -38,6 +39,8 @@ from protocols.wire import encode
 
 STARTING_S = 0.05
 """How often it is looked whether the agents are up."""
+REASONS_KEPT = 1_000
+"""Ballots of which it is remembered why this peer abstained; the oldest make room."""
 
 
 class Driver(Protocol):
@@ -63,6 +66,12 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     distinct: tuple[str, ...] = ("peer",)
     close_ms: int = 60_000
     deadline_ms: int = 0
+
+
+class _Abstention(msgspec.Struct):
+    """Which ballot a reason is wanted of."""
+
+    ballot: bytes
 
 
 class _Waiting:
@@ -91,6 +100,7 @@ class BallotDesk:
         self._agents_are_up = False
         self._tasks: dict[str, bytes] = {}
         self._waiting: dict[int, _Waiting] = {}
+        self._reasons: dict[bytes, str] = {}
 
     def _adopt(self, bundle: bytes) -> None:
         """Tells the core who votes, where the mesh folder says so."""
@@ -122,6 +132,7 @@ class BallotDesk:
         """What it answers."""
         return {
             "decide": self.decide,
+            "abstention": self.abstention,
             "electorate": self.electorate,
             "propose-electorate": self.propose_electorate,
         }
@@ -148,6 +159,18 @@ class BallotDesk:
         assert end is not None, "done"
         told = described(self._read(end.certificate), self._views.name_of)
         return told | {"certificate": end.certificate}
+
+    def abstention(self, arguments: Any) -> dict[str, Any]:
+        """Answers the verb ``abstention``: why this peer abstained from a ballot, if it did.
+
+        Raises:
+            Refused: `ballot` is none.
+        """
+        try:
+            asked = msgspec.convert(arguments, _Abstention)
+        except msgspec.ValidationError as error:
+            raise Refused("InvalidInput", str(error)) from None
+        return {"reason": self._reasons.get(asked.ballot)}
 
     def electorate(self, arguments: Any) -> dict[str, Any]:
         """Answers the verb ``electorate``: who decides, as far as this peer knows.
@@ -252,6 +275,10 @@ class BallotDesk:
                     if waiting is not None:
                         waiting.end = event
                         waiting.done.set()
+            case AnswerCast() if event.reason:
+                self._reasons[event.ballot] = event.reason.partition("\n")[0]
+                if len(self._reasons) > REASONS_KEPT:
+                    del self._reasons[next(iter(self._reasons))]
             case _:
                 pass
 

@@ -115,6 +115,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield mesh
 
 
+def test_a_voter_on_this_machine_says_why_it_abstained(two: LocalMesh) -> None:
+    options = ("--option", "never", "--option", "as little")
+    row = two.cli("decide", "judge", "text=x", *options, expect=1).row
+    assert row["status"] == "undecided"
+    assert [vote["reason"] for vote in row["votes"]] == ["the answer is none of the options"] * 2
+    row = two.cli("decide", "judge", "text=x").row
+    assert [vote["reason"] for vote in row["votes"]] == [None] * 2
+
+
 def test_a_revoked_elector_is_still_one_and_revoke_says_so(two: LocalMesh) -> None:
     assert two.cli("revoke", "peer-2").row["elector"] is True
     assert two.cli("revoke", "peer-3").row["elector"] is False
