@@ -5,8 +5,8 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 STAMP := .venv/.ready
-# Twice the cores: many tests wait for processes and clocks.
-PYTEST_WORKERS ?= 4
+# More than two cores: many tests wait for processes and clocks. Each costs an import of all.
+PYTEST_WORKERS ?= 3
 JOBS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=

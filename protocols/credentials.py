@@ -20,6 +20,12 @@ CREDENTIAL_DOMAIN = "credential"
 CHAIN_LIMIT = 2048
 SUCCESSIONS_LIMIT = 5
 """How often a mesh's root may be succeeded: so many words fit a chain."""
+OVER = ("expired", "root-retired")
+"""Why a credential that was good is so no more: a newer one for the same keys mends it.
+
+These are found when all signatures have been verified.
+"""
+DAY_S = 86_400
 CLOCK_TOLERANCE_S = 300
 """How far a wall clock may be off before a credential counts as not valid yet, or no longer."""
 NO_CURVE = bytes(32)
@@ -31,7 +37,8 @@ ROLE_POLICIES = "policies"
 
 ROLES_LIMIT = 8
 """Roles of one credential."""
-RoleField = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+ROLE_PATTERN = "^[a-z0-9][a-z0-9._-]{0,63}$"
+RoleField = Annotated[str, msgspec.Meta(pattern=ROLE_PATTERN)]
 """The name of a role that is asked for; those of chains are taken as they are."""
 CurveField = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
@@ -192,10 +199,13 @@ def _check_time(credential: Credential, wall_ns: int) -> None:
     if wall_s > credential.not_after_s + CLOCK_TOLERANCE_S:
         raise CredentialRefused(
             "expired",
-            f"it ended {wall_s - credential.not_after_s} s ago: let an issuer of the mesh sign a "
-            "new one",
+            f"it ended {_long(wall_s - credential.not_after_s)} ago",
         )
     if wall_s < credential.not_before_s - CLOCK_TOLERANCE_S:
         raise CredentialRefused(
             "not-yet-valid", f"it begins in {credential.not_before_s - wall_s} s; check the clocks"
         )
+
+
+def _long(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 2 * DAY_S else f"{seconds // DAY_S} days"

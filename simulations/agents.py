@@ -188,7 +188,7 @@ class Workers:
     def _take(self, job: RunJob) -> None:
         handling = Handling(job)
         self.handlings[handling.key] = handling
-        self._world.observe(self._peer, JobHanded(*handling.key, job.skill))
+        self._world.observe(self._peer, JobHanded(*handling.key, job.skill, job.fencing_token))
         self._waiting.setdefault(job.skill, deque()).append(handling)
         self._start(job.skill)
 

@@ -58,9 +58,9 @@ class Injector:
     def begin(self, world: World) -> None:
         """Plans all faults; now is their instant 0."""
         for fault in self._faults:
-            world.after(_ns(fault.at_ms), self._due(world, fault))
-            if isinstance(fault, Restore):
+            if isinstance(fault, Restore):  # first: both may be due at one instant
                 world.after(_ns(max(0, fault.at_ms - fault.age_ms)), self._backup(world, fault))
+            world.after(_ns(fault.at_ms), self._due(world, fault))
 
     def _due(self, world: World, fault: Fault) -> Callable[[], None]:
         def strike() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -26,6 +27,8 @@ from simulations.schedule import Share
 from simulations.world import World
 
 RESUBMITTED_AFTER_NS = SECOND_NS
+EXCLUSIVE_TIMEOUT_MS = 40_000
+"""Long enough for leases to end, and to be renewed, while handlers run."""
 
 
 class Load(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -46,6 +49,9 @@ class Load(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     nested: Share = 0.06
     depth_most: int = 4
     slots: int = 4
+    exclusive: Share = 0.0
+    locks: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """Keys of exclusive tasks, beside those that tasks have of their own."""
 
 
 def skills_of(load: Load, index: int, behaviour: Behaviour) -> tuple[ModelledSkill, ...]:
@@ -129,6 +135,9 @@ class Clients:
         strategy = "direct" if to else "auction"
         if load.offered and not to and rng.random() < load.offered:
             strategy = "board"
+        lock = self._lock()
+        if lock is not None and not timeout_ms:
+            timeout_ms = EXCLUSIVE_TIMEOUT_MS
         return tuple(
             TaskSpec(
                 skill=skill,
@@ -140,9 +149,17 @@ class Clients:
                 timeout_ms=timeout_ms,
                 priority=rng.choice((0, 0, 0, 1, 5)),
                 weight_us=rng.choice((0, 0, 5_000)),
+                exclusive=lock,
             )
             for each in range(count)
         )
+
+    def _lock(self) -> str | None:
+        """Under which key a submission is exclusive, if it is."""
+        rng, load = self._rng, self._load
+        if not load.exclusive or rng.random() >= load.exclusive:
+            return None
+        return rng.choice(("", *(f"lock-{number}" for number in range(load.locks))))
 
     def _submit(self, world: World, peer: SimulatedPeer, specs: tuple[TaskSpec, ...]) -> None:
         def asks(request: int) -> None:

@@ -40,6 +40,7 @@ from protocols.trust import Trust
 from simulations.agent_mutants import AGENT_MUTANTS
 from simulations.board_mutants import BOARD_MUTANTS
 from simulations.claim_mutants import CLAIM_MUTANTS
+from simulations.exclusive_mutants import EXCLUSIVE_MUTANTS
 from simulations.keyrings import SimulatedKeyring
 from simulations.run import run
 from simulations.voting_mutants import VOTING_MUTANTS
@@ -308,6 +309,7 @@ MUTANTS = (
     *(Mutant(*each) for each in AGENT_MUTANTS),
     *(Mutant(*each) for each in BOARD_MUTANTS),
     *(Mutant(*each) for each in CLAIM_MUTANTS),
+    *(Mutant(*each) for each in EXCLUSIVE_MUTANTS),
     *(Mutant(*each) for each in VOTING_MUTANTS),
 )
 

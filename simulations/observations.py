@@ -39,6 +39,7 @@ class JobHanded(msgspec.Struct, frozen=True):
     task: str
     attempt: int
     skill: str
+    token: int = 0
 
 
 class JobFinished(msgspec.Struct, frozen=True):

@@ -46,7 +46,7 @@ LIES = {
     "reticent": "few of its marks, and those to some only",
     "absentee": "nothing where it leads, though it is there",
     "dripper": "everything about votes as late as it can",
-    "plagiarist": "in one ballot what others signed in another, and in the log what they voted",
+    "plagiarist": "in one ballot or epoch what others signed in another, in the log what was voted",
     "notary": "certificates, proofs and electorates that nobody but itself has signed",
     "outcast": "no lie, but it is revoked, and goes on as if it were not",
 }
@@ -167,7 +167,9 @@ def _electors_scenario(name: str) -> Scenario:
         summary=f"One liar among the electors: {LIES[name]}.",
         liars=(name,),
         load=Load(submissions=2),
-        voting=VotingLoad(ballots=30, orders=50, skew_ms=400),
+        voting=VotingLoad(
+            ballots=30, orders=50, changes=8 if name == "plagiarist" else 0, skew_ms=400
+        ),
         rates=Rates(
             loss=0.08,
             duplication=0.02,

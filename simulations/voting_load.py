@@ -12,7 +12,15 @@ from typing import Annotated
 import msgspec
 
 from protocols.machine import MILLISECOND_NS
-from protocols.voting.ballot_commands import AdoptElectorate, AskVoter, CastAnswer, OpenBallot
+from protocols.quorum import tolerated
+from protocols.voting.ballot_commands import (
+    AdoptElectorate,
+    AskVoter,
+    CastAnswer,
+    ElectorateChanged,
+    OpenBallot,
+    ProposeElectorate,
+)
 from protocols.voting.ledger import Acquire, Action, Release, Renew, Result, Transact
 from protocols.voting.log_commands import FollowElectorate, PutInOrder, PutInOrderDone
 from protocols.voting.roll import ELECTORS_LIMIT
@@ -48,6 +56,8 @@ class VotingLoad(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     leases: Annotated[int, msgspec.Meta(ge=1)] = 2
     skew_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
     """By how much the electors' wall clocks differ; 0: as wildly as those of all peers."""
+    changes: int = 0
+    """How often somebody changes who the electors are, or tries to again."""
     panels: Share = 0.1
     """Ballots in which not all electors vote."""
     wrong: Share = 0.12
@@ -79,7 +89,7 @@ class VotingClients:
             voter that has forgotten it, or is gone, is too many for a small panel.
     """
 
-    hears = (PeerStarted, AskVoter, PutInOrderDone)
+    hears = (PeerStarted, AskVoter, PutInOrderDone, ElectorateChanged)
 
     def __init__(self, load: VotingLoad, rng: random.Random) -> None:
         self._load = load
@@ -90,6 +100,8 @@ class VotingClients:
         self._asked: dict[int, tuple[Action, ...]] = {}
         self._tokens: dict[str, int] = {}
         """The newest token that any client knows, by lease."""
+        self.later = b""
+        """Who are to be the electors, until those of today have settled it."""
 
     def elect(self, world: World) -> None:
         """Before anybody starts: who the electors are."""
@@ -103,7 +115,11 @@ class VotingClients:
 
     def begin(self, world: World, duration_ns: int) -> None:
         """Plans all ballots and orders."""
-        for what, count in ((self.open, self._load.ballots), (self.order, self._load.orders)):
+        load = self._load
+        plans: list[tuple[Callable[[World, SimulatedPeer], object], int]] = [
+            (self.open, load.ballots), (self.order, load.orders), (self.change, load.changes),
+        ]  # fmt: skip
+        for what, count in plans:
             for _ in range(count):
                 world.after(self._rng.randrange(duration_ns), self._somewhere(world, what))
 
@@ -229,6 +245,32 @@ class VotingClients:
         back = self._rng.randrange(4)
         return b"%d" % (self._values - back) if back and self._values > back else None
 
+    def change(self, world: World, peer: SimulatedPeer) -> None:
+        """The root signs other electors, if the last ones are settled; a peer is told of them."""
+        if not self.later:
+            epoch, today = world.rolls[world.bundle]
+            electors = self._others(world, today)
+            if electors == today:
+                return
+            self.later = world.sign_roll(epoch + 1, electors)
+        refused = peer.submit(ProposeElectorate(self.later))
+        if refused is not None:
+            world.coverage[f"other electors are refused: {refused.kind}"] += 1
+
+    def _others(self, world: World, today: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """One more, one less, or another one; as few liars among them as they bear."""
+        rng = self._rng
+        candidates = [each.peer for each in world.peers if each.peer not in today]
+        electors = list(today)
+        kind = rng.choice(("add", "add", "remove", "replace"))
+        if kind != "add" and (kind == "replace" or len(electors) > SMALLEST_ELECTORATE):
+            electors.remove(rng.choice(electors))
+        if kind != "remove" and candidates and len(electors) < ELECTORS_LIMIT:
+            electors.insert(rng.randrange(len(electors) + 1), rng.choice(candidates))
+        liars = sum(world.by_id[each].liar is not None for each in electors)
+        is_enough = len(electors) >= min(SMALLEST_ELECTORATE, len(world.peers))
+        return tuple(electors) if is_enough and liars <= tolerated(len(electors)) else today
+
     # What peers say.
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
@@ -238,6 +280,12 @@ class VotingClients:
                 world.after(ADOPTED_NS, self._adopting(world, peer))
             case AskVoter():
                 self._answer(world, peer, event)
+            case ElectorateChanged() if peer.liar is None:
+                # Whoever has no say takes anybody's word for it, a liar's too.
+                epoch, _ = world.rolls.get(self.later, (0, ()))
+                if event.epoch == epoch and peer.peer in world.rolls[world.bundle][1]:
+                    world.bundle, self.later = self.later, b""
+                    world.coverage["other electors are settled"] += 1
             case PutInOrderDone():
                 self.learn(self._asked.pop(event.request, ()), event.results)
 

@@ -12,13 +12,16 @@ from protocols.machine import Now
 from protocols.voting import ballot, chain, marks, settling, standing
 from protocols.voting.ballot_messages import CastRecord
 from protocols.voting.ballot_return import BallotReturn
+from protocols.voting.balloting import Balloting
 from protocols.voting.ballots import Ballots
 from protocols.voting.height import HeightWay
 from protocols.voting.log_return import LogReturn
 from protocols.voting.marks import FINALISE, NULLIFY, Mark
-from protocols.voting.roll import ROLL_DOMAIN
+from protocols.voting.proofs import Proofs
+from protocols.voting.roll import ROLL_DOMAIN, Roll
 from protocols.voting.settlements import Way
 from protocols.voting.settling import Settlement
+from protocols.voting.succession import Succession
 from simulations.keyrings import SimulatedKeyring
 
 Patch = contextlib.AbstractContextManager[Any]
@@ -58,7 +61,7 @@ def _ends_a_view_twice() -> Patch:
 
     def finalise(self: Settlement, view: int, now: Now) -> None:
         if not self.is_settled and (view, FINALISE) not in self._mine and self._out.may_sign():
-            self._sign(view, FINALISE, self._notarised[view].digest, b"", now)
+            self._sign(view, FINALISE, self._proofs.notarised[view].digest, b"", now)
 
     return _All(
         patch.object(Settlement, "_may_nullify", may_nullify),
@@ -112,6 +115,18 @@ def _signs_at_once() -> Patch:
     )
 
 
+def _follows_at_once() -> Patch:
+    follow = Succession.follow
+
+    def hasty(self: Succession, bundle: bytes) -> Roll | None:
+        found = follow(self, bundle)
+        if self.later:
+            self.switch(bundle)
+        return found
+
+    return patch.object(Succession, "follow", hasty)
+
+
 _EQUIVOCATOR, _NOTARY = ("byzantine-equivocator",), ("byzantine-notary",)
 
 VOTING_MUTANTS: tuple[tuple[str, Callable[[], Patch], tuple[str, ...]], ...] = (
@@ -119,7 +134,7 @@ VOTING_MUTANTS: tuple[tuple[str, Callable[[], Patch], tuple[str, ...]], ...] = (
     ("an elector finalises a view that it has nullified", _ends_a_view_twice, ("voting",)),
     (
         "an elector notarises anew what others may have settled",
-        lambda: patch.object(Settlement, "_all_nullified", lambda *_: True),
+        lambda: patch.object(Proofs, "are_nullified", lambda *_: True),
         _EQUIVOCATOR,
     ),
     (
@@ -155,4 +170,10 @@ VOTING_MUTANTS: tuple[tuple[str, Callable[[], Patch], tuple[str, ...]], ...] = (
         _signs_at_once,
         ("voting-restored",),
     ),
+    (
+        "a certificate is proven by the electors of today",
+        lambda: patch.object(Balloting, "_bundle_of", lambda self, _: self.bundle),
+        ("voting-changes",),
+    ),
+    ("other electors are followed before the log has them", _follows_at_once, ("voting-changes",)),
 )

@@ -32,7 +32,7 @@ from protocols.identity import Keyring
 from protocols.machine import SECOND_NS, Instant
 from protocols.statements import Revocation
 from protocols.tasks.commands import SubmitTasks, TaskSpec
-from protocols.voting.roll import make_bundle
+from protocols.voting.roll import Root, make_bundle
 from protocols.wire import Message, seal, tag_of
 from simulations.adversary import Adversary
 from simulations.agents import MakeExecutor, Workers
@@ -113,7 +113,9 @@ class World:
         self.revoked: dict[bytes, None] = {}
         """The peers that were revoked."""
         self.bundle = b""
-        """What proves who the electors are, where there are any."""
+        """What proves who the electors are today, where there are any."""
+        self.rolls: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}
+        """The epoch and the electors of each bundle that the root has signed."""
         self.bent_lots: dict[str, None] = {}
         """Lots in which an adversary opened another bid than it had sealed."""
         self._heap: list[tuple[Instant, int, Callable[[], None]]] = []
@@ -148,8 +150,13 @@ class World:
 
     def elect(self, count: int) -> None:
         """The root signs an electorate of the last so many peers; liars are among them."""
-        electors = tuple(peer.peer for peer in self.peers[-count:])
-        self.bundle = make_bundle(self._root, 1, electors)
+        self.bundle = self.sign_roll(1, tuple(peer.peer for peer in self.peers[-count:]))
+
+    def sign_roll(self, epoch: int, electors: tuple[bytes, ...]) -> bytes:
+        """The root signs who are to decide."""
+        bundle = make_bundle(Root(self.root, self._root), epoch, electors)
+        self.rolls[bundle] = (epoch, electors)
+        return bundle
 
     @property
     def honest(self) -> list[SimulatedPeer]:

@@ -129,6 +129,15 @@ class Context(Shared):
         return self.task
 
     @property
+    def fencing_token(self) -> int:
+        """Of the lease that an exclusive task runs under, greater for each attempt; else 0.
+
+        Pass it to what the handler changes outside, which remembers the greatest that it has seen
+        and turns away whoever comes with a lower one.
+        """
+        return self._job.fencing_token
+
+    @property
     def deadline(self) -> float | None:
         """The `time.monotonic()` at which this attempt's time is up; None for no limit."""
         return self._ends_at

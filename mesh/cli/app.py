@@ -11,7 +11,7 @@ from mesh.cli.decisions import decide, verify
 from mesh.cli.demo import demo
 from mesh.cli.doctor import doctor
 from mesh.cli.electors import add as add_electors
-from mesh.cli.electors import list_electors
+from mesh.cli.electors import list_electors, recover
 from mesh.cli.electors import remove as remove_electors
 from mesh.cli.electors import replace as replace_elector
 from mesh.cli.hosts import init, invite, join, serve
@@ -113,6 +113,7 @@ electors.command("ls")(list_electors)
 electors.command("add")(add_electors)
 electors.command("remove")(remove_electors)
 electors.command("replace")(replace_elector)
+electors.command("recover")(recover)
 app.add_typer(electors, rich_help_panel=DECISIONS)
 
 root = typer.Typer(

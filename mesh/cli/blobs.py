@@ -1,13 +1,13 @@
 """The verbs for blobs: blob put, get, ls, rm."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.inputs import parse_json
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, USAGE, fail, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def get(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else stdout.")
     ] = None,
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds; 60 at first.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option("--wait", callback=finite, min=0, help="Seconds; 60 at first.")
+    ] = 60.0,
     peer: PeerOption = "",
     at: DirOption = None,
     as_json: JsonOption = False,
@@ -177,7 +179,7 @@ def _ref(text: str) -> "BlobRef":
     from mesh.local.blob_requests import ref_of
 
     try:
-        given = ref_of(json.loads(text) if text.startswith("{") else text)
+        given = ref_of(parse_json(text) if text.startswith("{") else text)
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(str(error), param_hint="REF") from None
     if len(given.blob) != NAME_DIGITS or not all(c in "0123456789abcdef" for c in given.blob):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.inputs import parse_json
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, USAGE, fail, print_json, print_value, say
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ ValueArgument = Annotated[
 ]
 ParseOption = Annotated[bool, typer.Option("--parse", help="VALUE is JSON.")]
 TtlOption = Annotated[
-    float | None, typer.Option("--ttl", min=0.001, help="Seconds until it reads as absent.")
+    float | None,
+    typer.Option("--ttl", callback=finite, min=0.001, help="Seconds until it reads as absent."),
 ]
 
 
@@ -212,10 +214,17 @@ def append(
 
 def deposit(
     key: KeyArgument,
-    amount: Annotated[float, typer.Argument(metavar="[AMOUNT]", min=0.000001)] = 1.0,
+    amount: Annotated[
+        float, typer.Argument(metavar="[AMOUNT]", callback=finite, min=0.000001)
+    ] = 1.0,
     half_life: Annotated[
         float | None,
-        typer.Option("--half-life", min=0.001, help="Seconds after which half of it is gone."),
+        typer.Option(
+            "--half-life",
+            callback=finite,
+            min=0.001,
+            help="Seconds after which half of it is gone.",
+        ),
     ] = None,
     at: DirOption = None,
     as_json: JsonOption = False,
@@ -267,7 +276,7 @@ def _value(text: str, parse: bool) -> Any:
     if not parse:
         return given
     try:
-        return json.loads(given)
+        return parse_json(given)
     except ValueError as error:
         raise typer.BadParameter(f"not JSON: {error}", param_hint="VALUE") from None
 
@@ -276,7 +285,7 @@ def _vector(text: str) -> list[float] | None:
     if not text:
         return None
     try:
-        numbers = [float(each) for each in json.loads(text)]
+        numbers = [float(each) for each in parse_json(text)]
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(
             f"not a list of numbers: {error}", param_hint="--embedding"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_table, say
 
 USAGE_KINDS = ("InvalidSql", "InvalidInput", "BadVector", "NoEmbedder", "BadKey")
@@ -16,7 +16,8 @@ def sql(
         int, typer.Option("--limit", min=1, max=100_000, help="At most so many rows.")
     ] = 10_000,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.01, max=20, help="How long it may take.")
+        float,
+        typer.Option("--seconds", callback=finite, min=0.01, max=20, help="How long it may take."),
     ] = 5.0,
     at: DirOption = None,
     as_json: JsonOption = False,

@@ -1,22 +1,28 @@
 """The verbs that decide: decide, and verify, which needs no peer and no network."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mesh.cli.ballots import file_of, reason_of
 from mesh.cli.inputs import parse_inputs
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_value, say
 from mesh.cli.work import InputsArgument, SkillArgument
 
 if TYPE_CHECKING:
     from mesh.local.deciding import Decision
 
-REASON_S = 2.0
-"""How long a voter on this machine is waited for to say why it abstained."""
-DECISIONS = "decisions"
-"""Where in the mesh folder certificates are kept."""
+CloseOption = Annotated[
+    float | None,
+    typer.Option("--close", callback=finite, min=0.001, help="Seconds that voters may take."),
+]
+DeadlineOption = Annotated[
+    float | None,
+    typer.Option("--deadline", callback=finite, min=0.001, help="Seconds until it is given up."),
+]
 
 
 def decide(
@@ -38,12 +44,8 @@ def decide(
     compare: Annotated[
         str, typer.Option("--compare", help="When answers are the same: text or exact.")
     ] = "",
-    close: Annotated[
-        float | None, typer.Option("--close", min=0.001, help="Seconds that voters may take.")
-    ] = None,
-    deadline: Annotated[
-        float | None, typer.Option("--deadline", min=0.001, help="Seconds until it is given up.")
-    ] = None,
+    close: CloseOption = None,
+    deadline: DeadlineOption = None,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", metavar="FILE", help="Where the proof goes.")
     ] = None,
@@ -72,7 +74,7 @@ def decide(
             fail(error.message, USAGE if usage else FAILED)
         except TimeoutError as error:
             fail(f"no word of the decision: {error}", TIMED_OUT)
-    path = decision.save(certificate or home / DECISIONS / f"{decision.ballot[:16]}.cert")
+    path = decision.save(certificate or file_of(home, decision.ballot))
     reasons = _reasons(home, decision)
     if as_json:
         print_json(_line(decision, path, reasons))
@@ -144,21 +146,16 @@ def _verdict(found: dict[str, Any]) -> str:
 
 def _reasons(home: Path, decision: "Decision") -> dict[str, str]:
     """Why voters on this machine abstained, by their ids: each knows its own, and nobody else's."""
-    from mesh.local.ask import NoAnswer, QuestionRefused, ask
-    from mesh.storage.folder import MeshFolder
+    from mesh.local.discovery import read_mesh
 
-    reasons = {}
     abstained = {vote.id for vote in decision.votes if vote.abstains}
-    for entry in MeshFolder.open(home).peers() if abstained else ():
-        if entry.id in abstained:
-            about = {"ballot": bytes.fromhex(decision.ballot)}
-            try:
-                told = ask(Path(entry.socket), "abstention", about, timeout_s=REASON_S)
-            except (NoAnswer, QuestionRefused):
-                continue
-            if told["reason"]:
-                reasons[entry.id] = str(told["reason"])
-    return reasons
+    local = read_mesh(home).peers if abstained else []
+    told = {
+        entry.id: reason_of(home, decision.ballot, entry.name)
+        for entry in local
+        if entry.id in abstained
+    }
+    return {voter: reason for voter, reason in told.items() if reason}
 
 
 def _line(decision: "Decision", path: Path, reasons: dict[str, str]) -> dict[str, Any]:
@@ -197,4 +194,5 @@ def _tell(decision: "Decision", path: Path, reasons: dict[str, str]) -> None:
         say("nobody gave an answer that counts: `mesh call` with the same input shows what comes")
     if not decision.tolerates:
         say("with fewer than four electors no lie is tolerated: one of them can bend this")
-    say(f"certificate: {path}; `mesh verify {path}` checks it anywhere")
+    say(f"certificate: {path}; `mesh verify {shlex.quote(str(path))}` checks it anywhere")
+    say(f"how voters came to their answers: mesh why {decision.ballot}")

@@ -96,7 +96,7 @@ def look(folder: Any, peers: list[Seen]) -> Iterator[Finding]:
         yield from _members(answered)
         yield from _suspects(answered)
         yield from _standings(answered)
-        yield electorate(*_electorate(answered))
+        yield from _electorate(answered)
         yield from _dead_letters(folder, answered)
     yield from _lately(folder)
 
@@ -230,11 +230,21 @@ def _standings(peers: list[Seen]) -> Iterator[Finding]:
 def _members(peers: list[Seen]) -> Iterator[Finding]:
     """Members that somebody here takes for suspect or dead."""
     doubted: dict[tuple[str, str], list[str]] = {}
+    over: set[str] = set()
     for peer in peers:
         for member in peer.status["members"]:
             if member["state"] in ("suspect", "dead"):
                 doubted.setdefault((member["name"], member["state"]), []).append(peer.name)
+                if (member.get("credential_ends") or math.inf) < time.time():
+                    over.add(member["name"])
     for (name, state), by in sorted(doubted.items()):
+        if name in over:
+            yield Finding(
+                "member", name, "warning", f"{state}, as {', '.join(by)} see it: its credential "
+                "has ended", "nobody listens to a peer without one",
+                f"`mesh invite` where an issuer is, and there `mesh join TOKEN --name {name}`",
+            )  # fmt: skip
+            continue
         yield Finding(
             "member", name, "warning", f"{state}, as {', '.join(by)} see it",
             "what it ran is run elsewhere; what it had accepted waits for it",
@@ -242,36 +252,43 @@ def _members(peers: list[Seen]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _electorate(peers: list[Seen]) -> tuple[int, int]:
-    """How many members the mesh has, those that left aside, and how many of them live."""
-    members: dict[str, str] = {}
+def _electorate(peers: list[Seen]) -> Iterator[Finding]:
+    """What those stand that decide, by the latest list that a peer knows."""
+    lists = [found for peer in peers if (found := peer.status.get("electorate"))]
+    if not lists:
+        return  # just started: it is told within a second
+    electors = max(lists, key=lambda each: each["epoch"])["electors"]
+    there = {peer.status["id"] for peer in peers}
     for peer in peers:
-        for member in peer.status["members"]:
-            members.setdefault(member["id"], member["state"])
-    for peer in peers:
-        members[peer.status["id"]] = "alive"
-    counted = [state for state in members.values() if state != "left"]
-    return len(counted), sum(state in ("alive", "suspect") for state in counted)
+        there.update(
+            member["id"]
+            for member in peer.status["members"]
+            if member["state"] in ("alive", "suspect")
+        )
+    yield electorate(len(electors), sum(elector in there for elector in electors))
 
 
-def electorate(members: int, alive: int) -> Finding:
-    """What a mesh of this size stands, and what it does not."""
+def electorate(electors: int, alive: int) -> Finding:
+    """What so many electors stand, and what they do not."""
     from protocols.quorum import quorum, tolerated
 
-    faulty, needed = tolerated(members), quorum(members)
-    found = f"n={members}, f={faulty}, a quorum is {needed}, {alive} alive"
+    faulty, needed = tolerated(electors), quorum(electors)
+    found = f"n={electors}, f={faulty}, a quorum is {needed}, {alive} alive"
     if alive < needed:
         return Finding(
             "electorate", "mesh", "problem", found,
             "fewer live than a quorum needs: nothing can be decided",
-            "start peers again until there are enough",
+            "start electors again until there are enough (`mesh electors ls`); where too many "
+            "are lost for good, `mesh electors recover` has others decide",
         )  # fmt: skip
     if not faulty:
         return Finding(
             "electorate", "mesh", "warning", found,
-            "it tolerates nobody lying: one peer of three or fewer that says different things to "
-            "others cannot be outvoted. Peers that crash are another matter: tasks go on without",
-            "four peers tolerate one that lies (`mesh up -n 4`), seven two",
+            "it tolerates nobody lying: one elector of three or fewer that says different things "
+            "to others cannot be outvoted. Peers that crash are another matter: tasks go on "
+            "without",
+            "four electors tolerate one that lies, seven two: `mesh up -n 4`, and where the mesh "
+            "had fewer when it was founded, `mesh electors add`",
         )  # fmt: skip
     lies = "one that lies" if faulty == 1 else f"{faulty} that lie"
     return Finding("electorate", "mesh", "ok", f"{found}: tolerates {lies}")

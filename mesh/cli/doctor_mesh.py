@@ -69,13 +69,16 @@ def _mode(path: Path) -> Finding | None:
 
 
 def _credential(folder: Any, name: str) -> Finding:
-    from mesh.storage.authority import load_peer, renewal_due
+    from mesh.storage.authority import NotAdmitted, load_peer, renewal_due
     from protocols.errors import ConfigurationError
     from protocols.identity import Ed25519Keyring
     from protocols.succession import verify_founded
 
     try:
         material = load_peer(folder, name)
+    except NotAdmitted as error:
+        why = "nobody admits a peer without one"
+        return Finding("credential", name, "problem", error.why, why, error.remedy)
     except ConfigurationError as error:
         return Finding(
             "credential", name, "problem", str(error), "nobody admits a peer without one",

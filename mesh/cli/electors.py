@@ -1,4 +1,4 @@
-"""The verbs for who decides: electors ls, add, remove, replace."""
+"""The verbs for who decides: electors ls, add, remove, replace, recover."""
 
 import time
 from pathlib import Path
@@ -12,8 +12,15 @@ from mesh.cli.trust import ID_SHOWN, ask_peer, id_of, open_folder, running_peers
 
 SETTLE_S = 30.0
 LOOK_S = 0.1
+TAKE_OFF_S = 5.0
+"""How long a revocation waits for its elector to leave by the log."""
+EPOCHS_LEFT = 16
+"""Epochs between the last that a survivor knows and a recovery: lists that only the lost knew."""
 PROBE = "mesh/electors"
 """A key that nobody writes: it is read to see that the new electors settle something."""
+
+THERE = ("alive", "suspect", "paused")
+"""States of electors that are not lost."""
 
 RootKey = Annotated[
     Path | None,
@@ -34,6 +41,7 @@ def list_electors(at: DirOption = None, as_json: JsonOption = False) -> None:
             "name": members.get(elector, {}).get("name"),
             "state": members.get(elector, {}).get("state", "unknown"),
             "epoch": told["epoch"],
+            "height": told["log_height"],
         }
         for elector in told["electors"]
     ]
@@ -47,7 +55,8 @@ def list_electors(at: DirOption = None, as_json: JsonOption = False) -> None:
     )
     print(
         f"epoch {told['epoch']}: {told['quorum']} of {len(rows)} settle something, "
-        f"and f={told['tolerates']} may be faulty"
+        f"and f={told['tolerates']} may be faulty; {entry.name} has {told['log_height']} blocks "
+        "of their log"
     )
 
 
@@ -74,6 +83,21 @@ def replace(
 ) -> None:
     """Put a member in the place of an elector that is lost for good."""
     _change(at, root_key, as_json, added=[new], removed=[lost])
+
+
+def recover(
+    peers: Peers, root_key: RootKey = None, at: DirOption = None, as_json: JsonOption = False
+) -> None:
+    """Have others decide where too many electors are lost for good to settle anything."""
+    folder = open_folder(at)
+    row = recover_electorate(folder, root_key, peers)
+    if as_json:
+        print_json(row)
+        return
+    print(
+        f"epoch {row['epoch']}: {len(row['electors'])} electors, f={row['tolerates']}; they go on"
+    )
+    print(f"after block {row['height']}, and what only the lost had settled is gone")
 
 
 def _change(
@@ -112,18 +136,13 @@ def change_electors(
     Raises:
         ConfigurationError: the key is not there, or such a list makes no sense.
     """
-    from mesh.storage import authorities
+    from mesh.storage.electorate import present_root
     from protocols.errors import ConfigurationError
     from protocols.identity import peer_of_text
     from protocols.quorum import quorum, tolerated
-    from protocols.voting.roll import ELECTORS_LIMIT, make_bundle
+    from protocols.voting.roll import make_bundle
 
-    signer = authorities.root(folder, root_key)
-    if signer.keyring.peer != signer.mesh:
-        raise ConfigurationError(
-            "electors are named by the mesh's first root, and this is a later one's key: name "
-            "the file where the first key was put aside by --root-key"
-        )
+    root = present_root(folder, root_key)
     told = ask_peer(entry, "electorate", None)
     today: list[str] = told["electors"]
     leaving = [_elector_of(entry, today, text) for text in removed]
@@ -136,12 +155,9 @@ def change_electors(
     electors += [each for each in coming if each not in electors]
     if not electors:
         raise ConfigurationError("somebody must decide: the last elector cannot be removed")
-    if len(set(electors)) != len(electors):
-        raise ConfigurationError("each elector can be named once only")
-    if len(electors) > ELECTORS_LIMIT:
-        raise ConfigurationError(f"there are at most {ELECTORS_LIMIT} electors")
+    _check_list(electors)
     epoch = told["epoch"] + 1
-    bundle = make_bundle(signer.keyring, epoch, tuple(map(peer_of_text, electors)))
+    bundle = make_bundle(root, epoch, tuple(map(peer_of_text, electors)))
     ask_peer(entry, "propose-electorate", {"bundle": bundle})
     _await_epoch(entry, epoch, electors, told)
     _await_newcomers(folder, electors)
@@ -155,6 +171,141 @@ def change_electors(
         "by": told["quorum"],
         "before": len(today),
     }
+
+
+def recover_electorate(folder: Any, root_key: Path | None, peers: list[str]) -> dict[str, Any]:
+    """Signs a list that takes over without the electors of today, and waits until it decides.
+
+    Args:
+        folder: where a peer runs that has the log; of those that run the furthest one counts.
+        root_key: the file of the root's key, if it is not in the folder.
+        peers: names or ids of members: all electors from now on.
+
+    Returns:
+        What the verb prints.
+
+    Raises:
+        ConfigurationError: the key is not there, a quorum is, or such a list makes no sense.
+    """
+    from mesh.storage.electorate import present_root
+    from protocols.errors import ConfigurationError
+    from protocols.identity import peer_of_text
+    from protocols.quorum import quorum, tolerated
+    from protocols.voting.roll import make_recovery
+
+    root = present_root(folder, root_key)
+    told = [(ask_peer(entry, "electorate", None), entry) for entry in running_peers(folder)]
+    having = [each for each in told if each[1].id in each[0]["electors"]]
+    if not having:
+        raise ConfigurationError(
+            "no elector runs in this folder, and it takes one that has the log: run this on a "
+            "host where `mesh electors ls` shows one"
+        )
+    last, entry = max(having, key=lambda each: (each[0]["epoch"], each[0]["log_height"]))
+    states = {row["id"]: row["state"] for row in ask_peer(entry, "peers", None)}
+    today: list[str] = last["electors"]
+    left = [each for each in today if states.get(each) in THERE]
+    if len(left) >= last["quorum"]:
+        raise ConfigurationError(
+            f"{len(left)} of the {len(today)} electors are there, and {last['quorum']} settle a "
+            "change: `mesh electors replace` and `remove` lose nothing"
+        )
+    electors = [id_of(entry, text) for text in peers]
+    _check_list(electors)
+    if entry.id not in electors:
+        raise ConfigurationError(f"name {entry.name} too: it has the log, which the others get")
+    epoch = last["epoch"] + EPOCHS_LEFT
+    named = tuple(map(peer_of_text, electors))
+    bundle = make_recovery(root, epoch, named, last["log_height"], last["log_head"])
+    ask_peer(entry, "propose-electorate", {"bundle": bundle})
+    _await_newcomers(folder, electors)
+    return {
+        "epoch": epoch,
+        "electors": electors,
+        "quorum": quorum(len(electors)),
+        "tolerates": tolerated(len(electors)),
+        "height": last["log_height"],
+        "lost": [each for each in today if each not in left],
+        "before": len(today),
+    }
+
+
+def name_anew(folder: Any, entry: Any, root_key: Path) -> bool:
+    """Has the present root, which succeeded another, sign the electors of today.
+
+    Args:
+        folder: where the root was succeeded.
+        entry: a peer that runs there.
+        root_key: the file of the present root's key.
+
+    Returns:
+        Whether they have settled it. Where they have not soon, they are the electors none the
+        less, and named by the former root until they do or are changed.
+    """
+    from mesh.storage.electorate import present_root
+    from protocols.identity import peer_of_text
+    from protocols.voting.roll import make_bundle
+
+    if not folder.electorate.exists():
+        return True
+    told = ask_peer(entry, "electorate", None)
+    epoch, electors = told["epoch"] + 1, tuple(map(peer_of_text, told["electors"]))
+    bundle = make_bundle(present_root(folder, root_key), epoch, electors)
+    ask_peer(entry, "propose-electorate", {"bundle": bundle})
+    return bool(_is_epoch(entry, epoch)["epoch"] >= epoch)
+
+
+def _is_epoch(entry: Any, epoch: int) -> Any:
+    """What a peer says of the electors, once an epoch has begun, or after a while."""
+    until = time.monotonic() + TAKE_OFF_S
+    while True:
+        told = ask_peer(entry, "electorate", None)
+        if told["epoch"] >= epoch or time.monotonic() > until:
+            return told
+        time.sleep(LOOK_S)
+
+
+def take_off(folder: Any, entry: Any, root_key: Path | None, elector: str) -> bool:
+    """Takes an elector off the list before it is revoked, where the others can at once.
+
+    Args:
+        folder: where a peer of the mesh runs.
+        entry: that peer.
+        root_key: the file of the root's key, if it is not in the folder.
+        elector: its id.
+
+    Returns:
+        Whether it is one no more. It is where the key is not there, no quorum is without it,
+        or they have not settled it soon: a revocation does not wait for that.
+    """
+    from mesh.storage.electorate import present_root
+    from protocols.errors import ConfigurationError
+    from protocols.identity import peer_of_text
+    from protocols.voting.roll import make_bundle
+
+    try:
+        root = present_root(folder, root_key)
+    except ConfigurationError:
+        return False
+    told = ask_peer(entry, "electorate", None)
+    states = {row["id"]: row["state"] for row in ask_peer(entry, "peers", None)}
+    others = [each for each in told["electors"] if each != elector]
+    if not others or sum(states.get(each) in THERE for each in others) < told["quorum"]:
+        return False
+    epoch = told["epoch"] + 1
+    bundle = make_bundle(root, epoch, tuple(map(peer_of_text, others)))
+    ask_peer(entry, "propose-electorate", {"bundle": bundle})
+    return elector not in _is_epoch(entry, epoch)["electors"]
+
+
+def _check_list(electors: list[str]) -> None:
+    from protocols.errors import ConfigurationError
+    from protocols.voting.roll import ELECTORS_LIMIT
+
+    if len(set(electors)) != len(electors):
+        raise ConfigurationError("each elector can be named once only")
+    if len(electors) > ELECTORS_LIMIT:
+        raise ConfigurationError(f"there are at most {ELECTORS_LIMIT} electors")
 
 
 def _elector_of(entry: Any, today: list[str], text: str) -> str:

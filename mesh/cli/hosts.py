@@ -3,15 +3,17 @@
 import os
 import platform
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
-from mesh.cli.output import FAILED, NO_PEER, fail, print_json, say
+from mesh.cli.options import DirOption, JsonOption, RoleOption
+from mesh.cli.output import FAILED, NO_PEER, dir_words, fail, print_json, say
 from mesh.cli.settings import checked_secrets
+from mesh.cli.trust import ask_peer
 
 NameOption = Annotated[
     str | None,
@@ -42,7 +44,7 @@ def init(
     from mesh.storage.electorate import found_electorate
     from protocols.errors import ConfigurationError
 
-    path, peer = _new_folder(at), name or _host_name()
+    path, peer = _new_folder(at), _host_name() if name is None else name
     was_there = path.exists()
     placed = place_agents(agents or [], [peer])[peer]
     folder = create_mesh(path, mesh_name or path.absolute().parent.name)
@@ -62,7 +64,7 @@ def init(
     print(f"founded the mesh {mesh.name!r}, {mesh.mesh}")
     print(f"in {folder.path}, with the peer {peer!r}")
     print(f"keep {folder.root_key} safe: whoever has it decides who belongs to the mesh")
-    print(f"next:  mesh serve{_dir_words(path)}")
+    print(f"next:  mesh serve{dir_words(path)}")
 
 
 def invite(
@@ -77,14 +79,7 @@ def invite(
             help="Another address at which this peer's door can be reached; may repeat.",
         ),
     ] = None,
-    roles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="ROLE",
-            help="What the newcomer may beside being a peer, such as policies; may repeat.",
-        ),
-    ] = None,
+    roles: RoleOption = None,
     peer: Annotated[
         str | None, typer.Option("--peer", metavar="NAME", help="Which local peer invites.")
     ] = None,
@@ -155,7 +150,7 @@ def join(
         read = decode_token(sys.stdin.read() if token == STDIN else token)
     except NotAToken as error:
         raise ConfigurationError(str(error)) from None
-    path, peer = _new_folder(at), name or _host_name()
+    path, peer = _new_folder(at), _host_name() if name is None else name
     placed = place_agents(agents or [], [peer])[peer]
     settling = Settling(path, read.mesh, peer)
 
@@ -177,16 +172,25 @@ def join(
         for seed in joined.seeds
     ]
     folder = settling.settle(joined.chain, joined.mesh_name, seeds)
-    folder.update_peer(peer, agents=placed or [PROBE])
+    if placed or not settling.is_readmitted:
+        folder.update_peer(peer, agents=placed or [PROBE])
+    _tell_joined(folder, path, peer, settling.is_readmitted, as_json)
+
+
+def _tell_joined(folder: Any, path: Path, peer: str, is_readmitted: bool, as_json: bool) -> None:
     mesh, entry = folder.read(), folder.peer(peer)
+    runs = bool(folder.peer_folder(peer).running_pid())
+    if runs:
+        # It finds what lies in its folder when it is asked to renew.
+        ask_peer(entry, "renew", None)
     if as_json:
-        print_json(
-            {"mesh": mesh.mesh, "name": peer, "id": entry.id, "dir": str(folder.path)},
-        )
+        print_json({"mesh": mesh.mesh, "name": peer, "id": entry.id, "dir": str(folder.path)})
         return
-    print(f"joined the mesh {mesh.name!r}, {mesh.mesh}" if mesh.name else f"joined {mesh.mesh}")
+    done = "readmitted to" if is_readmitted else "joined"
+    print(f"{done} the mesh {mesh.name!r}, {mesh.mesh}" if mesh.name else f"{done} {mesh.mesh}")
     print(f"in {folder.path}, as the peer {peer!r}")
-    print(f"next:  mesh serve{_dir_words(path)}")
+    if not runs:
+        print(f"next:  mesh serve{dir_words(path)}")
 
 
 def serve(
@@ -218,9 +222,10 @@ def serve(
         wanted = read_serve_file(config)
         folder = MeshFolder(at or Path(wanted.dir))
         if not folder.exists():
+            place = shlex.quote(str(folder.path))
             raise ConfigurationError(
-                f"there is no mesh in {folder.path}: found one by `mesh init --dir {folder.path}`, "
-                f"or join one by `mesh join TOKEN --dir {folder.path}`"
+                f"there is no mesh in {folder.path}: found one by `mesh init --dir {place}`, "
+                f"or join one by `mesh join TOKEN --dir {place}`"
             )
     else:
         folder = _open(at)
@@ -253,10 +258,6 @@ def _new_folder(at: Path | None) -> Path:
     return at or Path(os.environ.get("MESH_DIR") or ".mesh")
 
 
-def _dir_words(path: Path) -> str:
-    return "" if path.absolute() == Path(".mesh").absolute() else f" --dir {path}"
-
-
 def _host_name() -> str:
     """This host's name as a peer may have it."""
     kept = re.sub(r"[^A-Za-z0-9._-]", "-", platform.node().partition(".")[0]).strip("-._")
@@ -286,9 +287,10 @@ def _inviting_peer(folder: Any, name: str | None) -> Any:
     for entry in folder.peers():
         if entry.name in runs:
             return entry
+    place = shlex.quote(str(folder.path))
     fail(
         f"the peer that invites must run, and none of {folder.path} does: start it by "
-        f"`mesh serve --dir {folder.path}`, or `mesh up --dir {folder.path}`",
+        f"`mesh serve --dir {place}`, or `mesh up --dir {place}`",
         NO_PEER,
     )
 
@@ -301,7 +303,7 @@ def _ask_to_invite(folder: Any, entry: Any, wanted: dict[str, Any]) -> dict[str,
     except NoAnswer as error:
         fail(
             f"the peer that invites must run, and {entry.name} does not answer ({error}): start it "
-            f"by `mesh serve --dir {folder.path}`",
+            f"by `mesh serve --dir {shlex.quote(str(folder.path))}`",
             NO_PEER,
         )
     except QuestionRefused as error:

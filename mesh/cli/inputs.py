@@ -6,6 +6,18 @@ from typing import Any
 import typer
 
 
+def parse_json(text: str) -> Any:
+    """Any JSON value.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anything can travel.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def parse_inputs(words: list[str]) -> dict[str, Any]:
     """Reads ``key=text`` and ``key:=json`` words into one object.
 
@@ -21,7 +33,7 @@ def parse_inputs(words: list[str]) -> dict[str, Any]:
         if key.endswith(":"):
             key = key[:-1]
             try:
-                value = json.loads(text)
+                value = parse_json(text)
             except ValueError as error:
                 raise typer.BadParameter(f"{word!r}: not JSON: {error}") from None
         if key in inputs:

@@ -20,7 +20,16 @@ from mesh.cli.options import (
     RecordingOption,
     SecretsOption,
 )
-from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
+from mesh.cli.output import (
+    FAILED,
+    NO_PEER,
+    TIMED_OUT,
+    dir_words,
+    fail,
+    print_json,
+    print_table,
+    say,
+)
 from mesh.cli.settings import peer_settings, settle
 from mesh.cli.suspects import show_suspects
 
@@ -164,7 +173,7 @@ def _say_up(summary: dict[str, Any], folder: Any) -> None:
         print(f"f={summary['tolerates']}: so many of them may be faulty and a quorum still stands")
     else:
         print("f=0: no quorum of fewer than four peers outlasts a faulty one")
-    print(f"try:  mesh {_first_words(folder)}{_shell_dir(Path(summary['dir']))}")
+    print(f"try:  mesh {_first_words(folder)}{dir_words(Path(summary['dir']))}")
 
 
 def _first_words(folder: Any) -> str:
@@ -173,10 +182,6 @@ def _first_words(folder: Any) -> str:
 
     probed = any(launcher.PROBE in entry.agents for entry in folder.peers())
     return "call echo greeting=hello" if probed else "peers"
-
-
-def _shell_dir(path: Path) -> str:
-    return "" if path == Path(".mesh").absolute() else f" --dir {path}"
 
 
 def _stay(folder: Any, quiet: bool) -> None:
@@ -297,6 +302,7 @@ def _row(folder: Any, entry: Any, pid: int | None) -> dict[str, Any]:
         "ailing": [],
         "breakers": [],
         "standing": None,
+        "credential_ends": None,
     }
 
 
@@ -308,6 +314,9 @@ def _print_peers(rows: list[dict[str, Any]]) -> None:
             print(f"{row['name']}: labels {' '.join(row['labels'])}")
         if row["standing"] and row["standing"]["state"] in STANDINGS:
             print(f"{row['name']}: {STANDINGS[row['standing']['state']]}")
+        ends = row["credential_ends"]
+        if ends is not None and ends < time.time():
+            print(f"{row['name']}: its credential has ended, and nobody listens: `mesh doctor`")
         for ails in row["ailing"] or []:
             print(f"{row['name']}: agent {ails['agent']} cannot work: {ails['reason']}")
 

@@ -1,5 +1,6 @@
 """Options that many verbs share."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,42 @@ DirOption = Annotated[
     Path | None,
     typer.Option(
         "--dir", metavar="FOLDER", help="The mesh folder; else $MESH_DIR, then the nearest .mesh."
+    ),
+]
+LARGEST = 1_000_000_000
+"""Of seconds, and of what is counted in fractions; about 31 years."""
+
+
+def finite(number: float | None) -> float | None:
+    """A number that can travel, of an option that has fractions.
+
+    Raises:
+        typer.BadParameter: it is none, or beyond all bounds.
+    """
+    if number is not None and not abs(number) <= LARGEST:
+        raise typer.BadParameter(f"{number} is not a number up to {LARGEST}")
+    return number
+
+
+def _checked_roles(roles: list[str] | None) -> list[str] | None:
+    from protocols.credentials import ROLE_PATTERN
+
+    for role in roles or ():
+        if not re.fullmatch(ROLE_PATTERN, role):
+            raise typer.BadParameter(
+                f"{role!r} can be no role: use up to 64 small letters, digits, dots, dashes and "
+                "underscores, a letter or digit first"
+            )
+    return roles
+
+
+RoleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        help="A role beside that of a peer, such as policies; may repeat.",
+        callback=_checked_roles,
     ),
 ]
 JsonOption = Annotated[

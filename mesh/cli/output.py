@@ -5,7 +5,9 @@ results only.
 """
 
 import json
+import shlex
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 DONE = 0
@@ -48,6 +50,12 @@ def print_value(value: Any) -> None:
 def say(text: str) -> None:
     """A line of progress, on stderr."""
     print(plain(text), file=sys.stderr, flush=True)
+
+
+def dir_words(folder: Path) -> str:
+    """What a command to copy has to say of its folder, as a shell takes it."""
+    here = folder.absolute() == Path(".mesh").absolute()
+    return "" if here else f" --dir {shlex.quote(str(folder))}"
 
 
 def fail(text: str, status: int = FAILED) -> NoReturn:

@@ -27,6 +27,7 @@ def rotate(
     as_json: JsonOption = False,
 ) -> None:
     """Give the mesh a new root key: the old one signs it, and retires after a while."""
+    from mesh.cli.electors import name_anew
     from mesh.storage import authorities, succession
     from protocols.errors import ConfigurationError
     from protocols.identity import text_id
@@ -53,10 +54,7 @@ def rotate(
     succession.keep(folder, told["successions"])
     named = _name_issuers(folder, entry, told, new)
     aside = succession.put_in_place(folder, place)
-    renewed = []
-    for local in running_peers(folder):
-        ask_peer(local, "renew", None, RENEW_S)
-        renewed.append(local.name)
+    renewed = _renew_all(folder)
     retires = next(
         row["retires"] for row in told["roots"] if row["id"] == text_id(old.keyring.peer)
     )
@@ -66,6 +64,7 @@ def rotate(
         "retires": retires,
         "issuers": named,
         "renewed": renewed,
+        "electors_named_anew": name_anew(folder, entry, place),
         "old_key": str(aside),
         "told": entry.name,
     }
@@ -73,6 +72,15 @@ def rotate(
         print_json(row)
     else:
         _tell(row, place)
+
+
+def _renew_all(folder: Any) -> list[str]:
+    """Has the peers that run here get new credentials; their names."""
+    renewed = []
+    for local in running_peers(folder):
+        ask_peer(local, "renew", None, RENEW_S)
+        renewed.append(local.name)
+    return renewed
 
 
 def _name_issuers(folder: Any, entry: Any, told: dict[str, Any], new: Any) -> list[str]:
@@ -113,6 +121,12 @@ def _tell(row: dict[str, Any], place: Path) -> None:
         f"{row['predecessor'][:ID_SHOWN]}… counts until {day(row['retires'])}; its key is in "
         f"{row['old_key']}: keep it safe until then, and destroy it"
     )
-    issuers = f", and {len(row['issuers'])} issuers that were named" if row["issuers"] else ""
+    count = len(row["issuers"])
+    issuers = f", and {count} issuer{'s'[: count > 1]} that had been named" if count else ""
     print(f"named anew: the issuer of this folder{issuers}")
+    if row["electors_named_anew"]:
+        print("the electors are the same, named by the new root")
+    else:
+        print("the electors have not settled yet that the new root names them: until they do, or")
+        print("`mesh electors` changes them, whoever has the old key may name others")
     print(f"new credentials: {', '.join(row['renewed'])}; peers elsewhere renew by themselves")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.inputs import parse_json
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, USAGE, fail, print_json, print_value, say
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ ExpectedOption = Annotated[
     str | None, typer.Option("--expected", metavar="V", help="Only if the key holds this.")
 ]
 TtlOption = Annotated[
-    float, typer.Option("--ttl", min=0.001, max=86400, help="Seconds until it ends.")
+    float,
+    typer.Option("--ttl", callback=finite, min=0.001, max=86400, help="Seconds until it ends."),
 ]
 
 
@@ -199,6 +201,6 @@ def _value(text: str, parse: bool) -> Any:
     if not parse:
         return text
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise typer.BadParameter(f"not JSON: {error}") from None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.ballots import ballot_of, ballot_story, tell_ballot
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import (
     FAILED,
     TIMED_OUT,
@@ -102,7 +103,11 @@ def task(
     timeout: Annotated[
         float | None,
         typer.Option(
-            "--timeout", metavar="SECONDS", min=0, help="How long to wait; else for ever."
+            "--timeout",
+            callback=finite,
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait; else for ever.",
         ),
     ] = None,
     folder: DirOption = None,
@@ -164,15 +169,24 @@ def cancel(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption 
 
 
 def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = False) -> None:
-    """Tell a task's story: lots, bids, attempts, failures, result, and where its time went."""
+    """Tell a task's story: lots, bids, attempts, failures, result, and where its time went.
+
+    A ballot's, by its id: what came of it, and the story of each answer given here.
+    """
     from mesh.client import Client
     from mesh.local.discovery import find_folder
 
-    with Client(dir=folder) as client:
+    home = find_folder(folder)
+    if ballot := ballot_of(home, task_id):
+        _why_ballot(home, ballot, as_json)
+        return
+    with Client(dir=home) as client:
         story = client.why(task_id)
         if story["custodian"] != client.home:
-            story = _from_custodian(folder, story)
-    story.update(spent(find_folder(folder), story))
+            story = _from_custodian(home, story)
+    story.update(spent(home, story))
+    if story.get("strategy") == "board":
+        story["claims"] = _claims(home, story)
     if as_json:
         print_json(story)
         return
@@ -180,12 +194,38 @@ def why(task_id: TaskArgument, folder: DirOption = None, as_json: JsonOption = F
         print(line_of(line))
 
 
-def _from_custodian(folder: Path | None, story: dict[str, Any]) -> dict[str, Any]:
+def _why_ballot(folder: Path, ballot: str, as_json: bool) -> None:
+    story = ballot_story(folder, ballot)
+    if not story["voters"]:
+        fail(
+            f"no peer of this folder has answered in a ballot {ballot}, and no certificate of it "
+            "is kept here: it may be long ago, or its voters run on other hosts"
+        )
+    if as_json:
+        print_json(story)
+        return
+    for line in tell_ballot(story):
+        print(line_of(line))
+
+
+def _claims(folder: Path, story: dict[str, Any]) -> list[dict[str, Any]]:
+    """Who claimed its work; of before its custodian was started again, by the events."""
+    from mesh.telemetry.finding import claims
+
+    known = {each["lot"]: each for each in story["claims"]}
+    lots = [attempt["lot"] for attempt in story["history"] if attempt["lot"]]
+    known |= {
+        each["lot"]: each for each in claims(folder, (lot for lot in lots if lot not in known))
+    }
+    return [known[lot] for lot in dict.fromkeys(lots) if lot in known]
+
+
+def _from_custodian(folder: Path, story: dict[str, Any]) -> dict[str, Any]:
     """The story as its custodian tells it, where that is a local peer: it alone knows the lots."""
     from mesh.local.ask import NoAnswer, QuestionRefused, ask
-    from mesh.local.discovery import find_folder, sockets
+    from mesh.local.discovery import sockets
 
-    local = dict(sockets(find_folder(folder)))
+    local = dict(sockets(folder))
     address = local.get(story["custodian"])
     if address is None:
         return story
@@ -208,6 +248,8 @@ def tell(story: dict[str, Any]) -> list[str]:
         lines.append("            no auction: of two peers drawn, the less loaded (least_loaded)")
     if story.get("strategy") == "board":
         lines.append("            no auction: offered on the blackboard, to whoever claims it")
+    if story.get("exclusive"):
+        lines.append(f"            exclusive: under the lease 'tasks/{story['exclusive']}'")
     lots = {lot["lot"]: lot for lot in story["lots"]}
     claims = {each["lot"]: each for each in story.get("claims", ())}
     told: list[str] = []
@@ -223,6 +265,8 @@ def tell(story: dict[str, Any]) -> list[str]:
         lines.append(f"  {_since(begin, story['settled'])}  {story['state']}{_ending(story)}")
     else:
         lines.append(f"  so far: {story['state']}{_progress(story)}")
+        if story.get("waits_for"):
+            lines.append(f"  waits for {story['waits_for']}")
     for breaker in story.get("breakers", ()):
         if breaker["state"] != "closed":
             lines.append(
@@ -269,7 +313,9 @@ def _claim_lines(decided: dict[str, Any]) -> list[str]:
 
 def _attempt_lines(attempt: dict[str, Any], begin: float) -> list[str]:
     number, peer = attempt["attempt"], attempt["peer"]
-    lines = [f"  {_since(begin, attempt['started'])}  attempt {number} at {peer}"]
+    token = attempt.get("fencing_token")
+    under = f", under token {token}" if token else ""
+    lines = [f"  {_since(begin, attempt['started'])}  attempt {number} at {peer}{under}"]
     if attempt["ended"]:
         message = attempt["message"].partition("\n")[0]
         told = f": {message}" if message else ""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import NO_PEER, fail, line_of, print_json
 
 MEDIAN_OVER_S = 10.0
@@ -35,7 +35,10 @@ HELP = "q or Ctrl-C ends"
 
 def top(
     interval: Annotated[
-        float, typer.Option("--interval", min=0.1, max=60, help="Seconds between two looks.")
+        float,
+        typer.Option(
+            "--interval", callback=finite, min=0.1, max=60, help="Seconds between two looks."
+        ),
     ] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="One look, over one interval.")] = False,
     at: DirOption = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.options import DirOption, JsonOption, RoleOption, finite
 from mesh.cli.output import FAILED, NO_PEER, TIMED_OUT, fail, print_json, print_table, say
 
 PeerOrId = Annotated[
@@ -34,6 +34,7 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a peer or an issuer, for ever: links end at once, and every peer hears of it."""
+    from mesh.cli.electors import take_off
     from mesh.storage import authorities
     from protocols.identity import peer_of_text, text_id
 
@@ -55,14 +56,17 @@ def revoke(
         authorities.replace_issuer(folder, signer)
         for local in running_peers(folder):
             ask_peer(local, "renew", None, RENEW_S)
+    is_elector = bool(subject) and text_id(subject) in electors
+    # It leaves by the log first: once it is cut off it would be one of the f until then.
+    has_left = is_elector and take_off(folder, entry, root_key, text_id(subject))
     statement = signer.revocation(subject, serial or 0, reason)
     ask_peer(entry, "proclaim", {"statement": statement})
-    is_elector = bool(subject) and text_id(subject) in electors
     row = {
         "id": text_id(subject) if subject else None,
         "serial": serial,
         "reason": reason,
-        "elector": is_elector,
+        "elector": is_elector and not has_left,
+        "left": has_left,
         "by": text_id(signer.keyring.peer),
         "issuer": is_issuer,
         "told": entry.name,
@@ -78,6 +82,8 @@ def revoke(
 def _tell_revoked(peer: str | None, row: dict[str, Any], electors: int) -> None:
     what = f"serial {row['serial']}" if peer is None else f"{peer} ({row['id'][:ID_SHOWN]}…)"
     print(f"revoked {what}: {row['told']} spreads it; every peer that is up knows within seconds")
+    if row["left"]:
+        print(f"it was one of {electors} electors, and left by their log first")
     if row["elector"]:
         print(
             f"it is still one of {electors} electors, and counts as one of those that may be "
@@ -91,18 +97,14 @@ def renew(
     peers: Annotated[
         list[str] | None, typer.Argument(metavar="[PEER]...", help="Local peers; else all.")
     ] = None,
-    roles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="ROLE",
-            help="Give them this role too, by the issuer's key that is here; may repeat.",
-        ),
-    ] = None,
+    roles: RoleOption = None,
     at: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get running local peers a newer credential now, from any issuer that is up."""
+    """Get running local peers a newer credential now, from any issuer that is up.
+
+    With --role they get that role too, by the issuer's key that is here.
+    """
     folder = open_folder(at)
     entries = [folder.peer(name) for name in peers] if peers else running_peers(folder)
     for entry in entries:
@@ -179,7 +181,10 @@ def drain(
     peer: Annotated[str, typer.Argument(metavar="PEER", help="A local peer's name.")],
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has left.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait.")
+        float,
+        typer.Option(
+            "--timeout", callback=finite, metavar="SECONDS", min=0, help="How long to wait."
+        ),
     ] = DRAIN_S,
     at: DirOption = None,
     as_json: JsonOption = False,

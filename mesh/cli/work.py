@@ -1,6 +1,5 @@
 """The verbs that give work: call, submit, map."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from mesh.cli.inputs import parse_inputs
-from mesh.cli.options import DirOption, JsonOption
+from mesh.cli.inputs import parse_inputs, parse_json
+from mesh.cli.options import DirOption, JsonOption, finite
 from mesh.cli.output import FAILED, TIMED_OUT, USAGE, fail, print_json, print_value, say
 from mesh.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from mesh.client import Client
     from mesh.client.outcome import Outcome
 
 UNKNOWN_SKILL = "UnknownSkill"
@@ -24,10 +24,14 @@ InputsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=TEXT | KEY:=JSON]...", help="Keyword inputs.")
 ]
 TimeoutOption = Annotated[
-    float | None, typer.Option("--timeout", min=0, help="Seconds that one attempt may run.")
+    float | None,
+    typer.Option("--timeout", callback=finite, min=0, help="Seconds that one attempt may run."),
 ]
 DeadlineOption = Annotated[
-    float | None, typer.Option("--deadline", min=0, help="Seconds that the whole task may take.")
+    float | None,
+    typer.Option(
+        "--deadline", callback=finite, min=0, help="Seconds that the whole task may take."
+    ),
 ]
 ToOption = Annotated[str | None, typer.Option("--to", help="Run it on this peer, by name or id.")]
 StrategyOption = Annotated[
@@ -47,8 +51,15 @@ RequiresOption = Annotated[
     list[str] | None,
     typer.Option("--requires", metavar="LABEL", help="A label its peer must have; may repeat."),
 ]
+ExclusiveOption = Annotated[
+    str | None,
+    typer.Option("--exclusive", metavar="KEY", help="One at a time under KEY; - for its own."),
+]
 WaitOption = Annotated[
-    float | None, typer.Option("--wait", min=0, help="Seconds to wait before giving up waiting.")
+    float | None,
+    typer.Option(
+        "--wait", callback=finite, min=0, help="Seconds to wait before giving up waiting."
+    ),
 ]
 
 
@@ -63,6 +74,7 @@ def call(
     retries: RetriesOption = None,
     priority: PriorityOption = None,
     requires: RequiresOption = None,
+    exclusive: ExclusiveOption = None,
     wait: WaitOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
@@ -73,11 +85,13 @@ def call(
     """
     from mesh.client import Client
 
-    values = parse_inputs(inputs or [])
+    values, alone = parse_inputs(inputs or []), exclusive_of(exclusive)
     with Client(dir=folder) as client:
-        view = client.options(
+        view = with_options(
+            client,
             timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key,
             retries=retries, priority=priority, requires=requires,
+            exclusive=alone,
         )  # fmt: skip
         handle = view.submit(skill, **values)
         try:
@@ -114,17 +128,20 @@ def submit(
     retries: RetriesOption = None,
     priority: PriorityOption = None,
     requires: RequiresOption = None,
+    exclusive: ExclusiveOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit a task and print its id; do not wait for it."""
     from mesh.client import Client
 
-    values = parse_inputs(inputs or [])
+    values, alone = parse_inputs(inputs or []), exclusive_of(exclusive)
     with Client(dir=folder) as client:
-        view = client.options(
+        view = with_options(
+            client,
             timeout=timeout, deadline=deadline, to=to, strategy=strategy, key=key,
             retries=retries, priority=priority, requires=requires,
+            exclusive=alone,
         )  # fmt: skip
         handle = view.submit(skill, **values)
         if as_json:
@@ -150,6 +167,7 @@ def map_inputs(
     retries: RetriesOption = None,
     priority: PriorityOption = None,
     requires: RequiresOption = None,
+    exclusive: ExclusiveOption = None,
     folder: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,11 +178,14 @@ def map_inputs(
     """
     from mesh.client import Client
 
+    alone = exclusive_of(exclusive)
     failed = done = 0
     with Client(dir=folder) as client, Progress("tasks") as progress:
-        view = client.options(
+        view = with_options(
+            client,
             timeout=timeout, deadline=deadline, to=to, strategy=strategy,
             retries=retries, priority=priority, requires=requires,
+            exclusive=alone,
         )  # fmt: skip
         for index, outcome in view.map_unordered(skill, read_lines(file)):
             line = outcome_line(outcome)
@@ -181,6 +202,34 @@ def map_inputs(
         raise SystemExit(FAILED)
 
 
+def with_options(client: "Client", **changes: Any) -> "Client":
+    """A client's view with these options.
+
+    Raises:
+        SystemExit: one of them is out of range, or no such thing.
+    """
+    try:
+        return client.options(**changes)
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
+def exclusive_of(given: str | None) -> bool | str | None:
+    """What ``--exclusive`` says, as the option of a client.
+
+    Raises:
+        SystemExit: it is no key.
+    """
+    from mesh.local.options import exclusive_key
+
+    if given is None or given == "-":
+        return None if given is None else True
+    try:
+        return exclusive_key(given)
+    except ValueError as error:
+        fail(f"--exclusive: {error}", USAGE)
+
+
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     """The inputs of a JSON lines file, lazily; blank lines are passed over.
 
@@ -192,7 +241,7 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
             if not text.strip():
                 continue
             try:
-                value = json.loads(text)
+                value = parse_json(text)
             except ValueError as error:
                 fail(f"{file}, line {number}: not JSON: {error}", USAGE)
             if not isinstance(value, dict):

@@ -295,7 +295,7 @@ class AsyncClient(TypedAsyncCalls):
         key = order.options.key
         for index, one in enumerate(inputs):
             own_key = f"{key}/{index}" if key else ""
-            yield self._core.entry(order, index, encode_inputs(one), own_key)
+            yield self._core.mapped(order, index, one, own_key)
 
     @property
     def board(self) -> AsyncBoard:

@@ -13,6 +13,7 @@ from mesh.client.transport import (
     Addresses,
     greeting,
     in_order,
+    must_leave,
     problem,
     raise_closed,
     spread,
@@ -33,6 +34,7 @@ class AsyncTransport:
         self._stream: anyio.abc.SocketStream | None = None
         self._unpacker: Unpacker[FromPeer] = for_local()
         self._home = ""
+        self._draining: set[str] = set()
         self._full_s = 0.0
         self._outgoing = anyio.Event()
         self._delayed = anyio.Event()
@@ -101,7 +103,7 @@ class AsyncTransport:
     async def _read(self, scope: anyio.CancelScope) -> None:
         assert self._stream is not None, "connected"
         try:
-            while self._core.rejection is None:
+            while not must_leave(self._core, self._draining, self._home):
                 data = await self._stream.receive(limits.RECEIVE_BYTES)
                 self._heard, self._pinged = time.monotonic(), 0.0
                 for message in self._unpacker.feed(data):
@@ -159,7 +161,7 @@ class AsyncTransport:
     async def _try_all(self, avoid: str) -> str | None:
         problems = []
         self._full_s = 0.0
-        for address in in_order(self._addresses(), avoid):
+        for address in in_order(self._addresses(), avoid, self._draining):
             try:
                 with anyio.fail_after(limits.CONNECT_S):
                     await self._try(address)

@@ -132,6 +132,7 @@ class Client(TypedCalls):
         priority: int | None = None,
         version: str | None = None,
         requires: str | Iterable[str] | None = None,
+        exclusive: bool | str | None = None,
         traceparent: str | None = None,
     ) -> "Client":
         """A view of this client, over the same connection, with options for its calls.
@@ -147,6 +148,8 @@ class Client(TypedCalls):
             priority: higher goes first.
             version: of the skill; else what the call names, or the highest that is hosted.
             requires: labels that the peer that runs it must have, such as ``"gpu"``.
+            exclusive: a key of which no two tasks run under a valid lease at a time, and whose
+                handlers have a ``ctx.fencing_token``; True for a key of the task's own.
             traceparent: the W3C trace context that the work belongs to; else a new one.
         """
         changes = {name: value for name, value in locals().items() if name != "self"}

@@ -9,7 +9,7 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from mesh.local.codec import pack
 from mesh.local.errors import Refused
 from mesh.local.messages import (
+    NIL,
     Accepted,
     Answer,
     LocalMessage,
@@ -27,6 +28,7 @@ from mesh.local.messages import (
 )
 from mesh.local.messages import Refused as RefusedMessage
 from mesh.local.options import Options, SkillLike, reader_of, remaining_ms
+from mesh.local.values import encode_inputs
 
 CHUNK = 256
 """Tasks in one submission."""
@@ -36,6 +38,8 @@ UNKNOWN = (
     "the connection broke before the answer came: it may have been done, or not; "
     "read what is there before it is done again"
 )
+DRAINING = "Draining"
+"""Why a peer that is being replaced refuses tasks: another one takes them."""
 CONNECTION = 0
 """The request number that means the connection itself."""
 
@@ -126,8 +130,10 @@ class ClientCore:
         self._asked: dict[int, Question] = {}
         self._delayed: list[tuple[float, int, list[Entry]]] = []
         self._outgoing: list[bytes] = []
+        self._turned_away: tuple[list[Entry], Refused] | None = None
+        """What a draining home did not take, until all that it took before has ended."""
         self.rejection: Refused | None = None
-        """Why the peer refused the connection itself, or None."""
+        """Why another home is to be found: the peer refused the connection itself, or drains."""
 
     @property
     def is_busy(self) -> bool:
@@ -151,12 +157,28 @@ class ClientCore:
         weight_us = round(order.options.weight * 1_000_000)
         return Entry(order, index, number, key or f"{self._run}/{number}", input, weight_us)
 
+    def mapped(self, order: Order, index: int, inputs: Mapping[str, Any], key: str) -> Entry:
+        """The task of one of many inputs; one that cannot travel is refused in its place.
+
+        Raises:
+            TypeError: it holds something of a type that cannot travel.
+        """
+        try:
+            return self.entry(order, index, encode_inputs(inputs), key)
+        except Refused as refusal:
+            entry = self.entry(order, index, NIL, key)
+            entry.outcome = refusal
+            return entry
+
     def submit(self, entries: Sequence[Entry]) -> None:
         """Submits tasks of one order."""
         live = self._live
         for entry in entries:
-            live[entry.number] = entry
-        self._submit_chunks(entries)
+            if entry.outcome is None:
+                live[entry.number] = entry
+            elif entry.order.collect:
+                entry.order.done.append(entry)
+        self._submit_chunks([entry for entry in entries if entry.outcome is None])
 
     def ask(self, message: LocalMessage, *, is_repeatable: bool = True) -> Question:
         """Sends a request that wants one answer; its number is filled in.
@@ -193,6 +215,7 @@ class ClientCore:
         self._submitted.clear()
         self._delayed.clear()
         self._by_id.clear()
+        self._turned_away = None
         self.rejection = None
 
     def connected(self) -> None:
@@ -236,6 +259,21 @@ class ClientCore:
                     question.take(message)
             case _:
                 pass  # Welcome, Pong and what newer peers say: the connection lives
+        if self._turned_away is not None:
+            self._look_elsewhere(self._turned_away[1])
+
+    def _look_elsewhere(self, error: Refused) -> None:
+        """Another home is wanted once this one has ended what it took: it runs nothing twice."""
+        is_asked = any(not question.is_repeatable for question in self._asked.values())
+        if not (self._by_id or self._submitted or is_asked):
+            self.rejection = error
+
+    def refuse_turned_away(self) -> None:
+        """No other peer takes what a draining home did not: it is refused."""
+        entries, error = self._turned_away or ([], Refused(DRAINING, ""))
+        self._turned_away = self.rejection = None
+        for entry in entries:
+            self._end(entry, error)
 
     def _settle(self, tasks: list[SettledTask]) -> None:
         for task in tasks:
@@ -270,7 +308,10 @@ class ClientCore:
     def _refused_entries(
         self, entries: list[Entry], message: RefusedMessage, error: Refused
     ) -> None:
-        if message.retry_after_ms >= 0:
+        if message.kind == DRAINING:
+            before = self._turned_away[0] if self._turned_away is not None else []
+            self._turned_away = ([*before, *entries], error)
+        elif message.retry_after_ms >= 0:
             due = self.clock() + message.retry_after_ms / 1000
             heapq.heappush(self._delayed, (due, next(self._requests), entries))
         elif 0 <= message.index < len(entries) and len(entries) > 1:

@@ -10,7 +10,6 @@ from mesh.client.outcome import Outcome, outcome_of, value_of
 from mesh.client.transport import Carrier
 from mesh.local.errors import Refused
 from mesh.local.messages import SettledTask
-from mesh.local.values import encode_inputs
 
 SLOW_INPUTS_S = 0.002
 """Inputs that take longer than this to come are submitted without waiting for more."""
@@ -107,7 +106,7 @@ class MapRun:
             index = self._count
             self._count += 1
             own_key = f"{key}/{index}" if key else ""
-            chunk.append(self._core.entry(order, index, encode_inputs(inputs), own_key))
+            chunk.append(self._core.mapped(order, index, inputs, own_key))
             if len(chunk) >= limit or self._core.clock() - begun > SLOW_INPUTS_S:
                 return chunk
         self._exhausted = True

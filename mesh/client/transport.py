@@ -11,11 +11,11 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import PurePath
 from typing import NoReturn, Protocol
 
-from mesh.client.core import ClientCore
+from mesh.client.core import DRAINING, ClientCore
 from mesh.local.codec import ProtocolError, Unpacker, for_local, pack
 from mesh.local.errors import ConnectionLost, NoPeer, PeerFull, Refused, nobody_answers, why_not
 from mesh.local.messages import FromPeer, Hello, LocalMessage, Ping, Pong, Welcome
@@ -73,6 +73,7 @@ class Transport:
         self._heard = 0.0
         self._pinged = 0.0
         self._closed = False
+        self._draining: set[str] = set()
         self._full_s = 0.0
         """When a full peer wants to be asked again, seconds; 0 where none is."""
         self.home = ""
@@ -187,7 +188,7 @@ class Transport:
             except ProtocolError:
                 self._fail_over()
                 return
-            if self._core.rejection is not None:
+            if must_leave(self._core, self._draining, self.home):
                 self._fail_over()
 
     def _check_silence(self, sock: socket.socket) -> None:
@@ -239,7 +240,7 @@ class Transport:
 
         The peer that was just left comes last: it may still accept, and not answer.
         """
-        addresses = in_order(self._addresses(), avoid)
+        addresses = in_order(self._addresses(), avoid, self._draining)
         problems = []
         self._full_s = 0.0
         for address in addresses:
@@ -288,9 +289,26 @@ def greeting() -> bytes:
     return pack(hello) + pack(Ping(request=0))
 
 
-def in_order(addresses: Sequence[str], avoid: str) -> list[str]:
-    """The addresses to try; one that was just left comes last."""
-    return sorted(addresses, key=lambda address: address == avoid)
+def in_order(addresses: Sequence[str], avoid: str, draining: Set[str] = frozenset()) -> list[str]:
+    """The addresses to try; those that drained come last, and one that was just left."""
+    return sorted(addresses, key=lambda address: (address in draining, address == avoid))
+
+
+def must_leave(core: ClientCore, draining: set[str], home: str) -> bool:
+    """Whether the home peer's refusal asks for another home.
+
+    Where a peer drains that had been left for that reason before, all of them do: what it did
+    not take is refused.
+    """
+    rejection = core.rejection
+    if rejection is None or rejection.kind != DRAINING:
+        return rejection is not None
+    if home in draining:
+        draining.clear()
+        core.refuse_turned_away()
+        return False
+    draining.add(home)
+    return True
 
 
 def problem(address: str, error: Exception) -> tuple[str, str]:

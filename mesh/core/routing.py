@@ -34,6 +34,7 @@ from protocols.voting import ballot_commands as voting_commands
 from protocols.voting import log_commands
 from protocols.voting.balloting import KINDS as VOTING_KINDS
 from protocols.voting.balloting import RECORDS as VOTING_RECORDS
+from protocols.voting.ledger import Acquire, Release, Renew
 from protocols.voting.log_messages import LOG_KINDS, LOG_RECORDS
 
 RECORD_KINDS: dict[str, tuple[type[msgspec.Struct], ...]] = {
@@ -216,6 +217,26 @@ def _electorate_settled(event: log_commands.ElectorateSettled) -> list[Routed]:
     return [(VOTING, voting_commands.AdoptElectorate(event.bundle))]
 
 
+def _lease_asked(event: task_events.LeaseAsked) -> list[Routed]:
+    action: log_commands.LeaseAction
+    if event.verb == "acquire":
+        action = Acquire(event.name, event.holder, event.ttl_ms)
+    elif event.verb == "renew":
+        action = Renew(event.name, event.token, event.ttl_ms)
+    else:
+        action = Release(event.name, event.token)
+    return [(LOG, log_commands.AskLease(event.request, action))]
+
+
+def _lease_answered(event: log_commands.LeaseAnswered) -> list[Routed]:
+    verb = type(event.action).__name__.lower()
+    told = task_commands.LeaseTold(
+        event.request, verb, event.action.name, event.is_done, event.reason, event.text,
+        event.token, event.ends_ms,
+    )  # fmt: skip
+    return [(TASKS, told)]
+
+
 ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     gossip_events.MemberUp: _member_up,
     gossip_events.MemberSuspected: _member_suspected,
@@ -239,6 +260,8 @@ ROUTES: dict[type[msgspec.Struct], Callable[[Any], list[Routed]]] = {
     log_commands.LogContradicted: _contradicted,
     voting_commands.ElectorateHeard: _electorate_heard,
     log_commands.ElectorateSettled: _electorate_settled,
+    task_events.LeaseAsked: _lease_asked,
+    log_commands.LeaseAnswered: _lease_answered,
     task_events.OfferPosted: _offer_posted,
     task_events.PlacesClaimed: _places_claimed,
     board_events.EntriesChanged: _entries_changed,
@@ -257,6 +280,8 @@ INTERNAL = frozenset(
         task_events.CompletionObserved,
         task_events.OfferPosted,
         task_events.PlacesClaimed,
+        task_events.LeaseAsked,
+        log_commands.LeaseAnswered,
         voting_commands.ElectorateHeard,
         log_commands.ElectorateSettled,
     )

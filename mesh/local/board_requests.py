@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mesh.local.errors import Refused
-from mesh.local.options import milliseconds
+from mesh.local.options import checked_seconds, milliseconds
 
 PAGE = 1000
 """Entries asked for at once."""
@@ -115,7 +115,9 @@ def _put(
 def _ms(seconds: float | None) -> int:
     if seconds is not None and seconds <= 0:
         raise ValueError("a time to live, or a half-life, is above zero")
-    return milliseconds(seconds) if seconds is not None else 0
+    if seconds is None:
+        return 0
+    return milliseconds(checked_seconds("a time to live, or a half-life,", seconds))
 
 
 def packed(vector: Vector) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from mesh.local.errors import Refused
 from mesh.local.messages import MESSAGE_LIMIT, FromLocal, FromPeer, LocalMessage
 
 LENGTH_BYTES = 4
@@ -20,8 +21,21 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode_value(value: Any) -> msgspec.Raw:
-    """Any plain value, encoded once."""
-    return msgspec.Raw(_encoder.encode(value))
+    """Any plain value, encoded once.
+
+    Raises:
+        Refused: InvalidInput: it is none that can travel, and why.
+        TypeError: it holds something of a type that cannot.
+    """
+    try:
+        return msgspec.Raw(_encoder.encode(value))
+    except OverflowError:
+        why = "a whole number is beyond 64 bits: give it as text"
+    except RecursionError:
+        why = "it is nested too deep, or holds itself"
+    except UnicodeEncodeError:
+        why = "a text in it cannot be written as UTF-8"
+    raise Refused("InvalidInput", why)
 
 
 def pack(message: LocalMessage) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from mesh.local.options import SkillLike, milliseconds, skill_named
+from mesh.local.options import SkillLike, checked_seconds, milliseconds, skill_named
 
 CLOSE_S = 60.0
 """How long voters may take where nothing else is said."""
@@ -114,10 +114,12 @@ def wanted(
 
     Raises:
         TypeError: neither a skill's name nor a decorated function.
-        ValueError: a number of voters or a duration below zero.
+        ValueError: a number of voters or a duration out of range.
     """
-    if (voters or 0) < 0 or (close or 0) < 0 or (deadline or 0) < 0:
-        raise ValueError("voters, close and deadline must not be below zero")
+    if (voters or 0) < 0:
+        raise ValueError("voters must not be below zero")
+    checked_seconds("close", close or 0)
+    checked_seconds("deadline", deadline or 0)
     name, version = skill_named(skill)
     close_s = close or CLOSE_S
     deadline_s = deadline or close_s + max(30.0, close_s / 2)

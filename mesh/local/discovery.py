@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def read_mesh(folder: Path) -> MeshFile:
     except (FileNotFoundError, NotADirectoryError):
         raise NoMesh(
             f"there is no mesh in {folder} ({MESH_FILE} is missing): start one with "
-            f"`mesh up --dir {folder}`, or name another folder"
+            f"`mesh up --dir {shlex.quote(str(folder))}`, or name another folder"
         ) from None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NoMesh(
@@ -232,7 +233,7 @@ def find_folder(
     if len(running) == 1 and guess:
         return running[0]
     if running:
-        listed = "".join(f"\n  --dir {folder}" for folder in running)
+        listed = "".join(f"\n  --dir {shlex.quote(str(folder))}" for folder in running)
         raise NoMesh(f"say which mesh you mean, by --dir or $MESH_DIR; these run:{listed}")
     raise NoMesh(
         f"there is no {MESH_FOLDER} in {here} or above it, and no mesh of this user runs: "

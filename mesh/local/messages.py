@@ -87,6 +87,7 @@ class Submit(LocalMessage, frozen=True, tag="submit"):
     space: str = "default"
     principal: str = ""
     requires: list[str] = []
+    exclusive: str | None = None
 
 
 class Accepted(LocalMessage, frozen=True, tag="accepted"):
@@ -270,6 +271,7 @@ class LocalJob(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     parent: str = ""
     space: str = "default"
     principal: str = ""
+    fencing_token: int = 0
 
 
 class Run(LocalMessage, frozen=True, tag="run"):

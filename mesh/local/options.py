@@ -8,6 +8,11 @@ from typing import Any, TypedDict
 import msgspec
 
 LABEL_LIMIT = 64
+EXCLUSIVE_LIMIT = 200
+SECONDS_LIMIT = 1_000_000_000
+"""The longest duration, about 31 years."""
+NUMBER_LIMIT = 1_000_000_000
+"""The most retries, and the highest priority."""
 
 
 class Changes(TypedDict, total=False):
@@ -24,6 +29,7 @@ class Changes(TypedDict, total=False):
     version: str | None
     traceparent: str | None
     requires: str | Iterable[str] | None
+    exclusive: bool | str | None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +48,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         traceparent: the W3C trace context that the work belongs to; "" for a new one, or, in a
             handler, for that of its own task.
         requires: labels that the peer that runs it must have, such as ``("gpu", "region:eu")``.
+        exclusive: a key under which no two attempts have a valid lease at any time; "" for the
+            task's own, None for no such thing. As an option True stands for "", False for None.
     """
 
     timeout: float = 0
@@ -55,13 +63,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     traceparent: str = ""
     requires: tuple[str, ...] = ()
+    exclusive: str | None = None
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """These options with some of them changed; None leaves one as it is.
 
         Raises:
             TypeError: there is no such option.
-            ValueError: a duration below zero.
+            ValueError: a value that is out of range.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         unknown = [name for name in given if name not in self.__struct_fields__]
@@ -69,9 +78,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             raise TypeError(f"there is no option {unknown[0]!r}")
         if "requires" in given:
             given["requires"] = labels(given["requires"])
+        if "exclusive" in given:
+            given["exclusive"] = exclusive_key(given["exclusive"])
         for name in ("timeout", "deadline", "weight"):
-            if given.get(name, 0) < 0:
-                raise ValueError(f"{name} must not be below zero")
+            checked_seconds(name, given.get(name, 0.0))
+        for name in ("retries", "priority"):
+            if abs(given.get(name, 0)) > NUMBER_LIMIT:
+                raise ValueError(f"{name} is beyond {NUMBER_LIMIT}")
         return msgspec.structs.replace(self, **given)
 
     def meant(self, skill: "SkillLike") -> tuple[str, str]:
@@ -98,7 +111,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             "priority": self.priority,
             "requires": list(self.requires),
         }
+        if self.exclusive is not None:
+            fields["exclusive"] = self.exclusive
         return fields
+
+
+def exclusive_key(given: bool | str) -> str | None:
+    """The key of exclusive tasks as it travels.
+
+    Raises:
+        ValueError: an empty text, or one that is too long.
+    """
+    if isinstance(given, bool):
+        return "" if given else None
+    if not 0 < len(given) <= EXCLUSIVE_LIMIT:
+        raise ValueError(
+            f"exclusive={given!r}: a key of 1 to {EXCLUSIVE_LIMIT} characters, or True for the "
+            "task's own"
+        )
+    return given
 
 
 def labels(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -114,6 +145,19 @@ def labels(given: str | Iterable[str]) -> tuple[str, ...]:
                 f"{label!r} is no label: 1 to {LABEL_LIMIT} characters, without blanks and commas"
             )
     return tuple(found)
+
+
+def checked_seconds(name: str, seconds: float) -> float:
+    """A duration that can travel.
+
+    Raises:
+        ValueError: it is below zero, no number, or far too long.
+    """
+    if seconds < 0:
+        raise ValueError(f"{name} must not be below zero")
+    if not seconds <= SECONDS_LIMIT:  # no number is neither
+        raise ValueError(f"{name}={seconds}: a number of seconds, {SECONDS_LIMIT} at most")
+    return seconds
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from mesh.local.codec import encode_value
 from mesh.local.errors import Refused, TaskFailed
 from mesh.local.messages import INPUT_LIMIT, SettledTask
 from mesh.local.options import ReadValue
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -21,16 +21,20 @@ def encode_plain(value: Any) -> msgspec.Raw:
     """Any value, made plain and encoded.
 
     Raises:
-        TypeError: it holds something that cannot travel.
+        Refused, TypeError: as of `encode_value`.
     """
-    return msgspec.Raw(_encode(msgspec.to_builtins(value, str_keys=True)))
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True)
+    except RecursionError:
+        plain = value  # which is refused with the same reason
+    return encode_value(plain)
 
 
 def encode_inputs(inputs: Mapping[str, Any]) -> msgspec.Raw:
     """The keyword inputs of one task.
 
     Raises:
-        Refused: TooLarge.
+        Refused: TooLarge, InvalidInput.
         TypeError: they hold something that cannot travel.
     """
     raw = encode_plain(inputs)

@@ -73,6 +73,7 @@ class Attempts:
             parent=run.parent,
             space=run.space,
             principal=run.principal,
+            fencing_token=run.fencing_token,
         )
 
     def number_of(self, job_id: JobId) -> int | None:

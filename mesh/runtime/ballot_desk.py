@@ -1,8 +1,9 @@
 """Ballots between this peer's core, its agents and its clients.
 
 A voter's answer is a task like any other: submitted to this peer itself, run by its own
-agents, once for each ballot however often the peer restarts (the ballot's id is the
-idempotency key). Its end, or its refusal, goes back to the core as this voter's answer. A
+agents, once for each ballot however often the peer restarts (the ids of ballot and voter are
+the idempotency key). The answers of all voters are one trace, whose id is the beginning of the
+ballot's. A task's end, or its refusal, goes back to the core as this voter's answer. A
 client that decides waits here for the certificate, which is told as plain values.
 """
 
@@ -15,7 +16,6 @@ import trio
 
 from mesh.core.peer import PeerCore
 from mesh.runtime.decisions import described
-from mesh.runtime.local_requests import new_traceparent
 from mesh.runtime.views import Views
 from mesh.storage.electorate import load_electorate
 from mesh.storage.folder import MeshFolder
@@ -187,6 +187,7 @@ class BallotDesk:
             "tolerates": roll.tolerates,
             "electors": [text_id(elector) for elector in roll.electors],
             "log_height": self._core.log.height,
+            "log_head": self._core.log.head,
         }
 
     def propose_electorate(self, arguments: Any) -> dict[str, Any]:
@@ -246,11 +247,12 @@ class BallotDesk:
             job.skill,
             msgspec.Raw(job.question),
             version=job.version,
-            key=f"ballot/{job.ballot.hex()}",
+            # Its voter's own: the other voters' answers are tasks of other ids.
+            key=f"ballot/{job.ballot.hex()}/{text_id(self._me)}",
             strategy="direct",
             to=self._me,
             deadline_ms=job.timeout_ms,
-            traceparent=new_traceparent(),
+            traceparent=_traceparent(job.ballot),
             principal="ballot",
         )
         try:
@@ -301,3 +303,9 @@ class BallotDesk:
             self._early.append(job)
         else:
             self._driver.submit(CastAnswer(job.ballot, b"", reason=reason[:256]))
+
+
+def _traceparent(ballot: bytes) -> str:
+    """The W3C trace context of all that voters do for a ballot; nothing is above it."""
+    trace = ballot.hex()[:32]
+    return f"00-{trace}-{trace[:16]}-01"

@@ -21,7 +21,13 @@ import zmq
 from mesh.runtime.doorman import LIFETIME_S, Doorman
 from mesh.runtime.sockets import Socket, Sockets, until_readable
 from mesh.runtime.zap import DOOR_DOMAIN, Guests
-from protocols.credentials import CHAIN_LIMIT, CLOCK_TOLERANCE_S, Credential, CredentialRefused
+from protocols.credentials import (
+    CHAIN_LIMIT,
+    CLOCK_TOLERANCE_S,
+    OVER,
+    Credential,
+    CredentialRefused,
+)
 from protocols.invitations.messages import Join, Welcome
 from protocols.machine import SECOND_NS, Now
 from protocols.trust import Revoked
@@ -257,8 +263,7 @@ class Door:
         try:
             accepted = self._admit(key, hello)
         except CredentialRefused as refusal:
-            self._counters.turned_away += 1
-            self._guests.turn_away(key)
+            self._turn_away(key, refusal)
             return _turned_away(refusal)
         self._counters.accepted += 1
         return accepted
@@ -270,11 +275,19 @@ class Door:
         try:
             return Renewed(self._take_renewal(self._checked(key, asked.credential)))
         except CredentialRefused as refusal:
-            # Not listened to again for a while, unless it merely asked the wrong peer.
-            if refusal.kind != NO_ISSUER:
-                self._counters.turned_away += 1
-                self._guests.turn_away(key)
+            if refusal.kind != NO_ISSUER:  # it merely asked the wrong peer
+                self._turn_away(key, refusal)
             return _turned_away(refusal)
+
+    def _turn_away(self, key: str, refusal: CredentialRefused) -> None:
+        """Does not listen to a key for a while, unless it was a member's until lately.
+
+        While such a peer runs it goes on knocking, and somebody may be about to have it
+        readmitted, with that very key. Its signatures are good, and its rate is bounded.
+        """
+        self._counters.turned_away += 1
+        if refusal.kind not in OVER:
+            self._guests.turn_away(key)
 
     def _welcome(self, sender: bytes, key: str, join: Join) -> None:
         """Passes a newcomer on. Its key is listened to again at once: it may have mistyped."""

@@ -51,7 +51,7 @@ LISTED_BYTES = 16 * 1024 * 1024
 BUSY_RETRY_MS = 100
 COPIED = (
     "version", "strategy", "timeout_ms", "deadline_ms", "retries", "priority", "budget",
-    "parent", "depth", "space", "principal",
+    "parent", "depth", "space", "principal", "exclusive",
 )  # fmt: skip
 """What a submission says as the core is told it."""
 

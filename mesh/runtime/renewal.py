@@ -3,6 +3,9 @@
 At two thirds of its life, and then again and again until it is done, the peer asks: the
 issuer's key in its own folder, where there is one, else one door after the other, of the
 named issuers first. The links stay up: neighbours learn the newer credential by gossip.
+
+Once it has ended no door renews it. `mesh join` gets a newer one for the same keys and
+leaves it in the folder, where it is found here.
 """
 
 import random
@@ -33,6 +36,10 @@ PAUSE_S = 3600.0
 """How long a peer waits after a renewal that did not help, as by an issuer that ends soon too."""
 DOORS_LIMIT = 16
 """Doors that are knocked at in one attempt."""
+HAS_ENDED = (
+    "the credential of this peer has ended, so nobody listens to it: `mesh doctor` here says what "
+    "to do"
+)
 
 Ask = Callable[[Contact, bytes], Awaitable[Answer]]
 
@@ -116,6 +123,9 @@ class Renewal:
     async def _newer(self, more: tuple[str, ...] = ()) -> tuple[Credential, bytes]:
         _, _, mine = decode_chain(self._standing.credential)
         said: list[str] = []
+        kept = None if more else self._kept(said)
+        if kept is not None:
+            return kept
         roles = tuple(dict.fromkeys((*mine.roles, *more)))
         if len(roles) > ROLES_LIMIT:
             raise Refused("InvalidInput", f"a credential has at most {ROLES_LIMIT} roles")
@@ -141,8 +151,21 @@ class Renewal:
             except (DialFailed, CredentialRefused) as error:
                 said.append(f"{name}: {error}")
         why = "; ".join(said) or "no peer that is alive signs credentials"
+        if self._standing.has_ended():
+            raise Refused("NotRenewed", f"{HAS_ENDED} ({why})")
         raise Refused(
             "NotRenewed", f"{why}: start a peer where an issuer's key is, or name another issuer"
+        )
+
+    def _kept(self, said: list[str]) -> tuple[Credential, bytes] | None:
+        """What lies in the folder, where it is newer than what this peer shows."""
+        try:
+            newer = self._standing.take_kept()
+        except (OSError, CredentialRefused) as error:
+            said.append(f"the folder's: {error}")
+            return None
+        return (
+            None if newer is None else (newer, decode_chain(self._standing.credential)[1].subject)
         )
 
     def _taken(self, encoded: bytes) -> tuple[Credential, bytes]:

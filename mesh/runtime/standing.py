@@ -177,8 +177,28 @@ class Standing:
         """Whether it is time for a newer one."""
         return self._now().wall_ns // SECOND_NS >= self.due_at_s()
 
+    def has_ended(self) -> bool:
+        """Whether this peer's credential is over by its own clock: others go by theirs."""
+        _, _, mine = decode_chain(self.credential)
+        return self._now().wall_ns // SECOND_NS > mine.not_after_s
+
+    def take_kept(self) -> Credential | None:
+        """Takes what `mesh join` put into the folder of this peer, while it runs.
+
+        Raises:
+            CredentialRefused: it is not good, or not for these keys.
+        """
+        kept = self._place.credential.read_bytes()
+        if kept == self.credential:
+            return None
+        newer, mine = self.verify(kept), decode_chain(self.credential)[2]
+        return self.take(kept) if newer.not_after_s > mine.not_after_s else None
+
     def take(self, encoded: bytes) -> Credential:
         """Takes a newer credential: checked as others will check it, kept, and shown.
+
+        Where the old one had ended, others have stopped to listen to the links that are
+        there, and those look good from here: they are opened anew.
 
         Raises:
             CredentialRefused: it is not good, or not for these keys.
@@ -187,8 +207,11 @@ class Standing:
         _, _, mine = decode_chain(self.credential)
         if newer.subject != mine.subject or newer.curve != mine.curve:
             raise CredentialRefused("wrong-peer", "the newer credential is for other keys")
+        had_ended = self.has_ended()
         write_atomically(self._place.credential, encoded)
         self.credential = encoded
+        if had_ended and self._transport is not None:
+            self._transport.hang_up()
         if self._steps is not None:
             self._steps.submit(ShowCredential(encoded))
             self._steps.submit(CredentialSeen(encoded))

@@ -155,6 +155,11 @@ class Transport:
         ends_ns = (shown.not_after_s + CLOCK_TOLERANCE_S) * SECOND_NS
         self._guests.renewed(peer, shown.curve, ends_ns, credential)
 
+    def hang_up(self) -> None:
+        """Closes all links of this peer's; the next messages come to the doors again."""
+        for peer in self.links.up():
+            self.links.hang_up(peer)
+
     def reconsider(self) -> None:
         """Shows out everybody whose credential was good and was ended since."""
         for peer in self._guests.refused(self._is_good):

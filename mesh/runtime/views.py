@@ -13,6 +13,8 @@ import msgspec
 from mesh.core.peer import PeerCore
 from mesh.local.sensitive import Marks, is_marked
 from protocols.auction.events import LotCleared
+from protocols.credentials import decode_chain
+from protocols.errors import Malformed
 from protocols.identity import text_id
 from protocols.machine import SECOND_NS
 from protocols.tasks.events import AttemptView, ClaimsDecided, TaskView
@@ -37,6 +39,15 @@ def decoded(value: msgspec.Raw) -> Any:
 def seconds(wall_ns: int) -> float | None:
     """Wall-clock nanoseconds as seconds since 1970; None for 0, which means unknown."""
     return round(wall_ns / SECOND_NS, 6) if wall_ns else None
+
+
+def ends_of(credential: bytes) -> int | None:
+    """When a credential ends, or the issuer's that it rests on, in wall seconds."""
+    try:
+        _, issuer, peer = decode_chain(credential)
+    except Malformed:
+        return None
+    return min(issuer.not_after_s, peer.not_after_s)
 
 
 class Views:
@@ -65,6 +76,7 @@ class Views:
         mine = self._core.hosted_skills()
         members = self.members()
         alive = sum(1 for member in members if member["state"] in ("alive", "suspect"))
+        myself = self._core.gossip.myself()
         return {
             "name": self._name,
             "id": text_id(self._core.peer),
@@ -76,14 +88,23 @@ class Views:
             "sick": self._core.sick_skills(),
             "labels": list(self._core.labels),
             "boot": self._core.boot,
+            "credential_ends": ends_of(myself.credential) if myself else None,
             "breakers": self.breakers(),
             "members": members,
             "work": self._work(),
             "suspects": self.suspects(),
             "standing": self.standing(),
+            "electorate": self._electorate(),
             "time": time.time(),
             "python": platform.python_version(),
         }
+
+    def _electorate(self) -> dict[str, Any] | None:
+        """Who decides, as far as this peer knows."""
+        roll = self._core.voting.electorate
+        if roll is None:
+            return None
+        return {"epoch": roll.epoch, "electors": [text_id(each) for each in roll.electors]}
 
     def _work(self) -> dict[str, Any]:
         """How busy this peer is: its own tasks that are open, and the jobs that it runs."""
@@ -163,6 +184,7 @@ class Views:
                 "labels": list(member.labels),
                 "load_ms": member.load,
                 "clock_ms": member.clock_ms,
+                "credential_ends": ends_of(member.credential),
             }
             for member in self._core.gossip.members()
         ]
@@ -191,6 +213,8 @@ class Views:
             "settled": seconds(view.settled_wall_ns),
             "redriven": seconds(view.redriven_wall_ns),
             "reason": _reason(view) if view.state == "dead" else None,
+            "exclusive": _exclusive(view),
+            "waits_for": view.waits_for or None,
         }
 
     def _shown(self, view: TaskView) -> Any:
@@ -249,6 +273,7 @@ class Views:
             "ended": seconds(attempt.ended_wall_ns),
             "status": attempt.status,
             "message": attempt.message,
+            "fencing_token": attempt.fencing_token or None,
         }
 
     def _decision(self, decided: ClaimsDecided) -> dict[str, Any]:
@@ -282,6 +307,11 @@ class Views:
                 for bid in story.bids
             ],
         }
+
+
+def _exclusive(view: TaskView) -> str | None:
+    """The key of an exclusive task; None for any other."""
+    return None if view.exclusive is None else view.exclusive or view.task
 
 
 def _reason(view: TaskView) -> str:

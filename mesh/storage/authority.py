@@ -5,6 +5,7 @@ Every step keeps what an interrupted run left and makes the rest, so that
 """
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from mesh.storage.keys import (
 from mesh.storage.succession import load_successions
 from protocols.credentials import (
     NO_CURVE,
+    OVER,
     ROLE_ISSUER,
     ROLE_PEER,
     ROLE_POLICIES,
@@ -58,11 +60,13 @@ class PeerMaterial(msgspec.Struct, frozen=True):
 
 
 class NotAdmitted(ConfigurationError):
-    """A peer's credential is not good; `kind` as of `CredentialRefused`."""
+    """A peer's credential is not good; `kind` as of `CredentialRefused`, and what to try."""
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, kind: str, why: str, remedy: str) -> None:
+        super().__init__(f"{why}: {remedy}")
         self.kind = kind
+        self.why = why
+        self.remedy = remedy
 
 
 def create_mesh(path: Path, name: str) -> MeshFolder:
@@ -125,7 +129,8 @@ def enrol(
     if not folder.issuer_key.exists():
         raise ConfigurationError(
             f"{folder.path} has no issuer.key, so no peer can be made here: get a token by `mesh "
-            f"invite` where the mesh was founded, then `mesh join TOKEN --dir {folder.path}`"
+            f"invite` where the mesh was founded, then `mesh join TOKEN --dir "
+            f"{shlex.quote(str(folder.path))}`"
         )
     if any(entry.name == peer_name for entry in folder.peers()):
         raise ConfigurationError(f"{folder.path} has a peer {peer_name!r} already")
@@ -215,17 +220,29 @@ def load_peer(folder: MeshFolder, peer_name: str) -> PeerMaterial:
     try:
         credential = verify_founded(encoded, root, time.time_ns(), Ed25519Keyring(keys.seed, root))
     except CredentialRefused as error:
-        raise NotAdmitted(
-            error.kind,
-            f"the credential {place.credential} admits nobody: {error.message}; "
-            "docs/how-to/credentials.md says how to go on",
-        ) from None
+        remedy = "docs/how-to/credentials.md says how to go on"
+        if error.kind in OVER:
+            remedy = _readmission(folder, peer_name)
+        why = f"the credential {place.credential} admits nobody: {error.message}"
+        raise NotAdmitted(error.kind, why, remedy) from None
     if credential.subject != keys.peer or credential.curve != keys.curve_public:
         raise ConfigurationError(
             f"the credential {place.credential} was issued to other keys than {place.key}: "
             "restore both from one backup"
         )
     return PeerMaterial(keys, encoded, root)
+
+
+def _readmission(folder: MeshFolder, peer_name: str) -> str:
+    """What to do for a peer whose credential has ended."""
+    if folder.issuer_key.exists():
+        return (
+            f"`mesh up` renews it by the issuer's key here; while it runs, `mesh renew {peer_name}`"
+        )
+    return (
+        "`mesh invite` where an issuer is, and here `mesh join TOKEN --dir "
+        f"{folder.path} --name {peer_name}` readmits it with the keys that it has"
+    )
 
 
 def load_or_renew(folder: MeshFolder, peer_name: str) -> PeerMaterial:
@@ -237,7 +254,7 @@ def load_or_renew(folder: MeshFolder, peer_name: str) -> PeerMaterial:
     try:
         material = load_peer(folder, peer_name)
     except NotAdmitted as error:
-        if error.kind not in ("expired", "root-retired") or not folder.issuer_key.exists():
+        if error.kind not in OVER or not folder.issuer_key.exists():
             raise
         return renew(folder, peer_name)
     if renewal_due(material) and folder.issuer_key.exists():

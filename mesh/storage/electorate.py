@@ -4,12 +4,16 @@ It is made once, of the peers that are in the folder when they are first started
 order: no gossip has a part in it. Peers that come later are no electors by that.
 """
 
+from pathlib import Path
+
+from mesh.storage import authorities
 from mesh.storage.files import write_atomically
 from mesh.storage.folder import MeshFolder
-from mesh.storage.keys import load_key
+from mesh.storage.succession import load_successions
 from protocols.errors import ConfigurationError
-from protocols.identity import Ed25519Keyring, peer_of_text
-from protocols.voting.roll import ELECTORS_LIMIT, make_bundle
+from protocols.identity import peer_of_text
+from protocols.succession import shown
+from protocols.voting.roll import ELECTORS_LIMIT, Root, make_bundle
 
 GENESIS_EPOCH = 1
 
@@ -24,9 +28,29 @@ def found_electorate(folder: MeshFolder) -> None:
         return
     electors = tuple(peer_of_text(entry.id) for entry in folder.peers())[:ELECTORS_LIMIT]
     if electors:
-        mesh = load_key(folder.root_public, "root-public")
-        root = Ed25519Keyring(load_key(folder.root_key, "root-key"), mesh)
-        write_atomically(folder.electorate, make_bundle(root, GENESIS_EPOCH, electors))
+        bundle = make_bundle(present_root(folder), GENESIS_EPOCH, electors)
+        write_atomically(folder.electorate, bundle)
+
+
+def present_root(folder: MeshFolder, place: Path | None = None) -> Root:
+    """Who may name electors: the mesh's root, or who has succeeded it.
+
+    Args:
+        folder: of the mesh.
+        place: the file of the root's key, if it is not in the folder.
+
+    Raises:
+        ConfigurationError: the key is not there, or it is not the present root's.
+    """
+    signer, successions = authorities.root(folder, place), load_successions(folder)
+    roots = list(shown(successions, signer.mesh, {signer.mesh: None}, signer.keyring))
+    if roots[-1] != signer.keyring.peer:
+        raise ConfigurationError(
+            f"{place or folder.root_key} is not the present root's key, as far as this folder "
+            f"knows, in which the root was succeeded {len(successions)} times: electors are named "
+            "where `mesh root rotate` was run, or name that key by --root-key"
+        )
+    return Root(signer.mesh, signer.keyring, successions)
 
 
 def load_electorate(folder: MeshFolder) -> bytes:

@@ -4,17 +4,26 @@ First who asked for what, then all that was told of those that are meant: so the
 memory needed is that of the answer, however long the logs are.
 """
 
+import base64
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from mesh.local.discovery import read_mesh
 from mesh.telemetry import reading
 from mesh.telemetry.stories import TOLD, Family, LotStory, Stories, TaskStory
+from mesh.telemetry.telling import Names
 
 PREFIX_LENGTH = 4
 """Characters of an id that are enough to name it, where they name one alone."""
 TRACE_DIGITS = 32
+DIGEST_DIGITS, DIGEST_LETTERS = 64, 52
+"""How long a ballot's id is in hexadecimal, and in base 32."""
 ACCEPTED = (b'"tasks.accepted"',)
+CLAIMED = (b'"tasks.claims-decided"',)
 CANDIDATES_SHOWN = 8
 
 
@@ -36,7 +45,8 @@ def find(folder: Path, text: str) -> Found:
 
     Args:
         folder: the mesh folder.
-        text: a task's id, a trace's id or traceparent, or the beginning of either.
+        text: a task's id, a trace's id or traceparent, or the beginning of either; or a
+            ballot's id, whose trace is that of its voters' answers.
 
     Raises:
         NotFound: with what to try.
@@ -44,6 +54,7 @@ def find(folder: Path, text: str) -> Found:
     """
     family = _family(folder)
     word = text.strip()
+    word = digest_of(word)[:TRACE_DIGITS] or word
     parts = word.split("-")
     if len(parts) == 4 and len(parts[1]) == TRACE_DIGITS:
         word = parts[1]
@@ -57,10 +68,49 @@ def find(folder: Path, text: str) -> Found:
     raise NotFound(_reason(text, [*tasks, *traces]))
 
 
+def digest_of(text: str) -> str:
+    """A ballot's id in hexadecimal, as `mesh decide` prints it; "" where this is none.
+
+    Args:
+        text: the id so, or in base 32, as `mesh logs` shows it.
+    """
+    word = text.strip().lower()
+    if len(word) == DIGEST_LETTERS:
+        with contextlib.suppress(ValueError):
+            return base64.b32decode(word.upper() + "====").hex()
+    return word if len(word) == DIGEST_DIGITS and set(word) <= set("0123456789abcdef") else ""
+
+
 def below(folder: Path, task: str) -> Found:
     """The stories of a task and all below it; empty where the events do not name it."""
     family = _family(folder)
     return _stories(folder, family.below([task]), family.trace_of(task))
+
+
+def claims(folder: Path, lots: Iterable[str]) -> list[dict[str, Any]]:
+    """What was claimed of offers on the blackboard, as `mesh why` has it.
+
+    Args:
+        folder: the mesh folder.
+        lots: what attempts that follow from such claims have for their lot.
+
+    Raises:
+        NoMesh: there is no mesh in this folder.
+    """
+    wanted = set(lots)
+    names = Names({entry.id: entry.name for entry in read_mesh(folder).peers})
+    found: dict[str, dict[str, Any]] = {}
+    for entry in reading.events(folder, CLAIMED) if wanted else ():
+        event = entry.event
+        if event["event"] != "tasks.claims-decided" or event.get("lot") not in wanted:
+            continue
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # of another release
+            rows = [
+                {"peer": names.of(peer), "places": places, "load_ms": load_ms, "given": given}
+                for peer, places, load_ms, given in event["claims"]
+            ]
+            found[event["lot"]] = {"lot": event["lot"], "claims": rows}
+    return list(found.values())
 
 
 def _family(folder: Path) -> Family:

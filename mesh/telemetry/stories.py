@@ -178,6 +178,12 @@ class Stories:
                     last.ended_us = at
                     last.status = "ok" if row["state"] == "done" else row["state"]
 
+    def _redriven(self, writer: str, at: int, event: Event) -> None:
+        for task in event["tasks"]:
+            story = self.tasks.get(task)
+            if story is not None:
+                story.settled_us, story.state, story.error = 0, "accepted", ""
+
     def _cleared(self, writer: str, at: int, event: Event) -> None:
         self.lots[event["lot"]] = LotStory(
             event["lot"],
@@ -197,6 +203,7 @@ class Stories:
         "tasks.attempts-started": _started,
         "tasks.attempts-ran": _ran,
         "tasks.attempts-failed": _failed,
+        "tasks.redriven": _redriven,
         "tasks.settled": _settled,
         "auction.lot-cleared": _cleared,
     }

@@ -109,7 +109,7 @@ class HandlerExecutor:
         self._number += 1
         job = Job(self._number, run, self._hosted[run.skill, run.version])
         self._numbers[job.number] = self.handlings[job.key] = job
-        self._world.observe(self._peer, JobHanded(*job.key, run.skill))
+        self._world.observe(self._peer, JobHanded(*job.key, run.skill, run.fencing_token))
         self._waiting[run.skill, run.version].append(job)
         self._fill((run.skill, run.version))
 

@@ -50,4 +50,5 @@ class Job:
             parent=run.parent,
             space=run.space,
             principal=run.principal,
+            fencing_token=run.fencing_token,
         )

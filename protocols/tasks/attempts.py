@@ -8,9 +8,13 @@ from collections.abc import Iterable
 
 from protocols.machine import MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Now
 from protocols.tasks.catalogue import Catalogue, fault_of
+from protocols.tasks.commands import LeaseTold
 from protocols.tasks.dispatch import Desk, Slots
 from protocols.tasks.events import AttemptsStarted, CompletionObserved, TaskProgressed
 from protocols.tasks.failing import Failing
+from protocols.tasks.gate import Gate
+from protocols.tasks.jobs import JOB_BYTES, has_result, job_of
+from protocols.tasks.leases import Pending
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import CRASHED, OK, OUTCOME_STATUSES, RUNNING, SETTLED
 from protocols.tasks.messages import (
@@ -27,13 +31,11 @@ from protocols.tasks.messages import (
     ResultsAck,
 )
 from protocols.tasks.outbox import Outbox
-from protocols.tasks.parameters import MESSAGE_BYTES, NEVER, TERM, TaskParameters
+from protocols.tasks.parameters import MESSAGE_BYTES, NEVER, TaskParameters
 from protocols.tasks.records import AttemptsRecorded
 from protocols.tasks.settling import Settling
 from protocols.tasks.task import Attempt, Task
 
-JOB_BYTES = 192
-"""What a job takes beside its input, at most."""
 OBSERVED_NS = 100 * MILLISECOND_NS
 
 
@@ -45,6 +47,7 @@ class Attempts:
         parameters: TaskParameters,
         ledger: Ledger,
         settling: Settling,
+        gate: Gate,
         failing: Failing,
         catalogue: Catalogue,
         outbox: Outbox,
@@ -52,13 +55,12 @@ class Attempts:
         self._parameters = parameters
         self._ledger = ledger
         self._settling = settling
+        self._gate = gate
         self._failing = failing
         self._catalogue = catalogue
-        self._outbox = outbox
+        self._outbox, self.dirty = outbox, gate.dirty
         self._suspected: dict[bytes, None] = {}
         """Peers with attempts out that do not answer gossip, and said nothing here since."""
-        self.dirty: dict[Desk, None] = {}
-        """Desks where something changed in this step."""
         self.vacated: dict[Slots, int] = {}
         """Slots that parked attempts of this step gave back."""
 
@@ -67,7 +69,9 @@ class Attempts:
     def fill(self, desk: Desk, now: Now) -> None:
         """Binds waiting tasks to slots that have room."""
         for slots, tasks in desk.fill(now.monotonic_ns):
-            self._bind(desk, slots, tasks, now)
+            ready = [task for task in tasks if self._gate.may_run(task, now)]
+            if ready:
+                self._bind(desk, slots, ready, now)
 
     def _bind(self, desk: Desk, slots: Slots, tasks: list[Task], now: Now) -> None:
         peer, lot = slots.peer, slots.lot
@@ -79,7 +83,7 @@ class Attempts:
         patience = 1 + (len(running) + len(tasks)) // slots.count
         keys: list[JobKey] = []
         jobs: list[Job] = []
-        size = 0
+        size, has_tokens = 0, False
         for task in tasks:
             task.attempts = number = task.attempts + 1
             attempt = Attempt(number, lot, peer, slots, mono, wall)
@@ -87,6 +91,8 @@ class Attempts:
             task.history.append(attempt)
             task.current = attempt
             task.move(RUNNING)
+            self._gate.begun(task, attempt)
+            has_tokens = has_tokens or attempt.token > 0
             running[task] = None
             self._ledger.take_off(peer, task)
             keys.append(JobKey(task.id, number))
@@ -94,12 +100,13 @@ class Attempts:
             if jobs and size + job_size > MESSAGE_BYTES:
                 self._outbox.send(peer, Assign(shown, desk.skill, desk.version, tuple(jobs)))
                 jobs, size = [], 0
-            jobs.append(_job_of(task, number, wall))
+            jobs.append(job_of(task, attempt, wall))
             size += job_size
         desk.running += len(tasks)
         slots.peak = max(slots.peak, min(slots.count, len(running)))
         started = tuple(keys)
-        self._outbox.persist(AttemptsRecorded(wall, peer, lot, started))
+        tokens = tuple(task.history[-1].token for task in tasks) if has_tokens else ()
+        self._outbox.persist(AttemptsRecorded(wall, peer, lot, started, tokens))
         self._outbox.send(peer, Assign(shown, desk.skill, desk.version, tuple(jobs)))
         self._outbox.emit(AttemptsStarted(peer, lot, desk.skill, started))
 
@@ -123,19 +130,52 @@ class Attempts:
                     self._outbox.blame(link, "a result of an attempt that it was never given")
                     is_blamed = True
                 continue
+            if attempt.token:
+                attempt.is_over = True
+                self._gate.heard_end(task.id, attempt.number)
             if task.state in SETTLED:
                 continue
             if attempt is task.current:
+                if attempt.token and outcome.status == OK:
+                    self._gate.confirm(task, Pending(outcome, link, message.batch), now)
+                    continue
                 slots = attempt.slots
                 if slots is not None and outcome.status == OK:
                     self._measure(sums, slots, task, attempt, outcome, now)
                 self._decide(task, attempt, outcome, now)
-            elif outcome.status == OK:
+            elif outcome.status == OK and not attempt.token:
                 self._late(task, attempt, outcome, now)
         for slots, (count, elapsed) in sums.items():
             self._learn(slots, count, elapsed, now)
         self._failing.judge(link, now)
-        self._outbox.send(link, ResultsAck((message.batch,)))
+        if not self._gate.is_unsure(link, message.batch):
+            self._outbox.send(link, ResultsAck((message.batch,)))
+
+    # Leases.
+
+    def lease_told(self, command: LeaseTold, now: Now) -> None:
+        """The log's answer: a result counts or does not, an attempt goes on or is lost."""
+        lease = self._gate.told(command, now)
+        if lease is None or lease.task.current is None:
+            return
+        if has_result(lease.task) and lease.until:
+            assert lease.pending is not None, "it has a result"
+            self._decide(lease.task, lease.task.current, lease.pending.outcome, now)
+        else:
+            self._lease_over(lease.task, now)
+
+    def wake_leases(self, now: Now) -> None:
+        """Attempts whose leases could not be renewed in time are given up."""
+        for lease in self._gate.wake(now):
+            self._lease_over(lease.task, now)
+
+    def _lease_over(self, task: Task, now: Now) -> None:
+        attempt = task.current
+        assert attempt is not None, "one-attempt-out: nothing is out"
+        self.dirty[task.desk] = None
+        if not attempt.is_over:
+            self._outbox.send(attempt.peer, CancelJobs((JobKey(task.id, attempt.number),)))
+        self._failing.lost(task, "its lease ended", now)
 
     def _fault(self, desk: Desk, outcome: Outcome) -> str | None:
         """What is wrong with a result, by its skill's schema.
@@ -308,7 +348,8 @@ class Attempts:
     def peer_lost(self, peer: bytes, why: str, has_ended: bool, now: Now) -> None:
         """A peer, or its process (`has_ended`), is gone, and all attempts there with it."""
         self._suspected.pop(peer, None)
-        tasks = tuple(self._ledger.flights.get(peer, ()))
+        flights = self._ledger.flights.get(peer, ())
+        tasks = tuple(task for task in flights if not has_result(task))
         for task in tasks:
             self.dirty[task.desk] = None
         self._failing.peer_lost(tasks, peer, why, has_ended, now)
@@ -327,6 +368,8 @@ class Attempts:
         for task in tasks:
             attempt = task.current
             assert attempt is not None, "one-attempt-out: in flight without an attempt"
+            if has_result(task):
+                continue
             # Of what a suspect was sent, the first sending counts: it answers nobody.
             is_unheard = is_suspected and not attempt.is_heard
             last = attempt.started if is_unheard else attempt.seen
@@ -337,7 +380,7 @@ class Attempts:
                 else:
                     attempt.is_resent = True
                     attempt.seen = now.monotonic_ns
-                    job = _job_of(task, attempt.number, now.wall_ns)
+                    job = job_of(task, attempt, now.wall_ns)
                     again.setdefault((task.desk, attempt.lot), []).append(job)
             elif task.envelope.timeout_ms:
                 # The worker counts from when the job begins; others of its slot come first.
@@ -355,15 +398,3 @@ class Attempts:
     def sweep_at(self, now: int) -> int:
         """When to sweep next, while anything is out."""
         return now + min(self._parameters.beat_ns, SECOND_NS) if self._ledger.flights else NEVER
-
-
-def _job_of(task: Task, number: int, wall: int) -> Job:
-    envelope = task.envelope
-    deadline_ms = 0
-    if envelope.deadline_wall_ns:
-        deadline_ms = max(1, (envelope.deadline_wall_ns - wall) // MILLISECOND_NS)
-    return Job(
-        task.id, TERM, number, task.input, envelope.timeout_ms, deadline_ms, envelope.depth,
-        envelope.traceparent, envelope.parent, envelope.space, envelope.principal,
-        bool(task.suspicions),
-    )  # fmt: skip

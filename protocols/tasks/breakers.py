@@ -5,8 +5,9 @@ in a window, at most half may be faults, and four faults always may. States:
 
     closed     in use; a budget that is spent opens it
     open       not invited; after a pause it is half open
-    half-open  one probe is let through: its success closes the breaker, its failure
-               opens it for twice as long
+    half-open  one probe is let through: its success closes the breaker, its fault
+               opens it for twice as long; a failure that is no fault asks for
+               another probe
 
 A worker process that ended is the peer's fault. A handler that failed may be the
 task's own doing, so such failures count only where the other peers do better with
@@ -43,10 +44,12 @@ class Breaker:
     Attributes:
         is_barred: the peer is not to be invited.
         until: when an open breaker is half open, and a probe given up.
+        half_since: when it became half open: what began before is no probe.
     """
 
     __slots__ = (
-        "_older", "_recent", "_since", "is_barred", "key", "pause", "state", "told", "until",
+        "_older", "_recent", "_since", "half_since", "is_barred", "key", "pause", "state", "told",
+        "until",
     )  # fmt: skip
 
     def __init__(self, key: Key) -> None:
@@ -57,6 +60,7 @@ class Breaker:
         """State and `is_barred` as the others know them."""
         self.pause = PAUSE_FIRST_NS
         self.until = NEVER
+        self.half_since = 0
         self._recent = [0, 0, 0]
         self._older = [0, 0, 0]
         self._since = 0
@@ -96,6 +100,8 @@ class Breakers:
 
     def __init__(self) -> None:
         self._breakers: dict[Key, Breaker] = {}
+        self._of_skill: dict[tuple[str, str], dict[Breaker, None]] = {}
+        """Those of one skill in one version, which are compared."""
         self._timed: dict[Breaker, None] = {}
         self.changed: dict[Breaker, None] = {}
 
@@ -109,12 +115,17 @@ class Breakers:
             if len(self._breakers) >= BREAKERS_LIMIT:
                 self._forget_one()
             breaker = self._breakers[key] = Breaker(key)
+            self._of_skill.setdefault(key[:2], {})[breaker] = None
         return breaker
 
     def _forget_one(self) -> None:
         closed = (key for key, each in self._breakers.items() if each.state == CLOSED)
         key = next(closed, None) or next(iter(self._breakers))
         forgotten = self._breakers.pop(key)
+        alike = self._of_skill[key[:2]]
+        del alike[forgotten]
+        if not alike:
+            del self._of_skill[key[:2]]
         if forgotten.state != CLOSED:
             self._close(forgotten)
 
@@ -126,12 +137,15 @@ class Breakers:
         if breaker.state == HALF_OPEN:
             self._close(breaker)
 
-    def failed(self, breaker: Breaker, has_ended: bool, now: int) -> None:
+    def failed(self, breaker: Breaker, has_ended: bool, started: int, now: int) -> None:
         """An attempt failed; `has_ended` where its worker process did with it."""
         breaker.count(ENDED if has_ended else FAILED, 1, now)
-        if breaker.state == HALF_OPEN:
-            breaker.pause = min(2 * breaker.pause, PAUSE_MOST_NS)
-            self._open(breaker, now)
+        if breaker.state == HALF_OPEN and started >= breaker.half_since:
+            if has_ended or self._do_better(breaker, now):
+                breaker.pause = min(2 * breaker.pause, PAUSE_MOST_NS)
+                self._open(breaker, now)
+            else:
+                self._half_open(breaker)
         elif breaker.state == CLOSED and self._is_spent(breaker, now):
             self._open(breaker, now)
 
@@ -141,19 +155,30 @@ class Breakers:
 
     def faults(self, breaker: Breaker, now: int) -> tuple[int, int]:
         """How many of the outcomes in the window are the peer's fault, and how many there are."""
-        good, failed, ended = breaker.sums(now)
-        total = good + failed + ended
-        others = [0, 0]
-        for each in self._breakers.values():
-            if each.key[:2] == breaker.key[:2] and each is not breaker:
-                theirs = each.sums(now)
-                others[0] += theirs[1] + theirs[2]
-                others[1] += sum(theirs)
-        if others[1] < COMPARED_LEAST:
-            return ended, total
-        # Where others fail half as often as this one, or more, it is the tasks.
-        is_worse = (failed + ended) * others[1] > 2 * others[0] * total
-        return (failed + ended if is_worse else 0), total
+        return _judged(breaker.sums(now), self._others(breaker, now))
+
+    def all_faults(self, now: int) -> Iterator[tuple[Breaker, int, int]]:
+        """The same of every breaker."""
+        for alike in self._of_skill.values():
+            sums = [each.sums(now) for each in alike]
+            bad, total = sum(each[1] + each[2] for each in sums), sum(map(sum, sums))
+            for breaker, own in zip(alike, sums, strict=True):
+                others = (bad - own[1] - own[2], total - sum(own))
+                yield breaker, *_judged(own, others)
+
+    def _others(self, breaker: Breaker, now: int) -> tuple[int, int]:
+        """How many of the outcomes at the other peers were no results, and how many there are."""
+        bad = total = 0
+        for each in self._of_skill.get(breaker.key[:2], ()):
+            if each is not breaker:
+                good, failed, ended = each.sums(now)
+                bad += failed + ended
+                total += good + failed + ended
+        return bad, total
+
+    def _do_better(self, breaker: Breaker, now: int) -> bool:
+        """Whether the others fail less than half as often as one that only fails."""
+        return _judged((0, 1, 0), self._others(breaker, now))[0] > 0
 
     def _is_spent(self, breaker: Breaker, now: int) -> bool:
         faults, total = self.faults(breaker, now)
@@ -188,11 +213,17 @@ class Breakers:
     def wake(self, now: int) -> None:
         """Opens half what was open long enough; lets probes be repeated."""
         for breaker in [each for each in self._timed if each.until <= now]:
-            del self._timed[breaker]
-            breaker.state = HALF_OPEN
-            breaker.is_barred = False
-            breaker.until = NEVER
-            self.changed[breaker] = None
+            if breaker.state == OPEN:
+                breaker.half_since = now
+            self._half_open(breaker)
+
+    def _half_open(self, breaker: Breaker) -> None:
+        """A probe may go there, or another one."""
+        breaker.state = HALF_OPEN
+        breaker.is_barred = False
+        breaker.until = NEVER
+        self._timed.pop(breaker, None)
+        self.changed[breaker] = None
 
     def deadline(self) -> int:
         """When `wake` is wanted."""
@@ -201,8 +232,26 @@ class Breakers:
     def check(self) -> None:
         """Asserts that what is shut is looked at again."""
         assert len(self._breakers) <= BREAKERS_LIMIT, "breakers-end: too many"
+        grouped = sum(map(len, self._of_skill.values()))
+        assert grouped == len(self._breakers), "breakers-end: compared and forgotten"
         for breaker in self._breakers.values():
             is_timed = breaker in self._timed
             assert breaker.is_barred == is_timed, "breakers-end: barred without an end"
             assert (breaker.until < NEVER) == is_timed, "breakers-end: an end that never comes"
             assert breaker.state != CLOSED or not is_timed, "breakers-end: closed, and timed"
+
+
+def _judged(own: tuple[int, int, int], others: tuple[int, int]) -> tuple[int, int]:
+    """How many outcomes are a peer's fault, and how many there are.
+
+    Args:
+        own: good, failed and ended there.
+        others: no results, and all outcomes, elsewhere.
+    """
+    good, failed, ended = own
+    total = good + failed + ended
+    if others[1] < COMPARED_LEAST:
+        return ended, total
+    # Where others fail half as often as this one, or more, it is the tasks.
+    is_worse = (failed + ended) * others[1] > 2 * others[0] * total
+    return (failed + ended if is_worse else 0), total

@@ -35,6 +35,8 @@ class TaskSpec(msgspec.Struct, frozen=True):
     principal: str = ""
     requires: tuple[str, ...] = ()
     """Labels that the peer that runs it must have, beside those that the skill asks for."""
+    exclusive: str | None = None
+    """At most one attempt under this key has a valid lease at any time; "" is the task's own."""
     submitter: str = ""
     """Tasks of one submitter share a lane in the line; the principal where it is empty."""
 
@@ -195,6 +197,23 @@ class ClaimSeen(msgspec.Struct, frozen=True):
     number: int
     places: int
     load_ms: int
+
+
+class LeaseTold(msgspec.Struct, frozen=True):
+    """From the ordered log: the answer to `LeaseAsked`.
+
+    `reason`, where it was not done: ``held`` by another, ``ended``, or why nothing is known yet,
+    which `text` says to people.
+    """
+
+    request: int
+    verb: str
+    name: str
+    is_done: bool
+    reason: str = ""
+    text: str = ""
+    token: int = 0
+    ends_ms: int = 0
 
 
 class PeerUp(msgspec.Struct, frozen=True):

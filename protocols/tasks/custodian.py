@@ -7,8 +7,6 @@ This module takes commands and closes steps; `attempts.py` deals with workers,
 import random
 from collections.abc import Callable
 
-import msgspec
-
 from protocols.errors import Refused
 from protocols.machine import MILLISECOND_NS, Now
 from protocols.tasks import commands
@@ -25,11 +23,11 @@ from protocols.tasks.events import (
     TasksAccepted,
 )
 from protocols.tasks.failing import Failing
+from protocols.tasks.gate import Gate
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import CANCELLED, DEAD, EXPIRED, SETTLED, UNDECIDED
 from protocols.tasks.lookup import Lookups
 from protocols.tasks.messages import (
-    INPUT_LIMIT,
     CancelJobs,
     CancelTask,
     FindTask,
@@ -51,10 +49,8 @@ from protocols.tasks.settling import Settling
 from protocols.tasks.submission import Group, InputRefused, Submissions
 from protocols.tasks.task import Envelope, Ids, Task
 from protocols.tasks.timetable import RETRY, Timetable
-from protocols.tasks.views import view_of
 
 CASCADE_LIMIT = 10_000
-VIEW_LIMIT = INPUT_LIMIT + 64 * 1024
 
 
 class Custodian:
@@ -70,11 +66,12 @@ class Custodian:
         rng: random.Random,
         may_submit: Callable[[str], bool],
     ) -> None:
-        self._me = me
         self._parameters = parameters
         self._catalogue = catalogue
         self._outbox = outbox
-        self._ids = Ids(me, boot, rng.getrandbits(64))
+        drawn = rng.getrandbits(64)
+        self._ids = Ids(me, boot, drawn)
+        self.gate = gate = Gate(me, boot, drawn, outbox)
         self._boots: dict[bytes, int] = {}
         self._parked: dict[int, tuple[commands.SubmitTasks, int]] = {}
         self._parked_counter = 0
@@ -82,18 +79,18 @@ class Custodian:
         self._sweep_at = NEVER
         self.ledger = Ledger(parameters)
         self.timetable = Timetable()
-        self.settling = Settling(self.ledger, outbox)
+        self.settling = Settling(self.ledger, gate, outbox)
         self.failing = Failing(
-            parameters, self.ledger, self.settling, catalogue, self.timetable, outbox, rng
+            parameters, self.ledger, self.settling, gate, catalogue, self.timetable, outbox, rng
         )
         self.attempts = Attempts(
-            parameters, self.ledger, self.settling, self.failing, catalogue, outbox
+            parameters, self.ledger, self.settling, gate, self.failing, catalogue, outbox
         )
         self.breakers = self.failing.breakers
         self.desks = Desks(me, parameters, outbox, self.breakers, catalogue, rng)
         self.lookups = Lookups(parameters, outbox)
         self._submissions = Submissions(parameters, self.ledger, catalogue, may_submit)
-        self._redriving = Redriving(parameters, self.ledger, self.desks, catalogue, outbox)
+        self._redriving = Redriving(parameters, self.ledger, self.desks, catalogue, gate, outbox)
         self.questions = Questions(me, self.ledger, self.settling, catalogue, self.lookups, outbox)
 
     # Accepting.
@@ -119,13 +116,12 @@ class Custodian:
         ids: list[str] = []
         recorded: list[tuple[Envelope, tuple[Accepted, ...]]] = []
         wall = now.wall_ns
-        ledger = self.ledger
+        ledger, gate = self.ledger, self.gate
         for group in groups:
             envelope = group.envelope
             desk = self.desks.of(envelope)
             desk.known = group.known
             entries: list[Accepted] = []
-            line = desk.line
             for planned in group.tasks:
                 task_id, spec, is_fresh = planned.task, planned.spec, False
                 if task_id:
@@ -145,7 +141,7 @@ class Custodian:
                 ids.append(task_id)
                 entries.append(Accepted(task_id, spec.input, spec.key, spec.weight_us))
                 ledger.add(task)
-                line.push(task)
+                gate.enter(task)
                 if envelope.deadline_wall_ns:
                     self._set_deadline(task, now)
             if entries:
@@ -221,15 +217,9 @@ class Custodian:
     def asked(self, link: bytes, message: FindTask | CancelTask, now: Now) -> None:
         """A member asks for a task, or wants it cancelled."""
         task = self.ledger.tasks.get(message.task)
-        view = b""
-        if task is not None:
-            if isinstance(message, CancelTask):
-                self.cancel_task(task, "cancelled by a client of another peer", now)
-            shown = view_of(task, self._me, self.ledger)
-            view = msgspec.msgpack.encode(shown)
-            if len(view) > VIEW_LIMIT:
-                view = msgspec.msgpack.encode(msgspec.structs.replace(shown, history=()))
-        self._outbox.send(link, TaskFound(message.request, view))
+        if task is not None and isinstance(message, CancelTask):
+            self.cancel_task(task, "cancelled by a client of another peer", now)
+        self._outbox.send(link, TaskFound(message.request, self.questions.shown(task)))
 
     def cancel_task(self, task: Task, reason: str, now: Now) -> None:
         """Cancels a task and its children here, unless they have ended."""
@@ -311,6 +301,7 @@ class Custodian:
                 self.failing.due(task)
             else:
                 self._stop(task, EXPIRED, "Expired", "its deadline passed", now)
+        self.attempts.wake_leases(now)
         if self._sweep_at <= mono:
             self._sweep_at = NEVER
             self.attempts.sweep(now)
@@ -349,6 +340,7 @@ class Custodian:
         for slots, count in attempts.vacated.items():
             self.desks.vacate(slots, count)
         attempts.vacated.clear()
+        self.gate.end_step(now)
         if self._sweep_at == NEVER:
             self._sweep_at = attempts.sweep_at(mono)
 
@@ -385,7 +377,7 @@ class Custodian:
         """When `wake` is wanted."""
         least = min(
             self.timetable.next(), self._sweep_at, self.desks.deadline(), self.lookups.deadline(),
-            self.breakers.deadline(),
+            self.breakers.deadline(), self.gate.deadline(),
         )  # fmt: skip
         if self._parked:
             least = min(least, *(due for _, due in self._parked.values()))
@@ -397,4 +389,5 @@ class Custodian:
         """Asserts what the ledger and the desks promise."""
         self.ledger.check()
         self.breakers.check()
+        self.gate.check()
         self.desks.check(self.ledger.tasks.values())

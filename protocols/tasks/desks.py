@@ -299,7 +299,7 @@ class Desks:
     def check(self, tasks: Iterable[Task]) -> None:
         """Asserts that every desk counts right what these tasks, all there are, do at it."""
         desks = self.all()
-        parked, running, delayed = (dict.fromkeys(desks, 0) for _ in range(3))
+        parked, running, delayed, aside = (dict.fromkeys(desks, 0) for _ in range(4))
         for task in tasks:
             if task.state in SETTLED:
                 continue
@@ -309,8 +309,10 @@ class Desks:
                 (parked if task.current.is_parked else running)[desk] += 1
             elif task.state == WAITING:
                 delayed[desk] += 1
+            aside[desk] += task.is_aside
         for desk in desks:
             desk.check()
             assert desk.parked == parked[desk], "slots-add-up: parked tasks"
             assert desk.running == running[desk], "slots-add-up: running tasks"
             assert desk.delayed == delayed[desk], "one-place: waiting tasks"
+            assert desk.aside == aside[desk], "one-place: tasks that wait for a key"

@@ -92,6 +92,8 @@ class Desk:
         """Attempts out that are not parked, those without slots of ours included."""
         self.parked = 0
         self.delayed = 0
+        self.aside = 0
+        """Exclusive tasks that wait for their key."""
         self.avoiding = 0
         """Idle slots that the tasks of the line avoid: others are wanted beside them."""
         self.asked = 0
@@ -171,7 +173,8 @@ class Desk:
     @property
     def is_empty(self) -> bool:
         """Nothing is known here that would be missed."""
-        return not (len(self.line) or self.running or self.parked or self.delayed or self.slots)
+        waiting = len(self.line) + self.delayed + self.aside
+        return not (waiting or self.running or self.parked or self.slots)
 
     def has_idle(self) -> bool:
         """Whether a slot has nothing to run."""

@@ -117,6 +117,7 @@ class AttemptView(msgspec.Struct, frozen=True):
     ended_wall_ns: int
     status: str
     message: str
+    fencing_token: int = 0
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -146,6 +147,9 @@ class TaskView(msgspec.Struct, frozen=True):
     progress: str = ""
     confidence: int = -1
     redriven_wall_ns: int = 0
+    exclusive: str | None = None
+    waits_for: str = ""
+    """What an exclusive task waits for before it joins its line; "" where it does not."""
 
 
 class TaskLookedUp(msgspec.Struct, frozen=True, tag="tasks.looked-up"):
@@ -329,6 +333,21 @@ class CapacityChanged(msgspec.Struct, frozen=True, tag="tasks.capacity-changed")
     slots: int
 
 
+class LeaseAsked(msgspec.Struct, frozen=True):
+    """To the ordered log: a lease for an exclusive task; `LeaseTold` answers.
+
+    `verb`: ``acquire`` for `holder`, ``renew`` or ``release`` by `token`. The same `request`
+    once more is the same question, put to others as well.
+    """
+
+    request: int
+    verb: str
+    name: str
+    holder: str
+    token: int
+    ttl_ms: int
+
+
 class RunJob(msgspec.Struct, frozen=True):
     """One attempt to run here. Milliseconds remaining; 0 for none."""
 
@@ -346,6 +365,7 @@ class RunJob(msgspec.Struct, frozen=True):
     parent: str
     space: str
     principal: str
+    fencing_token: int = 0
 
 
 class RunJobs(msgspec.Struct, frozen=True, tag="tasks.run-jobs"):

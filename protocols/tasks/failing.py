@@ -11,6 +11,7 @@ from protocols.machine import Now
 from protocols.tasks.breakers import Breakers
 from protocols.tasks.catalogue import Catalogue
 from protocols.tasks.events import AttemptsFailed
+from protocols.tasks.gate import Gate
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import (
     ACCEPTED,
@@ -22,7 +23,7 @@ from protocols.tasks.lifecycle import (
     RETRIED_STATUSES,
     WAITING,
 )
-from protocols.tasks.messages import SUSPECT
+from protocols.tasks.messages import LEASE_OVER, SUSPECT
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import TaskParameters
 from protocols.tasks.records import AttemptsEnded, Ending
@@ -48,6 +49,7 @@ class Failing:
         parameters: TaskParameters,
         ledger: Ledger,
         settling: Settling,
+        gate: Gate,
         catalogue: Catalogue,
         timetable: Timetable,
         outbox: Outbox,
@@ -56,6 +58,7 @@ class Failing:
         self._parameters = parameters
         self._ledger = ledger
         self._settling = settling
+        self._gate = gate
         self._catalogue = catalogue
         self._timetable = timetable
         self._outbox = outbox
@@ -115,7 +118,7 @@ class Failing:
             self._lose(task, attempt, message or "its worker stopped it", now)
             return
         breaker = task.desk.breaker_of(attempt.peer)
-        self.breakers.failed(breaker, status == CRASHED, now.monotonic_ns)
+        self.breakers.failed(breaker, status == CRASHED, attempt.started, now.monotonic_ns)
         if status in RETRIED_STATUSES:
             task.failures += 1
             if task.failures <= task.envelope.retries:
@@ -157,13 +160,14 @@ class Failing:
         self._record(task, attempt)
         self._settling.release(task)
         task.move(ACCEPTED)
-        task.desk.line.push_front(task)
+        self._gate.enter(task, True)
 
     def refused(self, task: Task, reason: str, now: Now) -> None:
         """The worker's peer would not run it."""
         attempt = self._ended(task, REFUSED, reason, now)
         task.refusals += 1
-        if task.desk.placing or reason == SUSPECT:
+        attempt.is_over = not attempt.is_resent
+        if task.desk.placing or reason in (SUSPECT, LEASE_OVER):
             # A peer that takes nothing has little to do, and would be asked again and again.
             self._avoid(task, attempt.peer, now.monotonic_ns)
         self._record(task, attempt)
@@ -172,14 +176,14 @@ class Failing:
             return
         self._settling.release(task)
         task.move(ACCEPTED)
-        task.desk.line.push_front(task)
+        self._gate.enter(task, True)
 
     def due(self, task: Task) -> None:
         """The backoff is over."""
         assert task.state == WAITING, "one-place: only a task that waits is due"
         task.desk.delayed -= 1
         task.move(ACCEPTED)
-        task.desk.line.push_front(task)
+        self._gate.enter(task, True)
 
     def _ended(self, task: Task, status: str, message: str, now: Now) -> Attempt:
         attempt = task.current

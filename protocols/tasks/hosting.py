@@ -7,20 +7,23 @@ Of short jobs more are handed over than that; the agents begin them in order.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import NamedTuple
 
 import msgspec
 
-from protocols.machine import MILLISECOND_NS
+from protocols.machine import MILLISECOND_NS, Now
 from protocols.tasks.commands import SlotsLent
 from protocols.tasks.events import RunJob
-from protocols.tasks.messages import INPUT_LIMIT, Assign, Job, JobKey, Outcome
+from protocols.tasks.leases import lease_left_ns
+from protocols.tasks.messages import INPUT_LIMIT, Assign, Beat, Job, JobKey, Outcome
 from protocols.tasks.nesting import NESTING_LIMIT, is_too_deep
 from protocols.tasks.parameters import (
     CHUNK_LIMIT,
     DIRECT_QUEUE_PER_SLOT,
     DIRECT_QUEUE_SPARE,
+    JOBS_BYTES_LIMIT,
+    JOBS_PER_CUSTODIAN_LIMIT,
     NEVER,
 )
 from protocols.tasks.skills import SkillSpec
@@ -52,7 +55,8 @@ class HeldJob:
 
     __slots__ = (
         "custodian", "deadline", "due", "handed_at", "hosted", "is_begun", "is_direct",
-        "is_stopped", "is_suspect", "job", "key", "lot", "size", "state", "taken_at",
+        "is_stopped", "is_suspect", "job", "key", "lease_until", "lot", "size", "state",
+        "taken_at", "time_up",
     )  # fmt: skip
 
     def __init__(
@@ -62,8 +66,9 @@ class HeldJob:
         job: Job,
         hosted: "Hosted",
         lot: str,
-        now: int,
+        at: Now,
     ) -> None:
+        now = at.monotonic_ns
         self.custodian = custodian
         self.key = key
         self.job: Job | None = job
@@ -73,6 +78,10 @@ class HeldJob:
         self.is_direct = not lot
         self.size = len(job.input)
         self.deadline = now + job.deadline_ms * MILLISECOND_NS if job.deadline_ms else NEVER
+        self.lease_until = lease_until(job.lease_ends_ms, at) if job.fencing_token else NEVER
+        """When an exclusive attempt has to have stopped."""
+        self.time_up = NEVER
+        """When the deadline or the timeout comes; the lease may end before."""
         self.due = NEVER
         self.taken_at = now
         self.handed_at = 0
@@ -200,10 +209,17 @@ class Hosted:
             assert job.job is not None, "within-capacity: a job that has ended begins"
             timeout_ms = job.job.timeout_ms
             due = now + timeout_ms * MILLISECOND_NS if timeout_ms else NEVER
-            job.due = min(due, job.deadline)
-            if job.due < NEVER:
-                self.timed[job] = None
-                self.due = min(self.due, job.due)
+            job.time_up = min(due, job.deadline)
+            self.time(job)
+
+    def time(self, job: HeldJob) -> None:
+        """A job began, or has its lease for longer."""
+        if not job.is_begun and job.due == NEVER:
+            return
+        job.due = min(job.time_up, job.lease_until)
+        if job.due < NEVER:
+            self.timed[job] = None
+            self.due = min(self.due, job.due)
 
     def pause(self, job: HeldJob) -> None:
         """A running job gives its place back; it may still be timed."""
@@ -298,6 +314,46 @@ def holds_suspect(held: Iterable[dict[tuple[str, int], HeldJob]]) -> bool:
     )
 
 
+def is_full(hosted: Hosted, message: Assign, jobs: Sized, job: Job, size: int) -> bool:
+    """Whether a job is too much beside those of its custodian and `size` bytes of all."""
+    is_queue_full = not message.lot and hosted.direct >= hosted.direct_limit
+    is_too_large = size + len(job.input) > JOBS_BYTES_LIMIT
+    return len(jobs) >= JOBS_PER_CUSTODIAN_LIMIT or is_too_large or is_queue_full
+
+
+def beat_of(boot: int, jobs: Iterable[HeldJob]) -> Beat:
+    """What a custodian is told of all that is held for it."""
+    running: list[JobKey] = []
+    parked: list[JobKey] = []
+    for job in jobs:
+        (parked if job.state == PARKED else running).append(key_of(job))
+    return Beat(boot, tuple(running), tuple(parked))
+
+
+def lease_until(ends_ms: int, now: Now) -> int:
+    """When an attempt under a lease has to have stopped, by the monotonic clock."""
+    return now.monotonic_ns + lease_left_ns(ends_ms, now.wall_ns)
+
+
+def check_held(
+    held: dict[bytes, dict[tuple[str, int], HeldJob]], hosts: Iterable[Hosted], size: int
+) -> None:
+    """Asserts that what a worker holds is held once, and that the counts are counts."""
+    running: dict[Hosted, int] = {}
+    for custodian, jobs in held.items():
+        assert jobs, "held-once: an empty custodian is kept"
+        assert len(jobs) <= JOBS_PER_CUSTODIAN_LIMIT, "held-once: too many jobs"
+        for key, job in jobs.items():
+            assert (job.custodian, job.key) == (custodian, key), "held-once: misfiled"
+            size -= 0 if job.state == ENDED else job.size
+            if job.state == HANDED:
+                running[job.hosted] = running.get(job.hosted, 0) + 1
+    assert not size, "held-once: the bytes are wrong"
+    for hosted in hosts:
+        hosted.check()
+        assert running.get(hosted, 0) == hosted.running, "within-capacity: the count is wrong"
+
+
 def key_of(job: HeldJob) -> JobKey:
     """The job's name on the wire."""
     return JobKey(*job.key)
@@ -333,5 +389,5 @@ def run_of(held: HeldJob, now: int) -> RunJob:
     return RunJob(
         held.custodian, job.task, job.term, job.attempt, spec.name, spec.version, job.input,
         job.timeout_ms, deadline_ms, job.depth, job.traceparent, job.parent, job.space,
-        job.principal,
+        job.principal, job.fencing_token,
     )  # fmt: skip

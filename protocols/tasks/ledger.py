@@ -1,7 +1,8 @@
 """All tasks of one custodian, and the sums over them.
 
 Invariants:
-    one-place: an accepted task waits in a line, runs, waits for a retry, or is settled.
+    one-place: an accepted task waits in a line or for its key, runs, waits for a retry, or is
+        settled.
     one-attempt-out: a task has at most one attempt out, at one peer.
     tasks-add-up: the counts and bytes of undecided and settled tasks are sums.
 """
@@ -163,7 +164,7 @@ class Ledger:
                 assert out.get(task) == task.current.peer, "one-attempt-out: out at another peer"
             else:
                 assert task.current is None, f"one-place: {task.state} with an attempt out"
-            if task.state == ACCEPTED:
+            if task.state == ACCEPTED and not task.is_aside:
                 lines.setdefault(task.desk, []).append(task)
         for desk, waiting in lines.items():
             in_line = desk.line.upcoming()

@@ -39,6 +39,10 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     principal: NameField = ""
     is_suspect: bool = False
     """An attempt at it may have ended its host: it is not to run beside another such."""
+    fencing_token: CountField = 0
+    """Of the lease that it runs under; 0 for a task that is not exclusive."""
+    lease_ends_ms: CountField = 0
+    """When that lease ends, in log time, which follows wall clocks."""
 
 
 class Assign(Message, frozen=True, array_like=True, tag="tasks.assign"):
@@ -58,13 +62,14 @@ class JobKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 SUSPECT = "suspect"
+LEASE_OVER = "lease-over"
 
 
 class Rejected(Message, frozen=True, array_like=True, tag="tasks.rejected"):
     """A worker's peer will not run these.
 
     `reason`: ``no-slot`` | ``no-skill`` | ``busy`` | ``sick`` | ``suspect`` (it has another
-    suspect of poison now).
+    suspect of poison now) | ``lease-over`` (by its clock the attempt's lease has ended).
     """
 
     lot: Annotated[str, msgspec.Meta(max_length=64)]
@@ -74,7 +79,7 @@ class Rejected(Message, frozen=True, array_like=True, tag="tasks.rejected"):
     @property
     def keeps_slot(self) -> bool:
         """Whether another task may have the slot."""
-        return self.reason == SUSPECT
+        return self.reason in (SUSPECT, LEASE_OVER)
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -130,6 +135,20 @@ class Parked(Message, frozen=True, array_like=True, tag="tasks.parked"):
     waiting: bool
 
 
+class LeaseEnd(msgspec.Struct, frozen=True, array_like=True):
+    """Until when an exclusive attempt has its lease, in log time."""
+
+    task: TaskId
+    attempt: CountField
+    ends_ms: CountField
+
+
+class Extended(Message, frozen=True, array_like=True, tag="tasks.extended"):
+    """The leases of these attempts were renewed."""
+
+    jobs: Annotated[tuple[LeaseEnd, ...], msgspec.Meta(max_length=BATCH_LIMIT)]
+
+
 class CancelJobs(Message, frozen=True, array_like=True, tag="tasks.cancel"):
     """The custodian wants these attempts stopped."""
 
@@ -181,5 +200,5 @@ class CancelTask(Message, frozen=True, array_like=True, tag="tasks.cancel-task")
 
 KINDS = (
     Assign, Rejected, Results, ResultsAck, Beat, Parked, CancelJobs, Progress,
-    DescribeSkill, SkillDescribed, FindTask, TaskFound, CancelTask,
+    DescribeSkill, SkillDescribed, FindTask, TaskFound, CancelTask, Extended,
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """What is asked of a custodian about its tasks; nothing is changed by it."""
 
+import msgspec
+
 from protocols.machine import Now
 from protocols.tasks import commands
 from protocols.tasks.catalogue import Catalogue
@@ -7,11 +9,14 @@ from protocols.tasks.events import TaskLookedUp, TasksAttached, TasksListed, Tas
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import SETTLED
 from protocols.tasks.lookup import Lookups
+from protocols.tasks.messages import INPUT_LIMIT
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import LISTED_LIMIT
 from protocols.tasks.settling import Settling
 from protocols.tasks.task import Task
 from protocols.tasks.views import view_of
+
+VIEW_LIMIT = INPUT_LIMIT + 64 * 1024
 
 
 class Questions:
@@ -57,6 +62,16 @@ class Questions:
             if not command.states or task.state in command.states:
                 views.append(view_of(task, self._me, self._ledger, with_value=False))
         self._outbox.emit(TasksListed(command.request, tuple(views)))
+
+    def shown(self, task: Task | None) -> bytes:
+        """A task as another peer is shown it; empty where it is not here."""
+        if task is None:
+            return b""
+        shown = view_of(task, self._me, self._ledger)
+        view = msgspec.msgpack.encode(shown)
+        if len(view) > VIEW_LIMIT:
+            view = msgspec.msgpack.encode(msgspec.structs.replace(shown, history=()))
+        return view
 
     def look_up(self, command: commands.LookUpTask, now: Now) -> None:
         """Finds a task here, or asks all members."""

@@ -33,6 +33,8 @@ class AttemptsRecorded(msgspec.Struct, frozen=True, array_like=True, tag="tasks.
     peer: bytes
     lot: str
     attempts: tuple[JobKey, ...]
+    tokens: tuple[int, ...] = ()
+    """The fencing token of each, where any has one; 0 for those that have none."""
 
 
 class Ending(msgspec.Struct, frozen=True, array_like=True):
@@ -107,6 +109,7 @@ class KeptAttempt(msgspec.Struct, frozen=True, array_like=True):
     ended_wall_ns: int
     status: str
     message: str
+    token: int = 0
 
 
 class KeptTask(msgspec.Struct, frozen=True, array_like=True):

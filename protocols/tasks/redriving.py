@@ -13,6 +13,7 @@ from protocols.tasks.catalogue import Catalogue
 from protocols.tasks.commands import RedriveTasks
 from protocols.tasks.desks import Desks
 from protocols.tasks.events import TasksRedriven
+from protocols.tasks.gate import Gate
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import ACCEPTED, DEAD
 from protocols.tasks.outbox import Outbox
@@ -31,12 +32,14 @@ class Redriving:
         ledger: Ledger,
         desks: Desks,
         catalogue: Catalogue,
+        gate: Gate,
         outbox: Outbox,
     ) -> None:
         self._parameters = parameters
         self._ledger = ledger
         self._desks = desks
         self._catalogue = catalogue
+        self._gate = gate
         self._outbox = outbox
 
     def redrive(self, command: RedriveTasks, now: Now) -> list[Task]:
@@ -61,7 +64,7 @@ class Redriving:
             reopen(task, _new_deadline(task, now.wall_ns), now.wall_ns)
             self._ledger.reopen(task)
             task.desk = self._desks.like(task)
-            task.desk.line.push(task)
+            self._gate.enter(task)
         if chosen:
             entries = tuple(Redriven(task.id, task.envelope.deadline_wall_ns) for task in chosen)
             self._outbox.persist(TasksRedrivenRecorded(now.wall_ns, entries))

@@ -1,12 +1,14 @@
 """A custodian's tasks from its records, and the records of a snapshot."""
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 import msgspec
 
 from protocols.machine import Now
 from protocols.tasks.custodian import Custodian
 from protocols.tasks.lifecycle import ACCEPTED, DEAD, RUNNING, SETTLED
+from protocols.tasks.messages import JobKey
 from protocols.tasks.parameters import HISTORY_LIMIT
 from protocols.tasks.records import (
     Accepted,
@@ -43,10 +45,12 @@ class Restoring:
                         print_ = fingerprint(envelope.skill, entry.input) if entry.key else b""
                         self._add(envelope, entry, record.wall_ns, print_)
             case AttemptsRecorded():
-                for key in record.attempts:
+                for key, token in zip_longest(record.attempts, record.tokens, fillvalue=0):
+                    assert isinstance(key, JobKey), "no more tokens than attempts"
                     task = self._ledger.tasks.get(key.task)
                     if task is not None and task.state not in SETTLED:
-                        self._out(task, key.attempt, record.lot, record.peer, record.wall_ns)
+                        wall = record.wall_ns
+                        self._out(task, key.attempt, record.lot, record.peer, wall, token)
             case AttemptsEnded():
                 for ending in record.endings:
                     task = self._ledger.tasks.get(ending.task)
@@ -77,7 +81,7 @@ class Restoring:
         self._ledger.add(task)
         return task
 
-    def _out(self, task: Task, number: int, lot: str, peer: bytes, wall: int) -> None:
+    def _out(self, task: Task, number: int, lot: str, peer: bytes, wall: int, token: int) -> None:
         if task.current is not None:
             self._custodian.settling.release(task)
         attempt = Attempt(number, lot, peer, None, self._now.monotonic_ns, wall)
@@ -89,20 +93,23 @@ class Restoring:
         task.state = RUNNING
         task.desk.running += 1
         self._ledger.take_off(peer, task)
+        if token:
+            attempt.token = token
+            self._custodian.gate.restored(task, attempt, self._now.monotonic_ns)
 
     def _restore_kept(self, kept: KeptTask) -> None:
         task = self._add(kept.envelope, kept.accepted, kept.accepted_wall_ns, kept.fingerprint)
         for one in kept.history:
             attempt = Attempt(one.number, one.lot, one.peer, None, 0, one.started_wall_ns)
             attempt.ended_wall, attempt.status = one.ended_wall_ns, one.status
-            attempt.message = one.message
+            attempt.message, attempt.token = one.message, one.token
             task.history.append(attempt)
             task.attempts = max(task.attempts, one.number)
         if kept.end is not None:
             self._custodian.settling.restore(task, kept.end, kept.settled_wall_ns, self._now)
         elif task.history and not task.history[-1].status:
             last = task.history.pop()
-            self._out(task, last.number, last.lot, last.peer, last.started_wall)
+            self._out(task, last.number, last.lot, last.peer, last.started_wall, last.token)
         task.failures, task.losses, task.refusals = kept.failures, kept.losses, kept.refusals
         task.suspicions = kept.suspicions
         task.attempts_before = kept.attempts_before
@@ -112,7 +119,7 @@ class Restoring:
         """All records are read: tasks that are not out join their lines, and deadlines run."""
         for task in self._ledger.tasks.values():
             if task.state == ACCEPTED:
-                task.desk.line.push(task)
+                self._custodian.gate.enter(task)
             if task.state not in SETTLED:
                 self._custodian.resume(task, self._now)
 
@@ -157,6 +164,7 @@ def _kept_attempts(history: Iterable[Attempt]) -> list[KeptAttempt]:
             attempt.ended_wall,
             attempt.status,
             attempt.message,
+            attempt.token,
         )
         for attempt in list(history)[-HISTORY_LIMIT:]
     ]

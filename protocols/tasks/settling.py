@@ -8,6 +8,7 @@ import msgspec
 
 from protocols.machine import Now
 from protocols.tasks.events import Settled, TasksSettled
+from protocols.tasks.gate import Gate
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.lifecycle import ACCEPTED, DEAD, DONE, WAITING
 from protocols.tasks.messages import Outcome
@@ -22,8 +23,9 @@ MESSAGE_LIMIT = 4096
 class Settling:
     """Ends tasks. `flush` closes the step."""
 
-    def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
+    def __init__(self, ledger: Ledger, gate: Gate, outbox: Outbox) -> None:
         self._ledger = ledger
+        self._gate = gate
         self._outbox = outbox
         self._ends: list[End] = []
         self._told: list[Settled] = []
@@ -45,13 +47,15 @@ class Settling:
         attempt.slots = None
         task.current = None
         self._ledger.land(attempt.peer, task)
+        self._gate.ended(task, attempt)
 
     def leave(self, task: Task) -> None:
         """The task leaves where it waits or runs."""
         if task.current is not None:
             self.release(task)
         elif task.state == ACCEPTED:
-            task.desk.line.forget(task)
+            if not self._gate.leave(task):
+                task.desk.line.forget(task)
         elif task.state == WAITING:
             task.desk.delayed -= 1
 

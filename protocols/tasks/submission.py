@@ -12,6 +12,7 @@ from protocols.errors import Refused
 from protocols.machine import MILLISECOND_NS, Now
 from protocols.tasks.catalogue import Catalogue, KnownSkill, fault_of
 from protocols.tasks.commands import SubmitTasks, TaskSpec
+from protocols.tasks.leases import EXCLUSIVE_LIMIT
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.messages import INPUT_LIMIT
 from protocols.tasks.parameters import TaskParameters
@@ -57,7 +58,7 @@ def _likeness(spec: TaskSpec) -> tuple[object, ...]:
     return (
         spec.skill, spec.version, spec.strategy, spec.to, spec.timeout_ms, spec.deadline_ms,
         spec.retries, spec.priority, spec.budget, spec.traceparent, spec.parent, spec.depth,
-        spec.space, spec.principal, spec.requires, spec.submitter,
+        spec.space, spec.principal, spec.requires, spec.submitter, spec.exclusive,
     )  # fmt: skip
 
 
@@ -207,6 +208,9 @@ class Submissions:
             raise _refused(index, "TooLarge", "a name or trace id is too long")
         if any(not 0 <= number <= NUMBER_LIMIT for number in numbers):
             raise _refused(index, "InvalidInput", "a duration or number is out of range")
+        if spec.exclusive is not None and len(spec.exclusive) > EXCLUSIVE_LIMIT:
+            most = EXCLUSIVE_LIMIT
+            raise _refused(index, "TooLarge", f"the key of an exclusive task is over {most} long")
         if len(spec.requires) > REQUIRES_LIMIT or any(
             not 0 < len(label) <= LABEL_LIMIT for label in spec.requires
         ):
@@ -259,6 +263,7 @@ class Submissions:
             spec.principal,
             requires,
             spec.principal or spec.submitter,
+            spec.exclusive,
         )
 
 

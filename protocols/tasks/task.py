@@ -13,6 +13,7 @@ from protocols.tasks.lifecycle import ACCEPTED, TRANSITIONS
 
 if TYPE_CHECKING:
     from protocols.tasks.dispatch import Desk, Slots
+    from protocols.tasks.leases import Lease
 
 NIL = msgspec.Raw(b"\xc0")
 """An encoded nil: what stands for a value where there is none."""
@@ -43,6 +44,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """Labels that a peer must have to run it: what the call asks for, and the skill."""
     submitter: str = ""
     """Who has a lane of its own in the line: the principal, or the client's process."""
+    exclusive: str | None = None
+    """The key of an exclusive task; "" where that is its id, None for any other task."""
 
 
 class Attempt:
@@ -51,6 +54,7 @@ class Attempt:
     __slots__ = (
         "ended_wall",
         "is_heard",
+        "is_over",
         "is_parked",
         "is_resent",
         "lot",
@@ -63,6 +67,7 @@ class Attempt:
         "started",
         "started_wall",
         "status",
+        "token",
     )
 
     def __init__(
@@ -80,6 +85,9 @@ class Attempt:
         self.message = ""
         self.patience = 1
         self.is_heard = False
+        self.is_over = False
+        """Its worker has said how it ended, or that it never began: it runs nowhere."""
+        self.token = 0
         self.is_parked = False
         self.is_resent = False
 
@@ -113,8 +121,10 @@ class Task:
         "id",
         "incomplete",
         "input",
+        "is_aside",
         "is_fresh",
         "key",
+        "lease",
         "losses",
         "producer",
         "progress",
@@ -152,6 +162,9 @@ class Task:
         self.current: Attempt | None = None
         self.history: list[Attempt] = []
         self.is_fresh = False
+        self.is_aside = False
+        """It waits for its key, in no line (`gate.py`)."""
+        self.lease: Lease | None = None
         self.attempts = 0
         self.attempts_before = 0
         self.redriven_wall = 0

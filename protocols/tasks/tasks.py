@@ -250,6 +250,9 @@ class Tasks:
         commands.OfferGone: lambda self, command, now: self._claiming.gone(command),
         commands.ClaimSeen: _on_claim_seen,
         commands.SlotsLent: lambda self, command, now: self._worker.lent(command),
+        commands.LeaseTold: lambda self, command, now: self._custodian.attempts.lease_told(
+            command, now
+        ),
         commands.PeerUp: _on_peer_up,
         commands.PeerSuspected: lambda self, command, now: self._custodian.attempts.suspect(
             command.peer, now
@@ -281,6 +284,9 @@ class Tasks:
             link, message, now
         ),
         messages.Parked: lambda self, link, message, now: self._custodian.attempts.parked(
+            link, message, now
+        ),
+        messages.Extended: lambda self, link, message, now: self._worker.extended(
             link, message, now
         ),
         messages.CancelJobs: _on_cancel_jobs,

@@ -2,6 +2,7 @@
 
 from protocols.tasks.breakers import CLOSED, FAULTS_LEAST, OPEN, Breakers
 from protocols.tasks.events import AttemptView, BreakerView, TaskView
+from protocols.tasks.gate import waits_for
 from protocols.tasks.ledger import Ledger
 from protocols.tasks.parameters import CHILDREN_LIMIT, HISTORY_LIMIT
 from protocols.tasks.task import NIL, Attempt, Task
@@ -36,6 +37,8 @@ def view_of(task: Task, me: bytes, ledger: Ledger, with_value: bool = True) -> T
         progress=task.progress,
         confidence=task.confidence,
         redriven_wall_ns=task.redriven_wall,
+        exclusive=envelope.exclusive,
+        waits_for=waits_for(task),
     )
 
 
@@ -49,17 +52,17 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         attempt.ended_wall,
         status,
         attempt.message,
+        attempt.token,
     )
 
 
 def views_of(breakers: Breakers, skill: str, now: int) -> list[BreakerView]:
     """The breakers of a skill (of all where ""), those with nothing to show left out."""
     views = []
-    for breaker in breakers:
+    for breaker, faults, outcomes in breakers.all_faults(now):
         name, version, peer = breaker.key
         if skill and name != skill:
             continue
-        faults, outcomes = breakers.faults(breaker, now)
         if breaker.state == CLOSED and not outcomes:
             continue
         budget = max(FAULTS_LEAST - 1, (outcomes - 1) // 2)

@@ -2,7 +2,7 @@
 
 Nothing is persisted: an attempt that is forgotten with this process is run
 again by its custodian, which has it on disk. So nothing here waits for a disk.
-Invariants: a job is held once for each custodian, task and attempt.
+Invariants: a job is held once for each custodian, task and attempt (`held-once`).
 """
 
 from protocols.machine import Now
@@ -23,21 +23,26 @@ from protocols.tasks.hosting import (
     HeldJob,
     Hosted,
     Occupancy,
+    beat_of,
+    check_held,
     fit_to_send,
     holds_suspect,
+    is_full,
     key_of,
+    lease_until,
     outcome_without_value,
     reason_against,
     run_of,
 )
+from protocols.tasks.leases import lease_left_ns
 from protocols.tasks.load import OwnLoad
 from protocols.tasks.messages import (
     BATCH_LIMIT,
+    LEASE_OVER,
     SUSPECT,
     Assign,
-    Beat,
     CancelJobs,
-    Job,
+    Extended,
     JobKey,
     Outcome,
     Parked,
@@ -49,8 +54,6 @@ from protocols.tasks.observing import Observing
 from protocols.tasks.outbox import Outbox
 from protocols.tasks.parameters import (
     GRANTS_LIMIT,
-    JOBS_BYTES_LIMIT,
-    JOBS_PER_CUSTODIAN_LIMIT,
     NEVER,
     TaskParameters,
 )
@@ -184,12 +187,14 @@ class Worker:
             recent = self._delivery.recent(link, job.task, job.attempt)
             if recent is not None:
                 self._answers.setdefault(link, []).append(recent)
-            elif reason or hosted is None or self._is_full(hosted, jobs, message.lot, job):
+            elif reason or hosted is None or is_full(hosted, message, jobs, job, self._bytes):
                 refused.setdefault(reason or "busy", []).append(JobKey(job.task, job.attempt))
+            elif job.fencing_token and lease_left_ns(job.lease_ends_ms, now.wall_ns) <= 0:
+                refused.setdefault(LEASE_OVER, []).append(JobKey(job.task, job.attempt))
             elif job.is_suspect and holds_suspect((*self._jobs.values(), jobs)):
                 refused.setdefault(SUSPECT, []).append(JobKey(job.task, job.attempt))
             else:
-                held = HeldJob(link, key, job, hosted, message.lot, now.monotonic_ns)
+                held = HeldJob(link, key, job, hosted, message.lot, now)
                 jobs[key] = held
                 self._bytes += held.size
                 hosted.take(held)
@@ -202,12 +207,14 @@ class Worker:
         for why, keys in refused.items():
             self._outbox.send(link, Rejected(message.lot, tuple(keys), why))
 
-    def _is_full(self, hosted: Hosted, jobs: Jobs, lot: str, job: Job) -> bool:
-        return (
-            len(jobs) >= JOBS_PER_CUSTODIAN_LIMIT
-            or self._bytes + len(job.input) > JOBS_BYTES_LIMIT
-            or (not lot and hosted.direct >= hosted.direct_limit)
-        )
+    def extended(self, link: bytes, message: Extended, now: Now) -> None:
+        """A custodian renewed leases."""
+        jobs = self._jobs.get(link, {})
+        for end in message.jobs:
+            job = jobs.get((end.task, end.attempt))
+            if job is not None and job.lease_until < NEVER and job.state != ENDED:
+                job.lease_until = lease_until(end.ends_ms, now)
+                job.hosted.time(job)
 
     def cancel(self, link: bytes, message: CancelJobs) -> list[str]:
         """The custodian wants these stopped; returns the tasks that really ran here."""
@@ -335,6 +342,10 @@ class Worker:
             self._parkings.setdefault((job.custodian, False), []).append(key_of(job))
         runs: list[RunJob] = []
         while hosted.may_hand:
+            if hosted.queue[0].lease_until <= now:
+                job, why = hosted.queue[0], "its lease ended before it began"
+                self._end(job, outcome_without_value(job, "cancelled", "LeaseOver", why))
+                continue
             job = hosted.queue.popleft()
             hosted.hand(job, now)
             runs.append(run_of(job, now))
@@ -354,7 +365,10 @@ class Worker:
                 for job in overdue:
                     job.is_stopped = True
                     stopped.append(job.key[0])
-                self._stop(overdue, "timeout")
+                # An attempt without a lease has not failed: its custodian has it run again.
+                lapsed = [job for job in overdue if job.lease_until <= mono]
+                self._stop([job for job in overdue if job not in lapsed], "timeout")
+                self._stop(lapsed, "cancelled")
         if self._beat_at <= mono:
             self._beat(mono)
         self._delivery.wake(mono)
@@ -364,11 +378,7 @@ class Worker:
 
     def _beat(self, now: int) -> None:
         for custodian, jobs in self._jobs.items():
-            running: list[JobKey] = []
-            parked: list[JobKey] = []
-            for job in jobs.values():
-                (parked if job.state == PARKED else running).append(key_of(job))
-            self._outbox.send_promptly(custodian, Beat(self._boot, tuple(running), tuple(parked)))
+            self._outbox.send_promptly(custodian, beat_of(self._boot, jobs.values()))
         self._beat_at = now + self._parameters.beat_ns if self._jobs else NEVER
 
     def deadline(self) -> int:
@@ -382,18 +392,5 @@ class Worker:
 
     def check(self) -> None:
         """Asserts what is said on top."""
-        size = 0
-        running: dict[Hosted, int] = {}
-        for custodian, jobs in self._jobs.items():
-            assert jobs, "held-once: an empty custodian is kept"
-            assert len(jobs) <= JOBS_PER_CUSTODIAN_LIMIT, "held-once: too many jobs"
-            for key, job in jobs.items():
-                assert (job.custodian, job.key) == (custodian, key), "held-once: misfiled"
-                size += 0 if job.state == ENDED else job.size
-                if job.state == HANDED:
-                    running[job.hosted] = running.get(job.hosted, 0) + 1
-        assert size == self._bytes, "held-once: the bytes are wrong"
-        for hosted in self._hosted.values():
-            hosted.check()
-            assert running.get(hosted, 0) == hosted.running, "within-capacity: the count is wrong"
+        check_held(self._jobs, self._hosted.values(), self._bytes)
         self._delivery.check()

@@ -22,7 +22,7 @@ from protocols.voting.answers import Answered, is_signed
 from protocols.voting.ballot_commands import DiskFoundOld, ElectorReadmitted
 from protocols.voting.ballot_messages import Question
 from protocols.voting.ballots import Ballots
-from protocols.voting.certificate import answers_in
+from protocols.voting.certificate import answers_of
 from protocols.voting.marks import is_marked
 from protocols.voting.requests import REQUEST_DOMAIN, Request, ballot_id, decode_request
 from protocols.voting.roll import Roll
@@ -55,6 +55,7 @@ class BallotReturn:
         self._newest: dict[bytes, int] = {}
         self._replied: dict[bytes, Instant] = {}
         self._has_changed = False
+        self._has_past = False
         self._ballots: Ballots
         self._settlements: Settlements
 
@@ -96,7 +97,17 @@ class BallotReturn:
 
     def doubt(self) -> None:
         """It has started with something to remember."""
+        self._has_past = True
         self._standing.doubt()
+
+    def electorate_changed(self) -> None:
+        """Others decide: an earlier life may have got so far, and signed among them.
+
+        Those who told this one enough for the electors before need not know of that.
+        """
+        if self._has_past:
+            self._standing.doubt(anew=True)
+            self._has_changed = True
 
     def elector_up(self) -> None:
         """Somebody is there who may tell."""
@@ -119,17 +130,21 @@ class BallotReturn:
 
     def _weigh(self, seen: messages.SeenBallot, roll: Roll, now: Now) -> None:
         ballot, request = ballot_id(seen.request), decode_request(seen.request)
-        seat = roll.electors.index(self._me)
         if ballot in self._ballots.open_ballots:
+            seat = self._ballots.open_ballots[ballot].seat
+            if seat is None:
+                return
             if seen.answers:
                 self._ballots.on_answers(ballot, (Answered(seat, seen.answers),), now)
             for mark in seen.marks:
                 self._settlements.hear(ballot, _said(seat, mark), now)
             return
-        if request is None or request.epoch != roll.epoch or ballot in self._ballots.history:
+        # What it signed for electors of which it does not know yet is as good a sign.
+        if request is None or request.epoch < roll.epoch or ballot in self._ballots.history:
             return
         is_old = self._ballots.history.is_old(request.opener, request.number)
-        if not is_old and not self._is_barred(request) and self._is_own(seen, ballot, roll.epoch):
+        is_barred = is_old or self._is_barred(request)
+        if not is_barred and self._is_own(seen, ballot, request.epoch):
             self.own_shown()
 
     def _is_own(self, seen: messages.SeenBallot, ballot: bytes, epoch: int) -> bool:
@@ -141,7 +156,7 @@ class BallotReturn:
 
     def _note(self, newest: messages.SeenRequest, roll: Roll) -> None:
         request = decode_request(newest.request)
-        if request is None or request.epoch != roll.epoch:
+        if request is None or request.epoch < roll.epoch:
             return
         opener, number = request.opener, request.number
         is_news = number > max(self._newest.get(opener, -1), self._bars.get(opener, -1))
@@ -210,14 +225,17 @@ class BallotReturn:
         if before is not None and now.monotonic_ns < before + ASK_NS // 2:
             return
         self._replied[link] = now.monotonic_ns
-        seat = roll.electors.index(link)
-        ballots = (*self._seen_open(seat), *self._seen_over(seat))
+        ballots = (*self._seen_open(link), *self._seen_over(link))
         self._effects.append(
             Send(link, messages.Seen(message.number, ballots, self._seen_newest()))
         )
 
-    def _seen_open(self, seat: int) -> Iterator[messages.SeenBallot]:
+    def _seen_open(self, peer: bytes) -> Iterator[messages.SeenBallot]:
         for ballot, opened in self._ballots.open_ballots.items():
+            electors = opened.electorate.electors  # of its own epoch
+            if peer not in electors:
+                continue
+            seat = electors.index(peer)
             answers = opened.ballot.answered.get(seat, ())
             marks = tuple(
                 messages.SeenMark(mark.view, mark.phase, mark.digest, mark.signature)
@@ -226,13 +244,13 @@ class BallotReturn:
             if answers or marks:
                 yield messages.SeenBallot(opened.asked.request, answers, marks)
 
-    def _seen_over(self, seat: int) -> Iterator[messages.SeenBallot]:
+    def _seen_over(self, peer: bytes) -> Iterator[messages.SeenBallot]:
         shown = 0
         for asked, certificate in self._ballots.history.last_certificates():
-            for answered in answers_in(certificate):
-                if answered.elector == seat and shown < messages.OVER_SHOWN_LIMIT:
-                    shown += 1
-                    yield messages.SeenBallot(asked.request, answered.answers)
+            answers = answers_of(certificate, peer)
+            if answers:
+                shown += 1
+                yield messages.SeenBallot(asked.request, answers)
             if shown == messages.OVER_SHOWN_LIMIT:
                 return
 

@@ -21,7 +21,7 @@ from protocols.voting.ballot_return import BallotReturn
 from protocols.voting.ballots import Ballots
 from protocols.voting.certificate import Decision
 from protocols.voting.evidence import Evidence, EvidenceRecord, EvidenceShown, Suspect, offence_of
-from protocols.voting.roll import Roll, open_bundle
+from protocols.voting.roll import RecoveryRoll, Roll, is_outdated, open_bundle
 from protocols.voting.settlement_messages import MarkRecord, MarkSaid, ProofShown, Proposal
 from protocols.voting.settlements import Settlements
 from protocols.voting.standing import StandingRecord
@@ -70,8 +70,10 @@ class Balloting:
         self._up: dict[bytes, None] = {}
         self._evidence = Evidence(keyring)
         self._bundle = b""
+        self._earlier: dict[int, bytes] = {}
+        """The bundles of earlier epochs whose ballots are open here still."""
         self._roll: Roll | None = None
-        self._certifier = Certifier(mesh, keyring, self._bundle_now)
+        self._certifier = Certifier(mesh, keyring, self._bundle_of)
         self._return = BallotReturn(keyring, self._roll_now, self._is_down, self._effects)
         self._settlements = Settlements(keyring, self._effects, self._is_down, self._return)
         self._ballots = Ballots(
@@ -136,9 +138,9 @@ class Balloting:
                 self._up.pop(command.peer, None)
                 self._ballots.elector_down(command.peer, now)
             case commands.AdoptElectorate():
-                self._adopt(command.bundle, self._opened(command.bundle))
+                self._adopt(command.bundle, self._opened(command.bundle), now)
             case commands.ProposeElectorate():
-                self._propose(command.bundle)
+                self._propose(command.bundle, now)
             case commands.KeepEvidence():
                 self._keep(command.elector, command.evidence, b"", now)
             case commands.DoubtDisk():
@@ -161,7 +163,7 @@ class Balloting:
             case messages.Decided():
                 self._ballots.on_decided(link, message, now)
             case messages.RollShown():
-                self._on_roll(link, message.bundle)
+                self._on_roll(link, message.bundle, now)
             case MarkSaid() | Proposal() | ProofShown():
                 self._on_settlement(link, message, now)
             case Enquiry():
@@ -227,8 +229,8 @@ class Balloting:
 
     # Inside.
 
-    def _bundle_now(self) -> bytes:
-        return self._bundle
+    def _bundle_of(self, epoch: int) -> bytes:
+        return self._earlier.get(epoch, self._bundle)
 
     def _roll_now(self) -> Roll | None:
         return self._roll
@@ -263,20 +265,31 @@ class Balloting:
         if known is not None and self._keyring.peer in known.electors[: known.tolerates + 1]:
             self._effects.append(Send(peer, messages.RollShown(self._bundle)))
 
-    def _adopt(self, bundle: bytes, roll: Roll) -> None:
+    def _adopt(self, bundle: bytes, roll: Roll, now: Now) -> None:
         """These decide from now on, if it is a later list."""
         before = self._roll
         if before is not None and roll.epoch <= before.epoch:
             return
+        if before is not None:
+            self._earlier[before.epoch] = self._bundle
+        open_ones = self._ballots.open_ballots.values()
+        for each in open_ones:
+            each.outlive(roll.epoch, isinstance(roll, RecoveryRoll), now)
+        epochs = {each.electorate.epoch for each in open_ones}
+        self._earlier = {epoch: it for epoch, it in self._earlier.items() if epoch in epochs}
         self._roll, self._bundle = roll, bundle
+        if before is not None:
+            self._return.electorate_changed()
         self._effects.append(Persist(ElectorateRecord(bundle), sync=True))
         self._effects.append(Emit(commands.ElectorateChanged(roll.epoch, roll.electors)))
-        if before is not None:
+        if isinstance(roll, RecoveryRoll):  # those before, who would tell, may be gone
+            self._effects.extend(Send(peer, messages.RollShown(bundle)) for peer in self._up)
+        elif before is not None:
             for peer in self._up:  # whom the log did not reach, too
                 self._show_roll(peer, before)
 
-    def _on_roll(self, link: bytes, bundle: bytes) -> None:
-        """An elector waits for its log; anybody else takes the root's word."""
+    def _on_roll(self, link: bytes, bundle: bytes, now: Now) -> None:
+        """An elector waits for its log; others, and all at a recovery, take the root's word."""
         if bundle == self._bundle:
             return
         try:
@@ -286,11 +299,14 @@ class Balloting:
             return
         if self._roll is not None and roll.epoch <= self._roll.epoch:
             return
-        if self._roll is None or self._keyring.peer not in self._roll.electors:
-            self._adopt(bundle, roll)
+        if is_outdated(bundle, self._bundle):
+            return  # whoever shows it need not know better
+        is_elector = self._roll is not None and self._keyring.peer in self._roll.electors
+        if not is_elector or isinstance(roll, RecoveryRoll):
+            self._adopt(bundle, roll, now)
         self._effects.append(Emit(commands.ElectorateHeard(bundle)))
 
-    def _propose(self, bundle: bytes) -> None:
+    def _propose(self, bundle: bytes, now: Now) -> None:
         roll, known = self._opened(bundle), self._roll
         if known is None:
             raise Refused("NoElectorate", "this peer does not know yet who decides: try again")
@@ -300,6 +316,16 @@ class Balloting:
                 f"these electors are of epoch {roll.epoch}, and the mesh is at {known.epoch} "
                 "already: see `mesh electors ls`, and change that list",
             )
+        if is_outdated(bundle, self._bundle):
+            raise Refused(
+                "StaleElectorate",
+                "these electors are signed by a root that has been succeeded: name the key of "
+                "the present one by --root-key",
+            )
+        if isinstance(roll, RecoveryRoll):
+            self._adopt(bundle, roll, now)
+            self._effects.append(Emit(commands.ElectorateHeard(bundle)))
+            return
         if self._keyring.peer in known.electors:
             self._effects.append(Emit(commands.ElectorateHeard(bundle)))
         for elector in known.electors:

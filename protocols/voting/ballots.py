@@ -390,7 +390,7 @@ class Ballots:
 
     def _end(self, opened: Opened) -> None:
         self._effects.append(Persist(messages.EndedRecord(opened.id), sync=True))
-        self._tell_end(opened, "its deadline has passed, and no quorum has settled it")
+        self._tell_end(opened, opened.ending)
         self._close(opened, b"")
 
     def _close(self, opened: Opened, certificate: bytes) -> None:

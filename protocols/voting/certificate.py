@@ -23,11 +23,12 @@ from protocols.errors import MeshError
 from protocols.identity import Keyring
 from protocols.quorum import tolerated
 from protocols.voting import requests
-from protocols.voting.answers import AnswerSet, decode_set, set_fault, tally_of
+from protocols.voting.answers import AnswerSet, SignedAnswer, decode_set, set_fault, tally_of
 from protocols.voting.normalising import ANSWER_LIMIT, choice_of
 from protocols.voting.open_ballot import Electors
 from protocols.voting.panels import panel_of
 from protocols.voting.requests import QUESTION_LIMIT, REQUEST_LIMIT, Request, ballot_id
+from protocols.voting.roll import electors_in
 from protocols.voting.rules import Tally
 from protocols.wire import Message, encode
 
@@ -135,11 +136,13 @@ def make_file(
     return encode(CertificateFile(certificate, bundle, question, options, kept))
 
 
-def answers_in(data: bytes) -> AnswerSet:
-    """The answers in a file that was verified before."""
+def answers_of(data: bytes, peer: bytes) -> tuple[SignedAnswer, ...]:
+    """What an elector said, in a file that was verified before."""
     file = _decode(_file_decoder, data, "the file")
     found = _decode(_certificate_decoder, file.certificate, "the certificate")
-    return decode_set(found.answers) or ()
+    electors = electors_in(file.bundle)
+    answered = {electors[each.elector]: each for each in decode_set(found.answers) or ()}
+    return answered[peer].answers if peer in answered else ()
 
 
 def verify(data: bytes, keyring: Keyring, vouching: Vouching) -> Decision:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from protocols.identity import Keyring
+from protocols.machine import MILLISECOND_NS, Now
 from protocols.voting.blocks import (
     CLOCK_SLACK_MS,
     GENESIS,
@@ -27,7 +28,7 @@ from protocols.voting.blocks import (
 from protocols.voting.ledger import Ledger, Result, state_digest
 from protocols.voting.log_messages import BlockRecord, LogBlock, LogStateRecord
 from protocols.voting.marks import FINALISE, digest_of, is_proof
-from protocols.voting.roll import Roll, open_bundle
+from protocols.voting.roll import RecoveryRoll, Roll, is_outdated, open_bundle
 
 FIRST_EPOCH = 1
 """Whose electors settle the first height."""
@@ -52,6 +53,7 @@ class Chain:
         height, head, time_ms: of the last finalised block.
         epoch: of the electors that settle the next one.
         ledger: what it led to.
+        recovery: the last list that is known to take over, after a block that it names.
     """
 
     def __init__(self, keyring: Keyring, mesh: bytes) -> None:
@@ -65,6 +67,7 @@ class Chain:
         self.ledger = Ledger()
         self._blocks: OrderedDict[int, LogBlock] = OrderedDict()
         self._start: tuple[int, LogBlock] | None = None
+        self.recovery: RecoveryRoll | None = None
 
     # Judging.
 
@@ -72,8 +75,15 @@ class Chain:
         """The state before the next block, where that block has its digest; else empty."""
         return self.ledger.state() if (self.height + 1) % STATE_EVERY == 0 else b""
 
-    def judge(self, payload: bytes, roll: Roll, wall_ms: int) -> bool | None:
-        """Whether a block may be the next; None where its time has not come by this clock."""
+    def judge(self, payload: bytes, roll: Roll, bundle: bytes, now: Now) -> bool | None:
+        """Whether a block may be the next; None where its time has not come by this clock.
+
+        Args:
+            payload: the encoded block.
+            roll: the electors of today.
+            bundle: what proves them.
+            now: the time here.
+        """
         block = decode_block(payload)
         if block is None or (block.height, block.parent) != (self.height + 1, self.head):
             return False
@@ -82,15 +92,17 @@ class Chain:
             return False
         if not block.orders and not block.electorate:
             return False
-        if block.electorate and not self._is_later(block.electorate, roll):
+        if block.electorate and not self._is_later(block.electorate, roll, bundle):
             return False
         if not self._are_new(block, roll):
             return False
-        return True if block.time_ms <= wall_ms + CLOCK_SLACK_MS else None
+        return True if block.time_ms <= now.wall_ns // MILLISECOND_NS + CLOCK_SLACK_MS else None
 
-    def _is_later(self, bundle: bytes, roll: Roll) -> bool:
+    def _is_later(self, bundle: bytes, roll: Roll, today: bytes) -> bool:
         found = open_bundle(bundle, self._mesh, self._keyring)
-        return found is not None and found.epoch > roll.epoch
+        if found is None or isinstance(found, RecoveryRoll) or is_outdated(bundle, today):
+            return False
+        return found.epoch > roll.epoch
 
     def _are_new(self, block: Block, roll: Roll) -> bool:
         submitters = set()
@@ -132,6 +144,7 @@ class Chain:
             assert later is not None, "a quorum accepted it"
             self.epoch = later.epoch
         self._keep(shown, state)
+        self._look_at_recovery()
         return Applied(block.height, block.time_ms, tuple(orders), tuple(results), block.electorate)
 
     def _keep(self, shown: LogBlock, state: bytes) -> None:
@@ -157,12 +170,35 @@ class Chain:
 
     def start_from(self, block: Block, state: bytes, epoch: int) -> None:
         """Takes the state before a block that is further than the next, and its epoch."""
-        assert block.height > self.height + 1, "one-chain"
+        assert block.height > self.height, "one-chain"
         self.ledger.restore(state)
         self.height, self.head = block.height - 1, block.parent
         self.time_ms = min(self.time_ms, block.time_ms - 1)
         self.epoch = epoch
         self._blocks.clear()
+
+    def recover(self, roll: RecoveryRoll) -> None:
+        """Others take over after a block: what goes beyond it here is forgotten."""
+        if self.recovery is None or roll.epoch > self.recovery.epoch:
+            self.recovery = roll
+        self._look_at_recovery()
+
+    def is_gone(self, height: int, epoch: int) -> bool:
+        """Whether a block was settled by those before a recovery, beyond where it begins."""
+        roll = self.recovery
+        return roll is not None and height > roll.height and epoch < roll.epoch
+
+    def _look_at_recovery(self) -> None:
+        roll = self.recovery
+        if roll is None or self.epoch >= roll.epoch or self.height < roll.height:
+            return
+        if (self.height, self.head) == (roll.height, roll.head):
+            self.epoch = roll.epoch
+        else:
+            self.height, self.head, self.time_ms, self.epoch = 0, GENESIS, 0, FIRST_EPOCH
+            self.ledger.restore(Ledger().state())
+            self._blocks.clear()
+            self._start = None
 
     # For others, and for the next life.
 
@@ -202,9 +238,11 @@ class Chain:
         block = decode_block(shown.payload)
         assert block is not None, "written by this machine"
         if not is_past:
+            roll = open_bundle(shown.bundle, self._mesh, self._keyring)
+            assert roll is not None, "verified before it was written"
+            if isinstance(roll, RecoveryRoll):
+                self.recover(roll)
             if block.height > self.height + 1:
-                roll = open_bundle(shown.bundle, self._mesh, self._keyring)
-                assert roll is not None, "verified before it was written"
                 self.start_from(block, shown.state, roll.epoch)
             return self.add(shown)
         if shown.state:

@@ -83,17 +83,18 @@ class HeightWay:
         """To all electors."""
         self._to_all(
             LogMark(
-                self.height, mark.elector, mark.view, mark.phase, mark.digest, mark.signature
+                self.height, mark.elector, mark.view, mark.phase, mark.digest, mark.signature,
+                self._roll.epoch,
             )
         )  # fmt: skip
 
     def propose(self, view: int, payload: bytes, signature: bytes, parent: Proof | None) -> None:
         """To all electors."""
-        self._to_all(LogProposal(self.height, view, payload, signature, parent))
+        self._to_all(LogProposal(self.height, view, payload, signature, parent, self._roll.epoch))
 
     def prove(self, proof: Proof, to: int | None) -> None:
         """To one elector, or to all."""
-        shown = LogProof(self.height, proof)
+        shown = LogProof(self.height, proof, self._roll.epoch)
         if to is None:
             self._to_all(shown)
         elif self._roll.electors[to] != self._me:

@@ -144,6 +144,10 @@ class Ledger:
         """The number of the last order of a submitter; no order up to it is applied again."""
         return self._applied.get(submitter, 0)
 
+    def lease(self, name: str) -> Held | None:
+        """Who holds a lease, as far as the blocks applied here tell."""
+        return self._leases.get(name)
+
     # Applying.
 
     def apply(

@@ -5,13 +5,11 @@
              ballot's set (`settling.py`): three delays from the proposal to the finalisation
     applied  every elector applies it (`chain.py`), and its submitter answers its callers
 
-A height begins when there is an order to settle, or when another elector speaks of it. Who
-speaks of a height that is settled here is shown the block; who hears of one further ahead
-asks for what it lacks. One height is settled at a time, with everything that has come
-meanwhile in its block: that is what makes a busy log quick.
+A height begins when there is an order to settle, or another elector speaks of it. Who speaks of
+a settled one is shown the block; who hears of one further ahead asks. One is settled at a time.
 
-Electors change through the log. A list of a later epoch, signed by the mesh's root, is put
-into a block, and settles all heights after it, so no height is ever settled by two lists.
+Electors change through the log. A later list, signed by the mesh's root, is put into a block
+and settles all heights after it, so none is ever settled by two lists.
 
 Invariants:
     one-height: the settlement that runs here is of the height after the last block.
@@ -23,8 +21,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from protocols.effects import Blame, Effect, Emit, Persist, Send
-from protocols.errors import Refused
+from protocols.effects import Blame, Effect, Persist, Send
 from protocols.identity import Keyring
 from protocols.machine import MILLISECOND_NS, Instant, Now
 from protocols.voting import log_commands as commands
@@ -32,25 +29,25 @@ from protocols.voting import log_messages as messages
 from protocols.voting.blocks import Block, instance_of
 from protocols.voting.chain import BLOCKS_KEPT, Applied, Chain
 from protocols.voting.height import HeightWay, is_good
+from protocols.voting.leasing import Leasing
 from protocols.voting.ledger import state_digest
 from protocols.voting.log_messages import BlockRecord, HeightMessage, LogBlock
 from protocols.voting.log_return import LogReturn
-from protocols.voting.marks import Proof
 from protocols.voting.newcomer import Newcomer
 from protocols.voting.orders import Orders
-from protocols.voting.roll import Roll, open_bundle
+from protocols.voting.replies import Replies
+from protocols.voting.roll import RecoveryRoll, Roll
 from protocols.voting.settling import Settlement
 from protocols.voting.settling_faces import Said
 from protocols.voting.standing import StandingRecord
 from protocols.voting.standing_messages import LogEnquiry, LogSeen
+from protocols.voting.succession import Succession
 from protocols.wire import encode
 
 EARLY_LIMIT = 512
 """Messages about the next height that are kept until this one is settled."""
 SHOWN_LIMIT = 16
 """Blocks shown at one time to one that lacks them."""
-REPLY_NS = 100 * MILLISECOND_NS
-"""How often one elector is shown, or asked, the same."""
 
 
 class Log:
@@ -74,18 +71,19 @@ class Log:
         self._is_anew = boot <= 1
         self._effects: list[Effect] = []
         self._down: dict[bytes, None] = {}
-        self._roll: Roll | None = None
-        self._bundle = b""
-        self._later = b""
         self._chain = Chain(keyring, mesh)
+        self._succession = Succession(keyring, mesh, self._chain, self._effects)
         self._orders = Orders(keyring, boot, self._chain.ledger, self._effects)
         self.instance: Settlement | None = None
         self._way: HeightWay | None = None
         self._restored: list[messages.LogMarkRecord] = []
         self._early: deque[tuple[bytes, HeightMessage]] = deque(maxlen=EARLY_LIMIT)
-        self._replied: dict[tuple[bytes, str], Instant] = {}
+        self._replies = Replies()
         self._return = LogReturn(keyring, self, self._is_down, self._effects)
         self._newcomer = Newcomer(self._me, self._is_down, self._effects)
+        self._leasing = Leasing(
+            self._me, self._chain, self._orders, self._down, self._effects, self
+        )
 
     # Queries.
 
@@ -95,9 +93,18 @@ class Log:
         return self._chain.height
 
     @property
+    def head(self) -> bytes:
+        """That block's digest."""
+        return self._chain.head
+
+    @property
     def electorate(self) -> Roll | None:
         """Whose log it is."""
         return self._roll
+
+    @property
+    def _roll(self) -> Roll | None:
+        return self._succession.roll
 
     @property
     def standing(self) -> tuple[bool, bool, int]:
@@ -127,6 +134,8 @@ class Log:
         match command:
             case commands.PutInOrder():
                 self._orders.accept(command, self._roll, self._chain.epoch, self._down)
+            case commands.AskLease():
+                self._leasing.ask(command)
             case commands.LogElectorUp():
                 self._down.pop(command.peer, None)
                 self._ask(command.peer, now)
@@ -151,6 +160,8 @@ class Log:
                     self._orders.hear(link, message.order)
             case messages.LogMark() | messages.LogProposal() | messages.LogProof():
                 self._on_height(link, message, now)
+            case messages.LeaseAsk() | messages.LeaseAnswer():
+                self._leasing.hear(link, message)
             case messages.LogWant():
                 self._show(link, message.height, now)
             case messages.LogBlock():
@@ -181,8 +192,8 @@ class Log:
 
     def snapshot(self) -> Iterable[msgspec.Struct]:
         """The records that give today's durable state."""
-        if self._bundle:
-            yield messages.LogElectorateRecord(self._bundle)
+        if self._succession.bundle:
+            yield messages.LogElectorateRecord(self._succession.bundle)
         yield from self._return.snapshot()
         yield from self._chain.records()
         yield from self.own_marks()
@@ -197,7 +208,8 @@ class Log:
         for number, record in enumerate(records):
             match record:
                 case messages.LogElectorateRecord():
-                    self._take_bundle(record.bundle)
+                    self._succession.take(record.bundle)
+                    self._restored = []
                 case messages.LogStateRecord():
                     self._chain.restore_state(record)
                 case BlockRecord():
@@ -211,8 +223,8 @@ class Log:
 
     def check(self) -> None:
         """Asserts the invariants."""
-        self._chain.check()
-        self._orders.check()
+        for part in (self._chain, self._orders, self._leasing):
+            part.check()
         assert len(self._early) <= EARLY_LIMIT, "bounded-log"
         if self._way is not None and self.instance is not None:
             assert self._way.height == self._chain.height + 1, "one-height"
@@ -224,19 +236,20 @@ class Log:
         """A block of the orders that are here; None where there are none."""
         assert self._roll is not None, "a settlement has an electorate"
         orders = self._orders.for_block(self._roll, self._chain.height)
-        if not orders and not self._later:
+        later = self._succession.later
+        if not orders and not later:
             return None
         chain, state = self._chain, self._chain.next_state()
         time_ms = max(chain.time_ms + 1, now.wall_ns // MILLISECOND_NS)
         digest = state_digest(state) if state else b""
-        return encode(Block(chain.height + 1, chain.head, time_ms, digest, orders, self._later))
+        return encode(Block(chain.height + 1, chain.head, time_ms, digest, orders, later))
 
     def accepts(
         self, view: int, payload: bytes, parent: bytes, nullified_views: int, now: Now
     ) -> bool | None:
         """Whether a block may be the next."""
         assert self._roll is not None, "a settlement has an electorate"
-        return self._chain.judge(payload, self._roll, now.wall_ns // MILLISECOND_NS)
+        return self._chain.judge(payload, self._roll, self._succession.bundle, now)
 
     # Heights.
 
@@ -244,7 +257,7 @@ class Log:
         """The instance of the next height, where this peer settles it."""
         roll = self._roll
         if roll is None or roll.epoch != self._chain.epoch or self._me not in roll.electors:
-            return None  # an elector of a list that is to come must not settle what came before
+            return None  # those of a list to come must not settle what came before
         if self.instance is None:
             height = self._chain.height + 1
             name = instance_of(roll.epoch, height)
@@ -268,6 +281,8 @@ class Log:
         roll, following = self._roll, self._chain.height + 1
         if roll is None or link not in roll.electors:
             return
+        if message.epoch not in (0, roll.epoch) and message.height == following:
+            return  # of those before a recovery, or after one that has not got here yet
         if message.height < following:
             self._show(link, message.height - 1, now)
         elif message.height > following:
@@ -292,19 +307,17 @@ class Log:
             self._newcomer.ask(self._chain.epoch, self._chain.height, now)
             if not self._return.is_waiting:
                 self._orders.order_next(self._roll, now)
-            is_wanted = bool(self._orders.is_any or self._later or self._restored)
+            is_wanted = bool(self._orders.is_any or self._succession.later or self._restored)
             instance = self.begin() if is_wanted else self.instance
             if instance is not None:
                 instance.look(True, now)
             if self._way is None or self._way.over is None:
                 break
-            self._settled(*self._way.over, now)
+            self._add(LogBlock(*self._way.over, self._succession.bundle), now)
+        self._leasing.settle()
         effects = tuple(self._effects)
         self._effects.clear()
         return effects
-
-    def _settled(self, payload: bytes, proof: Proof, now: Now) -> None:
-        self._add(LogBlock(payload, proof, self._bundle), now)
 
     def _add(self, shown: LogBlock, now: Now) -> None:
         """The next block is final."""
@@ -329,12 +342,11 @@ class Log:
         return peer in self._down
 
     def _ask(self, peer: bytes, now: Now) -> None:
-        is_elector = self._roll is not None and peer in self._roll.electors
-        if is_elector and peer != self._me and self._may_reply(peer, "ask", now):
+        if peer != self._me and self._replies.may(peer, "ask", self._roll, now):
             self._effects.append(Send(peer, messages.LogWant(self._chain.height)))
 
     def _show(self, link: bytes, height: int, now: Now) -> None:
-        if link == self._me or not self._may_reply(link, "show", now):
+        if link == self._me or not self._replies.may(link, "show", self._roll, now):
             return
         for shown in self._chain.after(height, SHOWN_LIMIT):
             self._effects.append(Send(link, shown))
@@ -345,9 +357,16 @@ class Log:
             self._effects.append(Blame(link, "shows a block that no quorum settled"))
             return
         block, roll = found
-        if block.height <= self._chain.height:
+        if roll.epoch > self._chain.epoch and self._succession.is_stale(message.bundle):
             return
-        self._return.on_proof(block.height, message.proof, roll)
+        if isinstance(roll, RecoveryRoll):
+            before = self._roll, self._chain.epoch
+            self._succession.shown(message.bundle, roll)
+            self._look_who_settles(*before)
+        if block.height <= self._chain.height or self._chain.is_gone(block.height, roll.epoch):
+            return
+        if not self._succession.is_before_recovery(roll.epoch):
+            self._return.on_proof(block.height, message.proof, roll)
         if block.height == self._chain.height + 1 and roll.epoch == self._chain.epoch:
             self._add(msgspec.structs.replace(message, state=b""), now)
         elif message.state and roll.epoch >= self._chain.epoch:
@@ -357,43 +376,25 @@ class Log:
         else:
             self._ask(link, now)
 
-    def _may_reply(self, to: bytes, what: str, now: Now) -> bool:
-        before = self._replied.get((to, what))
-        if before is not None and now.monotonic_ns < before + REPLY_NS:
-            return False
-        if self._roll is None or to not in self._roll.electors:
-            return False
-        self._replied[(to, what)] = now.monotonic_ns
-        return True
-
     # The electorate.
 
     def _follow(self, bundle: bytes) -> None:
         """The first list is taken; a later one has to go through the log."""
-        found = open_bundle(bundle, self._mesh, self._keyring)
-        if found is None:
-            raise Refused("NoElectorate", "the list of electors is not signed by the mesh's root")
-        if self._roll is None:
-            self._take_bundle(bundle)
-            self._effects.append(Persist(messages.LogElectorateRecord(bundle), sync=True))
-        elif found.epoch > self._roll.epoch:
-            self._later = bundle
-        self._newcomer.follow(found)
+        before = self._roll, self._chain.epoch
+        found = self._succession.follow(bundle)
+        if found is not None:
+            self._newcomer.follow(found)
+            self._leasing.follow(found)
+        self._look_who_settles(*before)
+
+    def _look_who_settles(self, roll: Roll | None, epoch: int) -> None:
+        """Where others do now than before, what was being settled is settled no more."""
+        if self._roll is not None and (self._roll is not roll or self._chain.epoch != epoch):
+            self.instance = self._way = None
+            self._restored = []
+            self._orders.keep(self._roll.electors)
 
     def _switch(self, bundle: bytes) -> None:
-        """A list that a quorum put into the log, or settled the log with."""
-        roll = open_bundle(bundle, self._mesh, self._keyring)
-        assert roll is not None, "a quorum accepted it"
-        if self._roll is None or roll.epoch > self._roll.epoch:
-            self._take_bundle(bundle)
-            self._effects.append(Persist(messages.LogElectorateRecord(bundle)))
-            self._effects.append(Emit(commands.ElectorateSettled(bundle)))
-
-    def _take_bundle(self, bundle: bytes) -> None:
-        roll = open_bundle(bundle, self._mesh, self._keyring)
-        assert roll is not None, "verified before it was written, or settled by a quorum"
-        self._roll, self._bundle = roll, bundle
-        later = open_bundle(self._later, self._mesh, self._keyring) if self._later else None
-        if later is None or later.epoch <= roll.epoch:
-            self._later = b""
-        self._orders.keep(roll.electors)
+        self._succession.switch(bundle)
+        if self._roll is not None:
+            self._orders.keep(self._roll.electors)

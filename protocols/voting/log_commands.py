@@ -2,7 +2,7 @@
 
 import msgspec
 
-from protocols.voting.ledger import Action, Result
+from protocols.voting.ledger import Acquire, Action, Release, Renew, Result
 
 
 class PutInOrder(msgspec.Struct, frozen=True):
@@ -20,6 +20,35 @@ class PutInOrder(msgspec.Struct, frozen=True):
 
     request: int
     actions: tuple[Action, ...]
+
+
+LeaseAction = Acquire | Renew | Release
+
+
+class AskLease(msgspec.Struct, frozen=True):
+    """A lease for an exclusive task, answered by `LeaseAnswered`, sooner or later or never.
+
+    A peer that is no elector asks electors. The same request once more asks others, too.
+    """
+
+    request: int
+    action: LeaseAction
+
+
+class LeaseAnswered(msgspec.Struct, frozen=True):
+    """What came of `AskLease`.
+
+    `reason`: ``held``, ``ended`` or ``full`` as in `Result`; any other means that nothing is
+    known yet. `text` says it to people.
+    """
+
+    request: int
+    action: LeaseAction
+    is_done: bool
+    reason: str = ""
+    text: str = ""
+    token: int = 0
+    ends_ms: int = 0
 
 
 class LogElectorUp(msgspec.Struct, frozen=True):

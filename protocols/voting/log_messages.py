@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from protocols.voting.blocks import BLOCK_LIMIT, SignedOrder
-from protocols.voting.ledger import BYTES_LIMIT
+from protocols.voting.ledger import BYTES_LIMIT, Acquire, Release, Renew
 from protocols.voting.marks import DigestField, ElectorField, PhaseField, Proof
 from protocols.voting.roll import BUNDLE_LIMIT
 from protocols.voting.standing import StandingRecord
@@ -24,7 +24,10 @@ class OrderSent(Message, frozen=True, array_like=True, tag="voting.order-sent"):
 
 
 class LogMark(Message, frozen=True, array_like=True, tag="voting.log-mark"):
-    """An elector notarises, nullifies or finalises at a height."""
+    """An elector notarises, nullifies or finalises at a height.
+
+    `epoch`, here and below, says in whose settlement of it; 0 in what earlier versions say.
+    """
 
     height: CountField
     elector: ElectorField
@@ -32,6 +35,7 @@ class LogMark(Message, frozen=True, array_like=True, tag="voting.log-mark"):
     phase: PhaseField
     digest: DigestField
     signature: SignatureField
+    epoch: CountField = 0
 
 
 class LogProposal(Message, frozen=True, array_like=True, tag="voting.log-proposal"):
@@ -42,6 +46,7 @@ class LogProposal(Message, frozen=True, array_like=True, tag="voting.log-proposa
     payload: BlockField
     signature: SignatureField
     parent: Proof | None = None
+    epoch: CountField = 0
 
 
 class LogProof(Message, frozen=True, array_like=True, tag="voting.log-proof"):
@@ -49,6 +54,7 @@ class LogProof(Message, frozen=True, array_like=True, tag="voting.log-proof"):
 
     height: CountField
     proof: Proof
+    epoch: CountField = 0
 
 
 class LogWant(Message, frozen=True, array_like=True, tag="voting.log-want"):
@@ -70,8 +76,30 @@ class LogBlock(Message, frozen=True, array_like=True, tag="voting.log-block"):
     state: StateField = b""
 
 
+class LeaseAsk(Message, frozen=True, array_like=True, tag="voting.lease-ask"):
+    """A peer that is no elector wants a lease for an exclusive task."""
+
+    request: CountField
+    action: Acquire | Renew | Release
+
+
+class LeaseAnswer(Message, frozen=True, array_like=True, tag="voting.lease-answer"):
+    """An elector says what the log made of it.
+
+    `verdict`: ``done``, ``held``, ``ended`` or ``full``; or why it was not put in order:
+    ``busy``, ``no-quorum``, ``not-elector`` or ``not-yours``.
+    """
+
+    request: CountField
+    verdict: Annotated[str, msgspec.Meta(max_length=16)]
+    token: CountField = 0
+    ends_ms: CountField = 0
+
+
 HEIGHT_KINDS = (LogMark, LogProposal, LogProof)
-LOG_KINDS = (OrderSent, *HEIGHT_KINDS, LogWant, LogBlock, *LOG_STANDING_KINDS)
+LOG_KINDS = (
+    OrderSent, *HEIGHT_KINDS, LogWant, LogBlock, LeaseAsk, LeaseAnswer, *LOG_STANDING_KINDS,
+)  # fmt: skip
 HeightMessage = LogMark | LogProposal | LogProof
 
 

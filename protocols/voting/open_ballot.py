@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from protocols.identity import Keyring
-from protocols.machine import MILLISECOND_NS, Instant, Now
+from protocols.machine import MILLISECOND_NS, SECOND_NS, Instant, Now
 from protocols.voting.answers import SignedAnswer
 from protocols.voting.ballot import Ballot
 from protocols.voting.ballot_messages import BallotRecord, Question, Vote
@@ -14,6 +14,9 @@ from protocols.voting.requests import Request, ballot_id
 
 TEXTS_BYTES = 64 * 1024
 """Bytes of answers that are kept of one ballot; beyond, a choice is known by its hash."""
+
+LEFT_NS = 30 * SECOND_NS
+"""So long after its close a ballot is settled by its own electors once there are others."""
 
 
 class Electors(Protocol):
@@ -49,6 +52,7 @@ class OpenBallot:
         has_begun: whether its Simplex instance runs against the clock.
         is_given_up: whether the callers were told that nothing will come of it.
         is_silent: whether this peer signs nothing in it, for want of trust in its own disk.
+        ending: why it ends where nothing settles it.
     """
 
     def __init__(
@@ -92,6 +96,22 @@ class OpenBallot:
         self.has_begun = False
         self.is_given_up = False
         self.is_silent = False
+        self.ending = "its deadline has passed, and no quorum has settled it"
+
+    def outlive(self, epoch: int, is_lost: bool, now: Now) -> None:
+        """Those of an epoch decide from now on: if it is another's, it has a while left.
+
+        Some of its electors may be gone for good, and one that starts again has forgotten it;
+        where `is_lost`, a quorum of them is gone, and it ends at once.
+        """
+        soon = now.monotonic_ns
+        if not is_lost:
+            soon = max(self.ballot.closes, soon) + LEFT_NS
+        if self.electorate.epoch != epoch and soon < self.ends:
+            self.ends = soon
+            self.ending = (
+                "others are electors now, and those it asked have not settled it: ask again"
+            )
 
     def shift(self, record: BallotRecord, now: Now) -> None:
         """Takes close and end from an earlier life, in which it was first seen."""

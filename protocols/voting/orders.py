@@ -69,6 +69,8 @@ class Orders:
         self._waiting: deque[PutInOrder] = deque()
         self._own: UnderWay | None = None
         self._resend: Instant = 0
+        self.leases: list[PutInOrderDone] = []
+        """Answers to requests with numbers below zero: those of `Leasing`."""
 
     @property
     def is_any(self) -> bool:
@@ -93,14 +95,7 @@ class Orders:
             )
         if roll.epoch != epoch:
             raise Refused("Busy", "this peer has not caught up with the log", RETRY_NS)
-        count, needed = len(roll.electors), quorum(len(roll.electors))
-        alive = sum(peer not in down for peer in roll.electors)
-        if alive < needed:
-            raise Refused(
-                "NoQuorum",
-                f"{alive} of {count} electors are alive, and {needed} are needed: "
-                "start the others again (`mesh up` on the same folder)",
-            )
+        require_quorum(roll, down)
         size = len(encode(command.actions))
         if not command.actions or len(command.actions) > ACTIONS_LIMIT or size > REQUEST_LIMIT:
             text = f"1 to {ACTIONS_LIMIT} actions of together {REQUEST_LIMIT} bytes, not {size}"
@@ -206,7 +201,10 @@ class Orders:
             found = results[place : place + len(command.actions)]
             place += len(command.actions)
             done = PutInOrderDone(command.request, applied.height, applied.time_ms, found)
-            self._effects.append(Emit(done))
+            if command.request < 0:
+                self.leases.append(done)
+            else:
+                self._effects.append(Emit(done))
         self._own = None
 
     def _give_up(self, applied: Applied) -> None:
@@ -219,3 +217,20 @@ class Orders:
         assert len(self._waiting) <= WAITING_LIMIT, "bounded-orders"
         assert len(self._pool) <= ORDERS_LIMIT, "bounded-orders"
         assert self._own is None or self._own.number <= self._number, "one-order"
+
+
+def require_quorum(roll: Roll, down: Collection[bytes]) -> None:
+    """Looks whether so many electors are alive that they can settle anything.
+
+    Raises:
+        Refused: `NoQuorum`.
+    """
+    count, needed = len(roll.electors), quorum(len(roll.electors))
+    alive = sum(peer not in down for peer in roll.electors)
+    if alive < needed:
+        raise Refused(
+            "NoQuorum",
+            f"{alive} of {count} electors are alive, and {needed} are needed: "
+            "start the others again (`mesh up` on the same folder), or have others decide if "
+            "they are lost for good (`mesh electors recover`)",
+        )

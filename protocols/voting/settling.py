@@ -44,6 +44,7 @@ from protocols.voting.marks import (
     is_proof,
     make_proof,
 )
+from protocols.voting.proofs import Proofs
 from protocols.voting.settling_faces import Application, Output, Said
 from protocols.wire import encode
 
@@ -105,12 +106,12 @@ class Settlement:
         self._has_begun = False
         self._ends: Instant = 0
         self._resend: Instant = 0
+        self._turn = seat
         self._mine: dict[tuple[int, str], Said] = {}
         self._heard = Heard()
         self._proposed: dict[int, tuple[bytes, bytes]] = {}
         self._payloads: dict[bytes, bytes] = {}
-        self._notarised: dict[int, Proof] = {}
-        self._nullified: dict[int, Proof] = {}
+        self._proofs = Proofs()
         self._final: Proof | None = None
 
     # Told here.
@@ -130,7 +131,7 @@ class Settlement:
         if is_ready and not self._has_begun:
             self._has_begun = True
             self._restart_clock(now)
-        for view in list(self._notarised):
+        for view in list(self._proofs.notarised):
             self._finalise(view, now)  # what was notarised while this elector could not sign
         self._go_on(now)
 
@@ -181,7 +182,7 @@ class Settlement:
 
     def prove(self, proof: Proof, now: Now) -> bool:
         """Takes a proof from another; False where it is none."""
-        if self.is_settled or self._is_known(proof):
+        if self.is_settled or self._proofs.is_known(proof):
             return True
         if not is_proof(proof, *self._whose):
             return False
@@ -231,11 +232,11 @@ class Settlement:
         has_marked = any((view, phase) in self._mine for phase in (NOTARISE, NULLIFY))
         if view in self._proposed or has_marked or not self._out.may_sign():
             return
-        parent = max((v for v in self._notarised if v < view), default=0)
-        if not self._all_nullified(parent, view):
+        parent = self._proofs.parent(view)
+        if not self._proofs.are_nullified(parent, view):
             return
         if parent:  # S1
-            payload = self._payloads.get(self._notarised[parent].digest)
+            payload = self._payloads.get(self._proofs.notarised[parent].digest)
         else:
             payload = self._application.propose(view, b"", now)
         if payload is None:
@@ -243,7 +244,7 @@ class Settlement:
         digest = digest_of(payload)
         self._proposed[view], self._payloads[digest] = (digest, payload), payload
         mark = self._sign(view, NOTARISE, digest, payload, now, silently=True)
-        self._out.propose(view, payload, mark.signature, self._notarised.get(parent))
+        self._out.propose(view, payload, mark.signature, self._proofs.notarised.get(parent))
         self._count(mark, now)
 
     def _judge(self, now: Now) -> None:
@@ -253,21 +254,19 @@ class Settlement:
         if (view, NOTARISE) in self._mine or (view, NULLIFY) in self._mine:
             return
         digest, payload = self._proposed[view]
-        judgement: bool | None = None
-        for parent in sorted((v for v in self._notarised if v < view), reverse=True):
-            if self._notarised[parent].digest == digest and self._all_nullified(parent, view):
+        proofs, judgement = self._proofs, None
+        for parent in sorted((v for v in proofs.notarised if v < view), reverse=True):
+            same = proofs.notarised[parent].digest == digest
+            if same and proofs.are_nullified(parent, view):
                 judgement = True  # S2
                 break
         else:
-            if self._all_nullified(0, view):
+            if proofs.are_nullified(0, view):
                 judgement = self._application.accepts(view, payload, b"", view - 1, now)
         if judgement:
             self._sign(view, NOTARISE, digest, payload, now)
         elif judgement is False and self._has_begun and self._may_nullify():
             self._sign(view, NULLIFY, NOTHING, b"", now)
-
-    def _all_nullified(self, after: int, before: int) -> bool:
-        return all(view in self._nullified for view in range(after + 1, before))
 
     # Marks and proofs.
 
@@ -280,7 +279,7 @@ class Settlement:
 
     def _finalise(self, view: int, now: Now) -> None:
         if not self.is_settled and self._may_end(view):
-            self._sign(view, FINALISE, self._notarised[view].digest, b"", now)
+            self._sign(view, FINALISE, self._proofs.notarised[view].digest, b"", now)
 
     def _learn(self, mark: Said) -> None:
         """A mark of its own that is not on disk: it keeps to that, too."""
@@ -317,23 +316,19 @@ class Settlement:
             self._take(make_proof(said.view, said.phase, said.digest, same, self._needed), now)
 
     def _take(self, proof: Proof, now: Now) -> None:
-        if not self.is_settled and not self._is_known(proof):
+        if not self.is_settled and not self._proofs.is_known(proof):
             self._proven(proof, now)
-
-    def _is_known(self, proof: Proof) -> bool:
-        known = self._nullified if proof.phase == NULLIFY else self._notarised
-        return proof.phase != FINALISE and proof.view in known
 
     def _proven(self, proof: Proof, now: Now) -> None:
         view = proof.view
         if proof.phase == FINALISE:
             self._final = self._final or proof
         elif proof.phase == NULLIFY:
-            self._nullified[view] = proof
+            self._proofs.nullified[view] = proof
             self._out.prove(proof, None)  # S4
         else:
-            assert view not in self._notarised, "asked before"
-            self._notarised[view] = proof
+            assert view not in self._proofs.notarised, "asked before"
+            self._proofs.notarised[view] = proof
             self._out.prove(proof, None)  # S4
             self._finalise(view, now)
         if self._settles() or self.is_settled:
@@ -359,7 +354,7 @@ class Settlement:
         self._proposed = {v: it for v, it in self._proposed.items() if v >= oldest}
 
     def _restart_clock(self, now: Now) -> None:
-        long = min(TIMEOUT_NS << min(len(self._nullified), 8), TIMEOUT_MOST_NS)
+        long = min(TIMEOUT_NS << min(len(self._proofs.nullified), 8), TIMEOUT_MOST_NS)
         self._ends = now.monotonic_ns + long
         self._resend = now.monotonic_ns + RESEND_NS
 
@@ -370,25 +365,28 @@ class Settlement:
 
     def _say_again(self) -> None:
         for (view, phase), mark in self._mine.items():
-            is_open = view not in self._nullified and view not in self._notarised
-            if view < self.view - 1 and not is_open:
+            if view < self.view - 1 and self._proofs.is_over(view):
                 continue
             mine = self._proposed.get(view)
             if phase == NOTARISE and self.leader(view) == self._seat and mine is not None:
-                parent = max((v for v in self._notarised if v < view), default=0)
-                self._out.propose(view, mine[1], mark.signature, self._notarised.get(parent))
+                parent = self._proofs.notarised.get(self._proofs.parent(view))
+                self._out.propose(view, mine[1], mark.signature, parent)
             else:
                 self._out.say(mark)
-        for known in (self._nullified, self._notarised):
-            if self.view - 1 in known:
-                self._out.prove(known[self.view - 1], None)
+        # Besides the last view's proof those of earlier ones in turn: who came late, or lost
+        # them in a restart, takes part only when it knows how every view ended.
+        self._turn += 1
+        for view in self._proofs.in_turn(self.view, self._turn):
+            self._show(view, None)
 
     def _help(self, elector: int, view: int) -> None:
         """An elector says again what it said in an earlier view: it is behind."""
         for past in range(view, min(self.view, view + 4)):
-            for known in (self._nullified, self._notarised):
-                if past in known:
-                    self._out.prove(known[past], elector)
+            self._show(past, elector)
+
+    def _show(self, view: int, elector: int | None) -> None:
+        for proof in self._proofs.of(view):
+            self._out.prove(proof, elector)
 
     def check(self) -> None:
         """Asserts the invariants."""

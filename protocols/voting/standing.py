@@ -49,10 +49,10 @@ class Standing:
         self._ask_at: Instant | None = None
         self._told: dict[bytes, int] = {}
 
-    def doubt(self, is_restored: bool = False) -> None:
-        """Asks before anything is signed; what is asked already is asked once."""
+    def doubt(self, is_restored: bool = False, anew: bool = False) -> None:
+        """Asks before anything is signed; what is asked already is asked once, or `anew`."""
         self.is_restored = self.is_restored or is_restored
-        if self.is_waiting:
+        if self.is_waiting and not anew:
             return
         self.is_waiting = True
         self._number, self._ask_at = 0, None

@@ -43,11 +43,11 @@ class Vouch:
 class Certifier:
     """Makes the certificates of one peer's ballots, and checks those of others."""
 
-    def __init__(self, mesh: bytes, keyring: Keyring, bundle: Callable[[], bytes]) -> None:
-        """Takes the mesh, what verifies, and the bundle of the electorate of now."""
+    def __init__(self, mesh: bytes, keyring: Keyring, bundle_of: Callable[[int], bytes]) -> None:
+        """Takes the mesh, what verifies, and the bundle of the electorate of an epoch."""
         self._vouch = Vouch(mesh)
         self._keyring = keyring
-        self._bundle = bundle
+        self._bundle_of = bundle_of
 
     def certify(self, opened: OpenBallot, payload: bytes, proof: bytes) -> tuple[bytes, str, int]:
         """The file of a settled ballot, its status and margin."""
@@ -56,10 +56,8 @@ class Certifier:
         voters, rule = len(opened.ballot.voters), opened.request.rule
         tally = tally_of(rule, voters, tolerated(voters), answers)
         certificate = make_certificate(opened.asked.request, payload, b"", tally, proof)
-        asked = opened.asked
-        file = make_file(
-            certificate, self._bundle(), asked.question, asked.options, opened.texts, answers
-        )
+        asked, bundle = opened.asked, self._bundle_of(opened.electorate.epoch)
+        file = make_file(certificate, bundle, asked.question, asked.options, opened.texts, answers)
         return file, tally.status, tally.margin
 
     def is_certificate(self, opened: OpenBallot, file: bytes) -> tuple[str, int] | None:

@@ -223,7 +223,7 @@ class Dripper(VotingLiar):
 
 
 class Plagiarist(VotingLiar):
-    """Shows what others signed in one ballot, view or height as if they had in another."""
+    """Shows what others signed in one ballot, view, height or epoch as if they had in another."""
 
     surely_heard = 8
     kept = 60
@@ -253,12 +253,12 @@ class Plagiarist(VotingLiar):
         """The first as if it were said where the second was."""
         values = msgspec.structs.asdict(one)
         others = msgspec.structs.asdict(other)
-        named = {key: others[key] for key in ("ballot", "height") if key in others}
+        named = {key: others[key] for key in ("ballot", "height", "epoch") if key in others}
         if isinstance(one, MarkSaid) and isinstance(other, LogMark):
             values.pop("ballot")
             return LogMark(**values, **named)
         if isinstance(one, LogMark) and isinstance(other, MarkSaid):
-            values.pop("height")
+            del values["height"], values["epoch"]
             return MarkSaid(**values, **named)
         kept: dict[str, object] = {key: named[key] for key in named if key in values}
         if "view" in values and not kept:

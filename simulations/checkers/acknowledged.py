@@ -6,7 +6,7 @@ from protocols.machine import MILLISECOND_NS, Instant
 from protocols.tasks.events import AttemptsStarted, TasksSettled
 from protocols.tasks.messages import Results, ResultsAck
 from simulations import agents
-from simulations.observations import DiskForgot, Sent
+from simulations.observations import DiskForgot, JobHanded, Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
 
@@ -20,7 +20,7 @@ class AcknowledgedResultsCount:
     Of what modelled handlers answer, only one value breaks a schema.
     """
 
-    hears = (Results, ResultsAck, AttemptsStarted, TasksSettled, DiskForgot)
+    hears = (Results, ResultsAck, AttemptsStarted, TasksSettled, DiskForgot, JobHanded)
 
     def __init__(self) -> None:
         self._batches: dict[tuple[bytes, bytes, int], tuple[tuple[str, int], ...]] = {}
@@ -29,6 +29,8 @@ class AcknowledgedResultsCount:
         """Attempts by custodian, worker, task and number."""
         self._forgetful: dict[bytes, None] = {}
         self._settled: dict[tuple[bytes, str], None] = {}
+        self._exclusive: dict[tuple[bytes, str], None] = {}
+        """Their results may come when their leases have ended; see `exclusive.py`."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Follows results, acknowledgements and new attempts."""
@@ -40,6 +42,8 @@ class AcknowledgedResultsCount:
             case TasksSettled():
                 for settled in event.settled:
                     self._ended(world, peer, settled.task)
+            case JobHanded() if event.token:
+                self._exclusive[event.custodian, event.task] = None
             case DiskForgot():
                 self._forget(peer, event.since)
             case AttemptsStarted():
@@ -76,7 +80,8 @@ class AcknowledgedResultsCount:
         for batch in ack.batches:
             for task, attempt in self._batches.pop((to, peer.peer, batch), ()):
                 is_known = (peer.peer, to, task, attempt) in self._started
-                if is_known or peer.peer not in self._forgetful:
+                is_plain = (peer.peer, task) not in self._exclusive
+                if is_plain and (is_known or peer.peer not in self._forgetful):
                     noted = (peer.starts, world.now)
                     self._acknowledged.setdefault((peer.peer, task), noted)
 

@@ -17,13 +17,21 @@ import contextlib
 import msgspec
 
 from protocols.voting.ballot_commands import AnswerCast, BallotDecided, CastAnswer
-from protocols.voting.ballot_messages import Vote
+from protocols.voting.ballot_messages import Question, Vote
 from protocols.voting.log_messages import LogMark, LogProposal
 from protocols.voting.normalising import NoAnswer, choice_of, normalised, number
 from protocols.voting.panels import panel_of
 from protocols.voting.rules import number_of
 from protocols.voting.settlement_messages import MarkSaid, Proposal
-from simulations.auditing import FINALISE, NULLIFY, Audited, Electorate, audit, payload_digest
+from simulations.auditing import (
+    FINALISE,
+    NULLIFY,
+    Audited,
+    Electorate,
+    audit,
+    ballot_of,
+    payload_digest,
+)
 from simulations.observations import DiskForgot, Sent
 from simulations.peer import SimulatedPeer
 from simulations.world import Violation, World
@@ -84,7 +92,8 @@ class BallotsAreSound:
         world.coverage[f"a ballot is {event.status}"] += 1
 
     def _judge(self, world: World, found: Audited) -> None:
-        electors, bad = self._electorate.electors, self._electorate.may_lie(world)
+        electors = found.electors
+        bad = {each for each in electors if world.by_id[each].liar is not None}
         honest: dict[bytes, bytes] = {}
         for elector, choices in found.answers:
             voter = electors[elector]
@@ -134,23 +143,36 @@ def _check_support(found: Audited, honest: list[bytes]) -> None:
 class NobodySignsAgainstItself:
     """Marks and answers of honest electors, as they leave, over all lives of their processes."""
 
-    hears = (Vote, MarkSaid, Proposal, LogMark, LogProposal)
+    hears = (Question, Vote, MarkSaid, Proposal, LogMark, LogProposal)
 
     def __init__(self, electorate: Electorate) -> None:
         self._electorate = electorate
         self._signed: dict[tuple[object, ...], tuple[object, ...]] = {}
         self._last: tuple[bytes, msgspec.Struct] | None = None
+        self._epochs: dict[bytes, int] = {}
+        """Of ballots: what is said in one names it, and it names its electors' epoch."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Compares what is signed with what was signed before."""
-        if peer.liar is not None or peer.peer not in self._electorate.electors:
-            return
         assert isinstance(event, Sent)
         message, me = event.message, peer.peer
-        if me in self._electorate.forgetful or self._last == (me, message):
+        if isinstance(message, Question):
+            epoch = msgspec.msgpack.decode(message.request)[1]
+            self._epochs[ballot_of(message.request)] = epoch
+            return
+        is_forgetful = me in self._electorate.forgetful
+        if peer.liar is not None or is_forgetful or self._last == (me, message):
             return  # a broadcast is seen once for each receiver
         self._last = (me, message)
-        seat = self._electorate.electors.index(me)
+        assert isinstance(message, Vote | MarkSaid | Proposal | LogMark | LogProposal)
+        if isinstance(message, LogMark | LogProposal):
+            epoch = message.epoch
+        else:
+            epoch = self._epochs.get(message.ballot, 0)
+        electors = self._electorate.rolls.get(epoch, ())
+        if me not in electors:
+            return
+        seat = electors.index(me)
         match message:
             case Vote() if message.elector == seat:
                 answer = message.answer
@@ -158,16 +180,22 @@ class NobodySignsAgainstItself:
             case MarkSaid() if message.elector == seat:
                 self._mark(peer, message.ballot, message.view, message.phase, message.digest)
             case LogMark() if message.elector == seat:
-                self._mark(peer, message.height, message.view, message.phase, message.digest)
+                height = (epoch, message.height)
+                self._mark(peer, height, message.view, message.phase, message.digest)
             case Proposal():
                 digest = payload_digest(message.payload)
                 self._mark(peer, message.ballot, message.view, NOTARISE, digest)
             case LogProposal():
                 digest = payload_digest(message.payload)
-                self._mark(peer, message.height, message.view, NOTARISE, digest)
+                self._mark(peer, (epoch, message.height), message.view, NOTARISE, digest)
 
     def _mark(
-        self, peer: SimulatedPeer, instance: bytes | int, view: int, phase: str, digest: bytes
+        self,
+        peer: SimulatedPeer,
+        instance: bytes | tuple[int, int],
+        view: int,
+        phase: str,
+        digest: bytes,
     ) -> None:
         self._note(peer, (instance, view, phase), (digest,))
         if phase in (FINALISE, NULLIFY):

@@ -2,7 +2,8 @@
 
 Invariants:
     log-agreement: no two final blocks at a height differ, and equal heights are equal states.
-    log-soundness: every final block is proven by the electorate alone, and follows the last.
+    log-soundness: every final block is proven by the electors of its height alone, and
+        follows the last. Those of a height are named by the last block below it that names any.
     log-results: what callers are told is what the blocks lead to, by a second ledger.
     log-real-time: who asks after another was answered comes after it.
     log-linearisable: for each key some order explains all answers, by them alone.
@@ -14,6 +15,7 @@ import msgspec
 
 from protocols.machine import Instant
 from protocols.voting.blocks import Block, Order
+from protocols.voting.leasing import PREFIX
 from protocols.voting.ledger import Result, Transact
 from protocols.voting.log_commands import PutInOrderDone
 from protocols.voting.log_messages import LogBlock
@@ -25,6 +27,7 @@ from simulations.peer import SimulatedPeer
 from simulations.voting_load import Ordered
 from simulations.world import Violation, World
 
+FIRST_EPOCH = 1
 UNKNOWN = "unknown"
 """The answer of one that has caught up by a state."""
 
@@ -38,26 +41,43 @@ class OneLog:
         self._electorate = electorate
         self.blocks: dict[int, bytes] = {}
         """The final payload at each height, as far as anybody has shown it."""
+        self._epochs: dict[int, int] = {}
+        """Whose electors settled it."""
+        self._complete = 0
+        """Up to here all blocks are known."""
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
         """Takes the blocks that honest electors show."""
         if isinstance(event, Sent) and peer.liar is None and self._electorate.is_sound(world):
             assert isinstance(event.message, LogBlock)
-            self._take(peer, event.message)
+            self._take(world, peer, event.message)
 
-    def _take(self, peer: SimulatedPeer, shown: LogBlock) -> None:
-        electorate = self._electorate
+    def _take(self, world: World, peer: SimulatedPeer, shown: LogBlock) -> None:
         block = msgspec.msgpack.decode(shown.payload, type=Block)
         if self.blocks.get(block.height) == shown.payload:
             return
         proof = msgspec.msgpack.decode(msgspec.msgpack.encode(shown.proof))
-        instance = height_instance(electorate.epoch, block.height)
-        fault = electorate.proof_fault(proof, instance, shown.payload)
+        epoch, _ = world.rolls.get(shown.bundle, (0, ()))
+        instance = height_instance(epoch, block.height)
+        fault = "nobody has signed its electors"
+        if epoch:
+            fault = self._electorate.proof_fault(epoch, proof, instance, shown.payload)
         if fault:
             raise Violation(f"log-soundness: {peer.name}, height {block.height}: {fault}")
         if block.height in self.blocks:
             raise Violation(f"log-agreement: {peer.name} has another block {block.height}")
         self.blocks[block.height] = shown.payload
+        self._epochs[block.height] = epoch
+
+    def look(self, world: World) -> None:
+        """Takes what is new before nobody keeps it any more."""
+        if self._electorate.is_sound(world):
+            while self._complete + 1 in self.blocks:
+                self._complete += 1
+            for peer in self._electorate.able(world):
+                assert peer.core is not None, "it runs"
+                for shown in peer.core.log.settled(self._complete):
+                    self._take(world, peer, shown)
 
     def finish(self, world: World) -> None:
         """All blocks of all honest electors, and what they lead to."""
@@ -67,16 +87,21 @@ class OneLog:
         for peer in self._electorate.able(world):
             assert peer.core is not None, "it runs"
             for shown in peer.core.log.settled(0):
-                self._take(peer, shown)
+                self._take(world, peer, shown)
             state = peer.core.log.state()
             if states.setdefault(peer.core.log.height, state) != state:
                 raise Violation(f"log-agreement: {peer.name} has come to another state")
         world.coverage["blocks of the log"] += len(self.blocks)
-        for height, payload in self.blocks.items():
-            parent = msgspec.msgpack.decode(payload, type=Block).parent
+        epoch = FIRST_EPOCH
+        for height, payload in sorted(self.blocks.items()):
+            block = msgspec.msgpack.decode(payload, type=Block)
             before = self.blocks.get(height - 1)
-            if before is not None and payload_digest(before) != parent:
+            if before is not None and payload_digest(before) != block.parent:
                 raise Violation(f"log-soundness: block {height} follows another than the last")
+            is_known = before is not None or height == 1
+            if is_known and self._epochs[height] != epoch:
+                raise Violation(f"log-soundness: block {height} is not of epoch {epoch}")
+            epoch = world.rolls[block.electorate][0] if block.electorate else self._epochs[height]
 
 
 class _Asked(msgspec.Struct):
@@ -162,7 +187,13 @@ class LogIsLinearisable:
             block = msgspec.msgpack.decode(blocks[height], type=Block)
             for signed in block.orders:
                 order = msgspec.msgpack.decode(signed.body, type=Order)
-                wanted = model.apply(height, block.time_ms, order.actions)
+                results = model.apply(height, block.time_ms, order.actions)
+                # Custodians put leases of exclusive tasks in order, and no caller is told.
+                wanted = [
+                    result
+                    for action, result in zip(order.actions, results, strict=True)
+                    if not getattr(action, "name", "").startswith(PREFIX)
+                ]
                 told = self._told.get((height, order.submitter), [])
                 if told != wanted[: len(told)]:
                     raise Violation(f"log-results: at height {height}: {told} for {wanted}")

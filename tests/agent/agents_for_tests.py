@@ -120,6 +120,7 @@ def knows(ctx: Context) -> dict[str, Any]:
         "task": ctx.task,
         "attempt": ctx.attempt,
         "key": ctx.idempotency_key,
+        "token": ctx.fencing_token,
         "timed": left is not None and 0 < left <= 20,
     }
 

@@ -96,7 +96,14 @@ def test_a_handler_may_catch_a_childs_failure(client: Client) -> None:
 def test_a_context_knows_its_task(client: Client) -> None:
     handle = client.options(timeout=20).submit("knows")
     known = handle.result(5)
-    assert known == {"task": handle.id, "attempt": 1, "key": handle.id, "timed": True}
+    own = {"task": handle.id, "attempt": 1, "key": handle.id, "timed": True}
+    assert known == {**own, "token": 0}
+
+
+def test_a_context_of_an_exclusive_task_has_a_token_greater_than_the_last(client: Client) -> None:
+    alone = client.options(exclusive="k")
+    tokens = [alone.call("knows")["token"] for _ in range(2)]
+    assert 0 < tokens[0] < tokens[1]
 
 
 @pytest.mark.parametrize("skill", ["waits", "waits_politely"])

@@ -70,6 +70,17 @@ def test_an_electorate_is_judged_by_its_quorum(members: int, alive: int, level: 
     assert doctor_live.electorate(members, alive).level == level
 
 
+def test_members_that_are_no_electors_decide_nothing(folder: MeshFolder) -> None:
+    alive = [{"id": name, "name": name, "state": "alive"} for name in ("b", "c", "d")]
+    one = {"epoch": 1, "electors": ["one"]}
+    four = {"epoch": 2, "electors": ["one", "x", "y", "z"]}
+    for lists, level in (([one], "warning"), ([one, four], "problem")):
+        peers = [seen("one", status={"members": alive, "electorate": each}) for each in lists]
+        told = doctor_live.look(MeshOfNobody(folder), peers)
+        found = [each for each in told if each.check == "electorate"]
+        assert [each.level for each in found] == [level]
+
+
 def test_a_folder_that_is_as_it_should_be_has_no_finding(folder: MeshFolder) -> None:
     assert wrong(doctor_mesh.look(folder)) == []
 
@@ -141,8 +152,9 @@ def seen(name: str, **fields: Any) -> Seen:
 def test_what_peers_say_of_each_other_is_judged(folder: MeshFolder) -> None:
     dead = {"id": "three", "name": "three", "state": "dead"}
     failed = {"target": "crew.py", "state": "failed", "error": "trace\nNameError: x"}
+    first = {"epoch": 1, "electors": ["one", "two", "three"]}
     peers = [
-        seen("one", status={"members": [dead], "agents": [failed]}),
+        seen("one", status={"members": [dead], "agents": [failed], "electorate": first}),
         seen("two", version="2", clock_off_s=9.0),
         seen("three", status={}, is_paused=True),
         Seen("four", "four", "", None),

@@ -1,5 +1,6 @@
 """Every verb with wrong arguments, where there is no mesh, and where the mesh is stopped."""
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ ASKING: dict[str, list[str]] = {
     "redrive": ["abcdefghij"], "drain": ["peer-1"], "renew": [], "revoke": ["peer-1"],
     "root rotate": [], "electors ls": [], "electors add": ["peer-1"],
     "electors remove": ["peer-1"], "electors replace": ["peer-1", "peer-2"],
+    "electors recover": ["peer-1"],
     "issuer add": ["peer-1"], "issuer ls": [], "decide": ["echo", "text=x"],
     "board put": ["key", "value"], "board get": ["key"], "board delete": ["key"], "board ls": [],
     "board watch": [], "board increment": ["key"], "board add": ["key", "value"],
@@ -46,8 +48,11 @@ ELSEWHERE = {
     "sim replay", "sim shrink", "sim report", "sim experiment",
 }  # fmt: skip
 """Verbs that make their own mesh, or need none; their own tests give them wrong arguments."""
-TAKING_ANY = ("call", "submit", "redrive", "revoke", "decide", "electors add", "electors remove")
+TAKING_ANY = ("call", "submit", "redrive", "revoke", "decide", "electors add", "electors remove",
+               "electors recover")  # fmt: skip
 """Verbs that take any number of words, or are wrong without one."""
+COMMAND = functools.cache(typer.main.get_command)
+"""The command line is made once: hundreds of times over it takes most of the tests' time."""
 NAMED = {**ASKING, **SIGNALS, **FOLDER_ONLY}
 
 
@@ -71,6 +76,7 @@ class Said:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
     ) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.setattr(typer.main, "get_command", COMMAND)
         monkeypatch.chdir(folder)
         monkeypatch.delenv("MESH_DIR", raising=False)
         (folder / "inputs.jsonl").write_text('{"text": "x"}\n')

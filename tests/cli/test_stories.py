@@ -45,3 +45,14 @@ def test_children_of_attempts_elsewhere_are_said_not_to_be_told(
     peers: list[str], told: list[str]
 ) -> None:
     assert [line for line in tell(story(*peers)) if "children" in line] == told
+
+
+def test_the_story_of_an_exclusive_task_tells_its_lease_and_what_it_waits_for() -> None:
+    """The key, the token of each attempt, and why it does not run."""
+    told = story("peer-1")
+    told |= {"state": "accepted", "settled": None, "exclusive": "k", "waits_for": "the electors"}
+    told["history"][0]["fencing_token"] = 7340032
+    lines = tell(told)
+    assert "            exclusive: under the lease 'tasks/k'" in lines
+    assert any(line.endswith("attempt 1 at peer-1, under token 7340032") for line in lines)
+    assert "  waits for the electors" in lines

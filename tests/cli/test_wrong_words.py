@@ -1,5 +1,6 @@
 """What a verb says of words that it knows, with values that make no sense."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["tasks", "--state", "over"], "there are accepted, running"),
         (["top", "--interval", "0"], "not in the range"),
         (["invite", "--valid", "soon"], "write 90s, 15m"),
+        (["invite", "--role", "ünï"], "'ünï' can be no role"),
+        (["call", "echo", "--wait", "nan"], "nan is not a number up to"),
+        (["call", "echo", "--timeout", "inf"], "inf is not a number up to"),
+        (["submit", "echo", "--deadline", "1e300"], "1e+300 is not a number up to"),
+        (["map", "echo", "-", "--deadline", "nan"], "nan is not a number up to"),
+        (["decide", "echo", "--close", "nan"], "nan is not a number up to"),
+        (["board", "put", "k", "v", "--ttl", "inf"], "inf is not a number up to"),
+        (["board", "deposit", "k", "nan"], "nan is not a number up to"),
+        (["board", "strong", "lease", "n", "--ttl", "nan"], "nan is not a number up to"),
+        (["call", "echo", "text:=" + "[" * 5_000], "nested too deep"),
+        (["board", "put", "k", "[" * 5_000, "--parse"], "nested too deep"),
+        (["renew", "--role", "a b"], "'a b' can be no role"),
+        (["call", "echo", "--exclusive", ""], "--exclusive: exclusive='': a key of 1 to 200"),
+        (["submit", "echo", "--exclusive", "k" * 201], "a key of 1 to 200 characters"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_told_with_what_would(
@@ -70,3 +85,19 @@ def test_a_folder_of_which_all_peers_were_revoked_is_not_waited_for(
     status, told = said("peers", "--dir", str(path))
     assert status == 3
     assert "no peer answers: they were revoked" in told
+
+
+def test_an_empty_name_is_not_taken_for_none(said: Said, tmp_path: Path) -> None:
+    status, told = said("init", "--dir", str(tmp_path / "new"), "--name", "")
+    assert status == USAGE
+    assert "'' cannot name a peer" in told
+    assert not (tmp_path / "new").exists()
+
+
+def test_commands_to_copy_name_a_folder_as_a_shell_needs_it(said: Said, tmp_path: Path) -> None:
+    place = tmp_path / "bé rt's"
+    status, told = said("init", "--dir", str(place), "--name", "bert")
+    assert status == 0
+    assert f"next:  mesh serve --dir {shlex.quote(str(place))}\n" in told
+    status, told = said("invite", "--dir", str(place))
+    assert f"`mesh serve --dir {shlex.quote(str(place))}`" in told

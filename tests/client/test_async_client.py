@@ -53,6 +53,9 @@ def test_a_map_unordered_yields_what_ends_first(peer: FakePeer, backend: str) ->
             assert sorted([(i, o.value["n"]) async for i, o in many]) == [
                 (i, i) for i in range(600)
             ]
+            bad = [{"n": 10**30}, {"n": 2}]
+            mixed = sorted([(i, o.state) async for i, o in client.map_unordered("echo", bad)])
+            assert mixed == [(0, "refused"), (1, "done")]
             refused = [(i, o.state) async for i, o in client.map_unordered("levitate", [{}])]
             assert refused == [(0, "refused")]
             assert await client.tasks() == []  # this peer keeps none

@@ -318,3 +318,15 @@ def test_importing_the_client_is_quick_and_brings_no_peer() -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert time.monotonic() - began < 10
+
+
+def test_an_input_that_cannot_travel_is_refused_in_its_place(client: Client) -> None:
+    inputs = [{"n": 1}, {"n": 10**30}, {"n": 3}]
+    first, refused, last = client.map("echo", inputs, return_exceptions=True)
+    assert (first, last) == ({"n": 1}, {"n": 3})
+    assert isinstance(refused, Refused)
+    assert refused.kind == "InvalidInput"
+    ends = sorted((index, o.state) for index, o in client.map_unordered("echo", inputs))
+    assert ends == [(0, "done"), (1, "refused"), (2, "done")]
+    with pytest.raises(Refused, match="beyond 64 bits"):
+        list(client.map("echo", inputs))

@@ -72,11 +72,28 @@ def verify(data: bytes, mesh: bytes) -> dict[str, Any]:
 
 
 def open_roll(bundle: bytes, mesh: bytes) -> tuple[int, list[bytes]]:
-    body, signature = unpack(bundle, "voting.roll-bundle", 3)
+    root, is_later = mesh, b"voting.later-roll-bundle" in bundle[:32]
+    if is_later:
+        body, signature, roots = unpack(bundle, "voting.later-roll-bundle", 4)
+        root = last_root(mesh, roots)
+    else:
+        body, signature = unpack(bundle, "voting.roll-bundle", 3)
     named, epoch, electors = unpack(body, "voting.roll", 4)
     need(named == mesh and 0 < len(set(electors)) == len(electors) <= 31, "roll")
-    check(mesh, "voting.roll", mesh, body, signature)
+    check(mesh, "voting.roll", root, body, signature)
     return epoch, electors
+
+
+def last_root(mesh: bytes, roots: list[list[bytes]]) -> bytes:
+    known = [mesh]
+    need(0 < len(roots) <= 5, "roots")
+    for said, signature in roots:
+        successor, retires, consent = unpack(said, "gossip.root", 4)
+        check(mesh, "gossip.root", known[-1], said, signature)
+        check(mesh, "root-consent", successor, pack([known[-1], retires]), consent)
+        need(successor not in known, "a root twice")
+        known.append(successor)
+    return known[-1]
 
 
 def count(

@@ -26,10 +26,11 @@ from protocols.voting.certificate import (
 from protocols.voting.marks import FINALISE, MARK_DOMAIN, Mark, digest_of, make_proof
 from protocols.voting.normalising import choice_of, normalised
 from protocols.voting.requests import Request, ballot_id, options_hash, question_hash
+from protocols.voting.roll import Root, make_bundle
 from protocols.voting.vouching import Vouch
 from protocols.wire import encode
 from tests.conformance import other_language
-from tests.protocols.voting.chamber import MESH, bundle, signer
+from tests.protocols.voting.chamber import MESH, bundle, signer, succeeded
 
 VECTORS = Path(__file__).with_name("certificates.json")
 QUESTION = encode({"text": "ship it?"})
@@ -127,6 +128,23 @@ def test_two_verifiers_read_the_same_from_a_vector(name: str) -> None:
     (case,) = (case for case in frozen["good"] if case["name"] == name)
     data = bytes.fromhex(case["file"])
     assert told(data) == case["says"] == other_language.verify(data, MESH)
+
+
+@pytest.mark.parametrize("roots", [1, 5])
+def test_two_verifiers_read_the_same_where_a_later_root_named_the_electors(roots: int) -> None:
+    root = Root(MESH, Ed25519Keyring(b"\x07" * 32, MESH))
+    for number in range(roots):
+        root = succeeded(root, Ed25519Keyring(bytes([200 + number]) * 32, MESH))
+    electors = tuple(signer(place).peer for place in range(4))
+    parts = msgspec.msgpack.decode(made(CASES["all agree"]), type=CertificateFile)
+    good = encode(msgspec.structs.replace(parts, bundle=make_bundle(root, 1, electors)))
+    assert told(good) == other_language.verify(good, MESH)
+    forged = Root(MESH, Ed25519Keyring(b"\x63" * 32, MESH), root.roots)
+    bad = encode(msgspec.structs.replace(parts, bundle=make_bundle(forged, 1, electors)))
+    with pytest.raises(CertificateRefused):
+        read(bad)
+    with pytest.raises(other_language.Bad):
+        other_language.verify(bad, MESH)
 
 
 def test_both_verifiers_refuse_the_bad_vectors() -> None:

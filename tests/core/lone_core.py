@@ -29,7 +29,7 @@ class LoneCore:
     def __init__(self, seed: int) -> None:
         self.keyring = Ed25519Keyring(bytes([seed]) * 32, ROOT)
         self.peer = self.keyring.peer
-        self.credential = _chain(self.peer)
+        self.credential = chain(self.peer, WALL_S - LIFE_S, WALL_S + LIFE_S)
         self.rng = random.Random(seed)
         self.now = Now(SECOND_NS, WALL_S * SECOND_NS)
         self.core = PeerCore(
@@ -52,9 +52,11 @@ class LoneCore:
         return [out for out in self.core.take_outward() if isinstance(out, Accuse)]
 
 
-def _chain(peer: bytes) -> bytes:
+def chain(peer: bytes, begin_s: int, end_s: int) -> bytes:
+    """An encoded chain for a peer of that mesh, between two wall seconds."""
     root, issuer = Ed25519Keyring(b"r" * 32, ROOT), Ed25519Keyring(b"i" * 32, ROOT)
-    times = (WALL_S - LIFE_S, WALL_S + LIFE_S)
-    of_issuer = Credential(ROOT, issuer.peer, NO_CURVE, (ROLE_ISSUER,), (), *times, 1)
-    of_peer = Credential(ROOT, peer, b"c" * 32, (ROLE_PEER,), (), *times, 2)
+    of_issuer = Credential(
+        ROOT, issuer.peer, NO_CURVE, (ROLE_ISSUER,), (), WALL_S - LIFE_S, WALL_S + 10 * LIFE_S, 1
+    )
+    of_peer = Credential(ROOT, peer, b"c" * 32, (ROLE_PEER,), (), begin_s, end_s, 2)
     return encode_chain(issue(root, of_issuer), issue(issuer, of_peer))

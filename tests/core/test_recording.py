@@ -17,7 +17,7 @@ from simulations.answers import Diverged
 from simulations.reexecute import Moment, NotReplayable, is_recording, reexecute
 from tests.core.flight import INPUT, Flight
 
-SMALL = 300_000
+SMALL = 360_000
 """A limit that makes a few dozen tasks fill several segments."""
 
 

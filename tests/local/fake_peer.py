@@ -172,6 +172,8 @@ class FakeDriver:
                     parent=spec.parent,
                     space=spec.space,
                     principal=spec.principal,
+                    # As if the log granted every attempt the next token.
+                    fencing_token=0 if spec.exclusive is None else self.executions,
                 ),
             )
         )

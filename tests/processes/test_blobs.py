@@ -74,6 +74,7 @@ def test_nothing_at_all_is_a_blob_too(mesh: LocalMesh) -> None:
         assert two.blobs.get(one.blobs.put(b"")) == b""
 
 
+@pytest.mark.slow
 def test_what_is_over_the_limit_is_refused_and_leaves_nothing(mesh: LocalMesh) -> None:
     with mesh.client("peer-1") as client:
         with pytest.raises(Refused, match="at most 64 MiB"):

@@ -57,6 +57,7 @@ def test_a_mesh_is_started_asked_grown_and_stopped(tmp_path: Path) -> None:
         mesh.down()
 
 
+@pytest.mark.slow
 def test_what_is_given_for_peers_that_run_is_said_to_be_for_their_next_start(
     probes: LocalMesh, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_call_prints_its_result(probes: LocalMesh) -> None:
     assert row["producer"] in probes.names()
 
 
+@pytest.mark.slow
 def test_a_call_for_people_prints_the_value_alone(probes: LocalMesh) -> None:
     ran = finish(start_cli("call", "echo", "text=hi", "--dir", str(probes.path)))
     assert (ran.status, ran.err) == (DONE, "")
@@ -117,6 +119,7 @@ WRONG_USAGE = [
 ]
 
 
+@pytest.mark.slow
 def test_wrong_usage_is_exit_status_2(probes: LocalMesh) -> None:
     started = [probes.start_cli(*words) for words in WRONG_USAGE]
     for words, process in zip(WRONG_USAGE, started, strict=True):
@@ -126,11 +129,13 @@ def test_wrong_usage_is_exit_status_2(probes: LocalMesh) -> None:
         assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_the_release_is_told() -> None:
     ran = finish(start_cli("--version"))
     assert (ran.status, ran.out) == (DONE, f"stigmesh {version('stigmesh')}\n")
 
 
+@pytest.mark.slow
 def test_no_mesh_is_exit_status_3_and_says_what_to_do(tmp_path: Path) -> None:
     environ = {"MESH_DIR": str(tmp_path / "nowhere")}
     verbs = ["call echo", "peers", "tasks", "task x", "cancel x", "why x"]
@@ -162,6 +167,7 @@ def test_a_submitted_task_can_be_looked_at_later(probes: LocalMesh) -> None:
     assert len(probes.cli("tasks", "--limit", "1").rows) == 1
 
 
+@pytest.mark.slow
 def test_a_submitted_task_can_be_waited_for(probes: LocalMesh) -> None:
     task = probes.cli("submit", "sleep", "seconds:=0.3").row["task"]
     assert probes.cli("task", task, "--wait", "--timeout", "60").row["state"] == "done"
@@ -171,6 +177,7 @@ def test_a_submitted_task_can_be_waited_for(probes: LocalMesh) -> None:
     probes.cli("cancel", task)
 
 
+@pytest.mark.slow
 def test_submit_prints_the_id_alone_for_people(probes: LocalMesh) -> None:
     ran = finish(start_cli("submit", "echo", "--dir", str(probes.path)))
     assert probes.cli("task", ran.out.strip()).row["task"] == ran.out.strip()
@@ -187,6 +194,7 @@ def test_the_story_of_a_task_names_its_lot_its_bids_and_its_attempts(probes: Loc
     assert "attempt 1" in ran.out
 
 
+@pytest.mark.slow
 def test_a_task_that_nobody_knows_is_exit_status_1(probes: LocalMesh) -> None:
     runs = [probes.start_cli(verb, "nobody-knows-it") for verb in ("task", "cancel", "why")]
     for ran in map(finish, runs):

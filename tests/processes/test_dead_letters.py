@@ -44,6 +44,7 @@ def test_a_dead_letter_outlives_its_custodian_and_is_redriven_under_its_id(
     assert "done, and no dead letter" in again.err
 
 
+@pytest.mark.slow
 def test_a_task_that_ends_its_workers_is_stopped_after_two_peers(fragile: LocalMesh) -> None:
     with fragile.client() as client:
         with pytest.raises(TaskFailed) as caught:

@@ -100,6 +100,7 @@ def test_a_client_whose_home_is_killed_goes_on_by_way_of_another(mortals: LocalM
         assert client.home != "peer-1"
 
 
+@pytest.mark.slow
 def test_a_killed_client_leaves_its_tasks_running(mortals: LocalMesh, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     program = """if True:
@@ -168,6 +169,7 @@ def test_all_peers_killed_at_once_come_back_with_their_tasks(
             until_done(client, task)
 
 
+@pytest.mark.slow
 def test_down_drains_what_runs_and_keeps_what_waits(mortals: LocalMesh, tmp_path: Path) -> None:
     with mortals.client("peer-1") as client:
         tasks = [client.submit("wait", seconds=0.4, value=i).id for i in range(10)]

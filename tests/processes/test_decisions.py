@@ -57,12 +57,14 @@ def test_f_that_lie_are_dissent_and_change_nothing(bench: LocalMesh, tmp_path: P
     assert verified(bench, decision, tmp_path)["valid"] is True
 
 
+@pytest.mark.slow
 def test_an_input_that_does_not_fit_the_skill_opens_no_ballot(bench: LocalMesh) -> None:
     with bench.client("peer-1") as client, pytest.raises(Refused, match="text") as refused:
         client.decide("judge", {"other": "x"})
     assert refused.value.kind == "InvalidInput"
 
 
+@pytest.mark.slow
 def test_a_changed_certificate_proves_nothing(bench: LocalMesh, tmp_path: Path) -> None:
     with bench.client("peer-2") as client:
         decision = client.decide("judge", {"text": "x"})
@@ -150,6 +152,30 @@ def test_the_verbs_print_what_scripts_rely_on(bench: LocalMesh, tmp_path: Path) 
     assert json.loads(wrong.out)["error"]["kind"] == "InvalidBallot"
 
 
+@pytest.mark.slow
+def test_why_and_trace_tell_each_voters_own_story_by_the_ballots_id(bench: LocalMesh) -> None:
+    ballot = bench.cli("decide", "judge", "text=x").row["ballot"]
+    story = bench.cli("why", ballot).row
+    assert (story["skill"], story["outcome"], story["status"]) == ("judge@1", "yes", "certified")
+    assert [voter["peer"] for voter in story["voters"]] == bench.names()
+    stories = [voter["story"] for voter in story["voters"]]
+    assert [each["custodian"] for each in stories] == bench.names()
+    tasks = {each["task"] for each in stories}
+    assert len(tasks) == len(stories)
+    assert bench.cli("why", ballot[:16]).row == story
+    # The events of a moment ago may not be in their files yet.
+    until(
+        lambda: {row["task"] for row in bench.cli("trace", ballot, expect=None).rows} == tasks,
+        "all to be told",
+    )
+    for peer, each in zip(bench.names(), stories, strict=True):
+        told = bench.cli("why", each["task"]).row
+        assert (told["custodian"], told["producer"]) == (peer, peer)
+    strange = bench.cli("why", "0" * 64, expect=1)
+    assert "no peer of this folder has answered in a ballot 000" in strange.err
+
+
+@pytest.mark.slow
 def test_all_restarted_at_once_decide_again(bench: LocalMesh) -> None:
     for name in bench.names():
         bench.kill(name)

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 
 from mesh.client import Refused
+from mesh.local.ask import ask
 from mesh.runtime import launcher
 from tests.processes.rig import AGENTS, LocalMesh, local_mesh, start_cli, until
 
 JUDGES = str(AGENTS / "judges.py")
+
+
+def epoch_at(mesh: LocalMesh, name: str) -> int:
+    told = ask(mesh.socket(name), "electorate", timeout_s=5.0)
+    return int(told["epoch"])
 
 
 def electors(mesh: LocalMesh) -> list[str]:
@@ -94,6 +100,7 @@ def test_without_a_quorum_the_electorate_stays_and_the_verb_says_so(tmp_path: Pa
         assert len(electors(mesh)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -108,6 +115,60 @@ def test_lists_that_make_no_sense_are_refused(two: LocalMesh, words: Any, said: 
     assert len(electors(two)) == 2
 
 
+@pytest.mark.slow
+def test_where_a_quorum_is_lost_for_good_others_take_over_with_the_log(tmp_path: Path) -> None:
+    with local_mesh(tmp_path, 4, [JUDGES]) as mesh:
+        with mesh.client() as client:
+            assert client.board.strong.compare_and_set("kept", None, "from before")
+        said = mesh.cli("electors", "recover", "peer-1", expect=2).err
+        assert "4 of the 4 electors are there, and 3 settle a change" in said
+        for name in ("peer-3", "peer-4"):
+            mesh.kill(name)
+        until(
+            lambda: {mesh.state_of(name, "peer-1") for name in ("peer-3", "peer-4")} == {"dead"},
+            "both to be dead",
+        )
+        launcher.prepare(mesh.path, 6, [JUDGES])
+        launcher.start(mesh.folder, ["peer-5", "peer-6"])
+        until(lambda: mesh.state_of("peer-6", "peer-1") == "alive", "peer-6 to be seen")
+        assert "name peer-" in mesh.cli("electors", "recover", "peer-5", expect=2).err
+        row = mesh.cli("electors", "recover", "peer-1", "peer-2", "peer-5", "peer-6").row
+        assert (row["epoch"], row["quorum"], row["tolerates"], row["before"]) == (17, 3, 1, 4)
+        assert sorted(row["lost"]) == sorted(
+            mesh.folder.peer(name).id for name in ("peer-3", "peer-4")
+        )
+        for name in ("peer-1", "peer-5"):
+            with mesh.client(name) as client:
+                assert client.board.strong.get("kept") == "from before"
+        assert decided(mesh, "peer-2", "after") == ["peer-1", "peer-2", "peer-5", "peer-6"]
+        found = start_cli("verify", str(tmp_path / "after.cert"), "--mesh",
+                          str(mesh.path / "root.pub"), "--json")  # fmt: skip
+        assert json.loads(found.communicate()[0])["valid"] is True
+        # Those that were lost come back, and see that others decide; nobody is blamed.
+        launcher.start(mesh.folder, ["peer-3", "peer-4"])
+        mesh.converge()
+        until(lambda: epoch_at(mesh, "peer-3") == 17, "peer-3 to hear who decides")
+        assert decided(mesh, "peer-3", "late") == ["peer-1", "peer-2", "peer-5", "peer-6"]
+        assert electors(mesh) == ["peer-1", "peer-2", "peer-5", "peer-6"]
+        assert mesh.cli("peers", "--suspects").rows == []
+        mesh.cli("electors", "replace", "peer-6", "peer-4")
+        assert electors(mesh) == ["peer-1", "peer-2", "peer-5", "peer-4"]
+
+
+@pytest.mark.slow
+def test_an_elector_that_is_revoked_leaves_by_the_log_first(tmp_path: Path) -> None:
+    with local_mesh(tmp_path, 4, [JUDGES]) as mesh:
+        row = mesh.cli("revoke", "peer-4").row
+        assert (row["elector"], row["left"]) == (False, True)
+        assert electors(mesh) == ["peer-1", "peer-2", "peer-3"]
+        assert decided(mesh, "peer-1", "without") == ["peer-1", "peer-2", "peer-3"]
+        # Without a quorum beside it nothing is waited for.
+        mesh.kill("peer-3")
+        until(lambda: mesh.state_of("peer-3", "peer-1") == "dead", "peer-3 to be dead")
+        row = mesh.cli("revoke", "peer-2").row
+        assert (row["elector"], row["left"]) == (True, False)
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with local_mesh(tmp_path_factory.mktemp("two"), 2, [JUDGES]) as mesh:
@@ -115,6 +176,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield mesh
 
 
+@pytest.mark.slow
 def test_a_voter_on_this_machine_says_why_it_abstained(two: LocalMesh) -> None:
     options = ("--option", "never", "--option", "as little")
     row = two.cli("decide", "judge", "text=x", *options, expect=1).row
@@ -124,6 +186,7 @@ def test_a_voter_on_this_machine_says_why_it_abstained(two: LocalMesh) -> None:
     assert [vote["reason"] for vote in row["votes"]] == [None] * 2
 
 
+@pytest.mark.slow
 def test_a_revoked_elector_is_still_one_and_revoke_says_so(two: LocalMesh) -> None:
     assert two.cli("revoke", "peer-2").row["elector"] is True
     assert two.cli("revoke", "peer-3").row["elector"] is False

@@ -45,6 +45,7 @@ def test_every_peer_that_was_stopped_is_replayed_to_its_last_state(
     assert all(replayed[name].inputs > 50 for name in endings)
 
 
+@pytest.mark.slow
 def test_a_peer_killed_with_9_is_replayed_to_its_last_whole_block(
     replayed: dict[str, Reexecuted],
 ) -> None:

@@ -15,6 +15,7 @@ from tests.processes.rig import CREW, TRIO_CREW, LocalMesh, finish, local_mesh, 
 INPUTS = 3000
 
 
+@pytest.mark.slow
 def test_every_index_comes_exactly_once_with_its_own_result(tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     lines = [json.dumps({"path": "", "index": i, "seconds": 0.004}) for i in range(INPUTS)]

@@ -80,6 +80,10 @@ def test_a_new_root_is_believed_by_all_by_who_was_down_and_by_who_comes_later(
     assert signer(anna, "peer-1") == signer(anna, "peer-2") != first
     until(lambda: roots_and_issuers(bert, "bert")[0] == [row["predecessor"], row["root"]], "news")
     assert signer(bert, "bert") == first, "both count"
+    assert row["electors_named_anew"]
+    assert anna.cli("electors", "add", "bert").row["epoch"] == 3
+    refused = anna.cli("electors", "remove", "bert", "--root-key", row["old_key"], expect=2)
+    assert "is not the present root's key" in refused.err
     assert anna.cli("call", "echo", "text=hi", "--to", "bert").row["result"] == {"text": "hi"}
     bert.cli("renew", "bert")
     assert signer(bert, "bert") == signer(anna, "peer-1")
@@ -93,6 +97,7 @@ def test_a_new_root_is_believed_by_all_by_who_was_down_and_by_who_comes_later(
 
     again = anna.cli("root", "rotate", "--retire-after", "7d").row
     assert again["predecessor"] == row["root"]
+    assert again["electors_named_anew"]
     for mesh, name in ((bert, "bert"), (carl, "carl"), (dora, "dora")):
         until(partial(knows, mesh, name, again["root"]), "news again")
         mesh.cli("renew", name)
@@ -102,6 +107,8 @@ def test_a_new_root_is_believed_by_all_by_who_was_down_and_by_who_comes_later(
     for mesh in (dora, carl, bert, anna):
         start(mesh)
     until(lambda: alive(anna, "peer-1") == 5, "all to be there again")
+    assert {each["epoch"] for each in anna.cli("electors", "ls").rows} == {4}
+    assert anna.cli("electors", "remove", "bert").row["epoch"] == 5
     refused = carl.cli("root", "rotate", expect=2)
     assert "only the mesh's root may do this" in refused.err
 

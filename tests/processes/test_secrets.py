@@ -81,6 +81,7 @@ def test_no_file_of_the_mesh_folder_holds_a_secret(mesh: LocalMesh) -> None:
     mesh.cli("up", "--detach", timeout_s=60)
 
 
+@pytest.mark.slow
 def test_a_sensitive_input_is_in_no_log_event_or_story_and_a_sensitive_result_is_masked(
     mesh: LocalMesh,
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_sensitive_input_is_in_no_log_event_or_story_and_a_sensitive_result_is
     assert not any(password in text for text in shown)
 
 
+@pytest.mark.slow
 def test_work_goes_where_its_labels_are(mesh: LocalMesh) -> None:
     labels = {row["name"]: row["labels"] for row in mesh.cli("peers").rows}
     assert labels == {"peer-1": ["vault"], "peer-2": ["gpu", "region:eu", "vault"]}

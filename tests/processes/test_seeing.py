@@ -78,6 +78,7 @@ def test_doctor_finds_running_peers_well_and_a_paused_one_not(crew: LocalMesh) -
     until(lambda: all(crew.state_of("peer-2", by) == "alive" for by in ("peer-1", "peer-3")), "it")
 
 
+@pytest.mark.slow
 def test_top_has_its_stable_keys(crew: LocalMesh) -> None:
     rows = crew.cli("top", "--once", "--interval", "0.2").rows
     assert [row["name"] for row in rows] == crew.names()

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from mesh.local.ask import ask
+from mesh.local.errors import Refused
 from mesh.runtime.sockets import curve_keys_from_secret
 from mesh.storage.keys import load_peer_keys
 from tests.processes.intruders import knock
@@ -54,6 +55,7 @@ def test_a_peer_renews_at_an_issuers_door_and_no_link_breaks(members: LocalMesh)
         aside.rename(members.folder.issuer_key)
 
 
+@pytest.mark.slow
 def test_a_drained_peer_finishes_and_leaves_and_nothing_is_lost(
     members: LocalMesh, tmp_path: Path
 ) -> None:
@@ -65,6 +67,12 @@ def test_a_drained_peer_finishes_and_leaves_and_nothing_is_lost(
         assert first + list(results) == list(range(300))
     assert members.state_of("peer-3", seen_by="peer-1") == "left"
     assert members.status("peer-3")["state"] == "left"
+    with members.client("peer-3", "peer-1") as client:
+        assert client.home == "peer-3"
+        assert client.call("add", a=1) == 2
+        assert client.home == "peer-1"
+    with members.client("peer-3") as client, pytest.raises(Refused, match="being stopped"):
+        client.call("add", a=1)
     refused = members.cli("drain", "peer-9", expect=2)
     assert "no peer 'peer-9'" in refused.err
     assert members.cli("down", "peer-3").row["stopped"] == ["peer-3"]
@@ -125,6 +133,7 @@ def test_a_revoked_issuer_is_replaced_where_its_key_was_and_its_peers_stay(
     assert members.cli("call", "add", "a:=1").row["result"] == 2
 
 
+@pytest.mark.slow
 def test_without_a_running_peer_and_with_wrong_words_it_says_what_to_try(
     members: LocalMesh,
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_peer_does_not_run_without_its_assertions(unborn: LocalMesh) -> None:
     assert not unborn.pid("peer-1")
 
 
+@pytest.mark.slow
 def test_a_nursery_that_is_told_of_nobody_starts_nobody() -> None:
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "mesh.runtime.nursery"],

@@ -30,7 +30,6 @@ MAKE: dict[str, Callable[[Authority, CurveKeys], bytes]] = {
     "malformed: no credential": lambda own, keys: b"",
     "malformed: not a credential": lambda own, keys: b"\xc1garbage",
     "other-mesh": lambda own, keys: Authority(seed=50).chain(PEER, keys.public),
-    "expired": lambda own, keys: own.chain(PEER, keys.public, ends_in_s=-1000),
     "wrong-curve-key": lambda own, keys: own.chain(PEER, new_curve_keys().public),
     "bad-signature": lambda own, keys: bent(own.chain(PEER, keys.public)),
 }
@@ -57,6 +56,24 @@ async def test_a_wrong_credential_is_refused_with_its_reason_and_no_more_is_hear
         async with stranger(keys, anna, anna.house) as at_the_house:
             assert await at_the_house.handshake() is LinkEvent.DENIED
         assert anna.core.heard == []
+
+
+async def test_whose_credential_has_ended_is_refused_and_heard_again_at_once() -> None:
+    """It knocks as long as it runs, and somebody may be about to have it readmitted."""
+    anna, keys = one(), new_curve_keys()
+    ended = hello(anna.authority.chain(PEER, keys.public, ends_in_s=-1000))
+    async with anna.up(), knocker(keys, anna) as knocking:
+        for _ in range(HELLOS_PER_KEY_LIMIT - 1):
+            knocking.send(ended)
+            answer = await knocking.answer()
+            assert isinstance(answer, TurnedAway)
+            assert answer.kind == "expired"
+        async with stranger(keys, anna, anna.house) as at_the_house:
+            assert await at_the_house.handshake() is LinkEvent.DENIED
+        knocking.send(hello(anna.authority.chain(PEER, keys.public)))
+        assert isinstance(await knocking.answer(), Accepted)
+        knocking.send(ended)
+        assert await knocking.is_left_unanswered(), "its rate is bounded as everybody's"
 
 
 async def test_the_house_is_closed_to_who_did_not_come_through_the_door() -> None:
@@ -149,6 +166,32 @@ async def test_an_open_link_is_not_listened_to_while_its_credential_has_ended(
         bert.say(anna, pack(3))
         await anna.core.until(lambda: pack(3) in anna.core.said_by(bert.id))
         assert anna.transport.counters().door.accepted == 1, "by the very link that was there"
+
+
+async def test_whose_credential_had_ended_is_heard_again_once_it_hangs_up_with_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its link looks good to itself, and nobody listens at the other end."""
+    monkeypatch.setattr(transport, "SWEEP_EVERY_S", 0.01)
+    authority, contacts = Authority(), dict[bytes, Contact]()
+    anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
+    bert.credential = authority.chain(bert.id, bert.keys.public, ends_in_s=60)
+    anna.clock = later = LaterClock()
+    async with anna.up(), bert.up():
+        bert.say(anna, pack(1))
+        await anna.core.until(lambda: anna.core.said_by(bert.id) == [pack(1)])
+        later.by_s = 60 + CLOCK_TOLERANCE_S + 1
+
+        def is_deaf() -> bool:
+            bert.say(anna, pack(2))
+            return anna.transport.counters().house.dropped > 0
+
+        await eventually(is_deaf)
+        bert.credential = authority.chain(bert.id, bert.keys.public)
+        bert.transport.hang_up()
+        bert.say(anna, pack(3))
+        await anna.core.until(lambda: pack(3) in anna.core.said_by(bert.id))
+        assert anna.transport.counters().door.accepted == 2
 
 
 async def test_a_door_that_turns_a_revoked_peer_away_shows_it_the_statement() -> None:

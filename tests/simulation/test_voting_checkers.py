@@ -149,7 +149,7 @@ def test_what_is_certified_against_honest_voters_is_caught() -> None:
 def test_a_second_mark_in_a_view_is_caught() -> None:
     stage = Stage()
     checker = NobodySignsAgainstItself(stage.electorate)
-    marks = [LogMark(3, 1, 1, phase, digest, bytes(64)) for phase, digest in
+    marks = [LogMark(3, 1, 1, phase, digest, bytes(64), 1) for phase, digest in
              ((FINALISE, b"d" * 32), (NULLIFY, b""), (FINALISE, b"e" * 32))]  # fmt: skip
     first, nullified, other = (Sent(b"", mark) for mark in marks)
     stage.tell(checker, 1, first, first)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from mesh.local.discovery import SeedEntry
-from mesh.storage.authority import create_mesh, enrol, load_peer, sign_peer
+from mesh.storage import authority
+from mesh.storage.authority import NotAdmitted, create_mesh, enrol, load_peer, sign_peer
 from mesh.storage.folder import SEEDS_LIMIT, MeshFolder
 from mesh.storage.keys import load_key
 from mesh.storage.settling import Settling
+from protocols.credentials import CLOCK_TOLERANCE_S
 from protocols.errors import ConfigurationError
 from protocols.identity import text_id
 
@@ -80,6 +82,28 @@ def test_a_folder_of_another_mesh_is_refused_and_untouched(
 def test_a_name_that_the_folder_has_is_refused(founder: MeshFolder) -> None:
     with pytest.raises(ConfigurationError, match="has a peer 'anna' of this mesh already"):
         Settling(founder.path, root(founder), "anna")
+
+
+def test_a_peer_whose_credential_has_ended_is_readmitted_with_its_keys(
+    founder: MeshFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Settling(tmp_path / "new", root(founder), "bert")
+    with monkeypatch.context() as patch:
+        patch.setattr(authority, "PEER_LIFE_S", -2 * CLOCK_TOLERANCE_S)
+        ended = sign_peer(founder, first.keys.peer, first.keys.curve_public)
+    folder = first.settle(ended, "ours", [])
+    folder.update_peer("bert", agents=["librarian.py"])
+    with pytest.raises(NotAdmitted, match=r"`mesh join TOKEN --dir .* --name bert` readmits it"):
+        load_peer(folder, "bert")
+    Settling(folder.path, root(founder), "bert").give_up()
+    again = Settling(folder.path, root(founder), "bert")
+    assert again.is_readmitted
+    assert again.keys == first.keys
+    again.settle(sign_peer(founder, again.keys.peer, again.keys.curve_public), "ours", [seed(1)])
+    assert load_peer(folder, "bert").keys == first.keys
+    assert [(entry.name, entry.agents) for entry in folder.peers()] == [("bert", ["librarian.py"])]
+    with pytest.raises(ConfigurationError, match="has a peer 'bert' of this mesh already"):
+        Settling(folder.path, root(founder), "bert")
 
 
 def test_a_second_peer_may_settle_in_a_folder_of_the_mesh(founder: MeshFolder) -> None:

@@ -1,5 +1,6 @@
 """What each step cost: it adds up, and follows the children that decided."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from mesh.cli.spending import spent, told
 from mesh.cli.trace import drawn, trace
 from mesh.telemetry import costs, finding
-from mesh.telemetry.stories import AttemptStory, LotStory, Ran, TaskStory
+from mesh.telemetry.reading import Entry
+from mesh.telemetry.stories import AttemptStory, LotStory, Ran, Stories, TaskStory
 from tests.telemetry import recorded
 
 MS = 1000
@@ -198,3 +200,34 @@ def test_many_children_that_are_alike_are_summed_up() -> None:
     lines = drawn("t", rows, 80, full=False)
     assert lines[-1] == "and 88 more of one, 12.0 to 99.0 ms each (--full shows all)"
     assert len(drawn("t", rows, 80, full=True)) == 103
+
+
+def test_who_claimed_an_offer_is_known_from_the_events(tmp_path: Path) -> None:
+    folder = recorded.folder(tmp_path)
+    place = recorded.events(folder, "peer-1")
+    peer = recorded.PEERS["peer-2"]
+    with place.open("a", encoding="utf-8") as file:
+        for lot, claims in (("b-1", [[peer, 2, 5, 1]]), ("b-2", [[peer, 1, 0, 0]]), ("b-3", [7])):
+            event = {"event": "tasks.claims-decided", "lot": lot, "claims": claims}
+            file.write(json.dumps({"time": 9e9, "peer": "peer-1", **event}) + "\n")
+    told = {"peer": "peer-2", "places": 2, "load_ms": 5, "given": 1}
+    assert finding.claims(folder, ["b-1", "b-3", "b-9"]) == [{"lot": "b-1", "claims": [told]}]
+    assert finding.claims(folder, []) == []
+
+
+def test_a_dead_letter_that_was_redriven_ends_a_second_time() -> None:
+    stories = Stories()
+    first = {"event": "tasks.attempts-started", "lot": "", "peer": "p", "tasks": ["t"]}
+    events: list[dict[str, Any]] = [
+        {"event": "tasks.accepted", "skill": "s", "trace": "x", "tasks": ["t"]},
+        {**first, "attempts": [1]},
+        {"event": "tasks.settled", "tasks": [{"task": "t", "state": "dead", "error": "E"}]},
+        {"event": "tasks.redriven", "tasks": ["t", "u"]},
+        {**first, "attempts": [2]},
+        {"event": "tasks.settled", "tasks": [{"task": "t", "state": "done"}]},
+    ]
+    for at, event in enumerate(events):
+        stories.take(Entry(float(at), "peer-1", event, "info"))
+    story = stories.tasks["t"]
+    assert (story.state, story.settled_us, story.error) == ("done", 5_000_000, "")
+    assert [attempt.status for attempt in story.attempts.values()] == ["dead", "ok"]

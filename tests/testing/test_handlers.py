@@ -219,3 +219,18 @@ def test_a_verdict_of_the_test_ends_the_test_and_not_the_task() -> None:
         LocalMesh(agents=judge) as mesh,
     ):
         mesh.client.call("judges")
+
+
+def test_an_exclusive_task_waits_for_electors_until_its_deadline_and_says_so() -> None:
+    with local_mesh() as mesh:
+        handle = mesh.client.options(exclusive="k", deadline=5).submit("double", n=1)
+        mesh.run(1)
+        waiting = mesh.client.why(handle.id)
+        assert (waiting["state"], waiting["exclusive"]) == ("accepted", "k")
+        assert waiting["waits_for"] == (
+            "this mesh has no electors yet, and an exclusive task needs them"
+        )
+        assert handle.outcome().state == "expired"
+        assert 5 <= mesh.now < 5.5
+        ended = mesh.client.why(handle.id)
+        assert (ended["waits_for"], ended["history"]) == (None, [])

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.tidy.tree import PACKAGES, ROOT, modules
+from tests.tidy.tree import PACKAGES, ROOT, modules, parsed
 
 PAGE = ROOT / "docs" / "invariants.md"
 ROW = re.compile(r"^\| `([a-z][a-z0-9-]+)` \| .+ \| (.+) \|$", re.MULTILINE)
@@ -20,7 +20,7 @@ def rows() -> list[tuple[str, str]]:
 
 def named_in(source: str) -> Iterator[str]:
     """Invariants named by assertions, and those stated in a docstring's section of that name."""
-    for each in ast.walk(ast.parse(source)):
+    for each in ast.walk(parsed(source)):
         if isinstance(each, ast.Assert) and each.msg is not None:
             first = each.msg.values[0] if isinstance(each.msg, ast.JoinedStr) else each.msg
             if isinstance(first, ast.Constant) and (name := NAME.match(str(first.value))):

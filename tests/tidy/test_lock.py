@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.tidy.tree import PACKAGES, ROOT, modules
+from tests.tidy.tree import PACKAGES, ROOT, modules, parsed
 
 NEEDS = {
     "mesh/telemetry/otel.py": "telemetry",
@@ -51,7 +51,7 @@ def declared() -> list[str]:
 def imported(source: str) -> set[str]:
     """The top-level names that a module imports, wherever in it."""
     names: set[str] = set()
-    for each in ast.walk(ast.parse(source)):
+    for each in ast.walk(parsed(source)):
         if isinstance(each, ast.Import):
             names |= {alias.name.split(".")[0] for alias in each.names}
         elif isinstance(each, ast.ImportFrom) and each.module:

@@ -37,13 +37,22 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def texts() -> Iterator[tuple[str, str]]:
+@cache
+def texts() -> tuple[tuple[str, str], ...]:
     """Name and content of every tracked text file."""
+    found = []
     for path in tracked():
         try:
-            yield name_of(path), path.read_text(encoding="utf-8")
+            found.append((name_of(path), path.read_text(encoding="utf-8")))
         except UnicodeDecodeError:
             continue
+    return tuple(found)
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """A module's syntax tree, parsed once for all tests that look at it."""
+    return ast.parse(source)
 
 
 def modules(*tops: str) -> Iterator[tuple[str, str]]:
@@ -55,7 +64,7 @@ def modules(*tops: str) -> Iterator[tuple[str, str]]:
 
 def functions(source: str) -> Iterator[tuple[str, int, int]]:
     """Name, first line and length of every function, its docstring not counted."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         first = node.body[0]

@@ -114,10 +114,12 @@ def polite(ctx: Context, path: str) -> str:
 
 
 @agent.skill(slots=16)
-def mark_index(path: str, index: int, seconds: float = 0.0) -> int:
-    """Leaves its index in a file of its process, after a while."""
+def mark_index(path: str, index: int, seconds: float = 0.0, gate: str = "") -> int:
+    """Gives its index back, after a while, or when a file is there."""
     if seconds:
         time.sleep(seconds)
+    while gate and not Path(gate).exists():
+        time.sleep(0.005)
     return index
 
 

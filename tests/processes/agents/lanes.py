@@ -20,6 +20,13 @@ def step(seconds: float) -> float:
     return seconds
 
 
+@agent.skill(slots=1)
+def block(seconds: float) -> float:
+    """Never ends: a peer with a line of it counts each for a second, for it knows no better."""
+    time.sleep(seconds)
+    return seconds
+
+
 @agent.skill(slots=4, retries=2)
 def fails(ctx: Context) -> None:
     raise ConnectionError(f"attempt {ctx.attempt}")

@@ -1,5 +1,7 @@
 """Circuit breakers: a peer at which a skill keeps failing is left alone for a while."""
 
+import pytest
+
 from protocols.machine import MILLISECOND_NS, SECOND_NS
 from protocols.tasks import events
 from protocols.tasks.breakers import (
@@ -15,14 +17,18 @@ from protocols.tasks.breakers import (
     Breaker,
     Breakers,
 )
+from protocols.tasks.views import views_of
 from tests.protocols.tasks.support import Peer, Town, echo, failing, peer_id, skill, spec
 
 B, C = ("echo", "1", b"b"), ("echo", "1", b"c")
 
 
-def fail(breakers: Breakers, breaker: Breaker, count: int, has_ended: bool = False) -> None:
+def fail(
+    breakers: Breakers, breaker: Breaker, count: int, has_ended: bool = False, now: int = 0
+) -> None:
+    """So many attempts fail that have just begun."""
     for _ in range(count):
-        breakers.failed(breaker, has_ended, 0)
+        breakers.failed(breaker, has_ended, now, now)
 
 
 def test_failures_at_one_peer_alone_open_its_breaker() -> None:
@@ -68,7 +74,7 @@ def test_faults_of_long_ago_are_forgotten() -> None:
     breakers = Breakers()
     breakers.succeeded(breakers.of(C), 9, WINDOW_NS)
     fail(breakers, breakers.of(B), FAULTS_LEAST - 1, has_ended=True)
-    breakers.failed(breakers.of(B), True, WINDOW_NS)
+    fail(breakers, breakers.of(B), 1, has_ended=True, now=WINDOW_NS)
     assert breakers.of(B).state == CLOSED
     assert breakers.of(B).sums(WINDOW_NS) == (0, 0, 1)
 
@@ -97,10 +103,45 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_limit() -> None:
         pauses.append(breaker.until - now)
         now = breaker.until
         breakers.wake(now)
-        breakers.failed(breaker, False, now)
+        fail(breakers, breaker, 1, has_ended=True, now=now)
         breakers.check()
     assert pauses[:3] == [PAUSE_FIRST_NS, 2 * PAUSE_FIRST_NS, 4 * PAUSE_FIRST_NS]
     assert pauses[-1] == PAUSE_MOST_NS
+
+
+def half_open() -> tuple[Breakers, Breaker]:
+    """B's, whose probe has begun."""
+    breakers, breaker = opened()
+    breakers.wake(PAUSE_FIRST_NS)
+    breakers.probing(breaker, PAUSE_FIRST_NS)
+    return breakers, breaker
+
+
+def test_a_probe_whose_handler_fails_opens_it_where_others_do_better() -> None:
+    breakers, breaker = half_open()
+    breakers.succeeded(breakers.of(C), 3, PAUSE_FIRST_NS)
+    fail(breakers, breaker, 1, now=PAUSE_FIRST_NS)
+    assert (breaker.state, breaker.pause) == (OPEN, 2 * PAUSE_FIRST_NS)
+
+
+@pytest.mark.parametrize("failures_elsewhere", [0, 3])
+def test_a_probe_that_meets_a_bad_task_says_nothing_and_another_is_let_through(
+    failures_elsewhere: int,
+) -> None:
+    breakers, breaker = half_open()
+    fail(breakers, breakers.of(C), failures_elsewhere, now=PAUSE_FIRST_NS)
+    fail(breakers, breaker, 1, now=PAUSE_FIRST_NS)
+    assert (breaker.state, breaker.is_barred, breaker.pause) == (HALF_OPEN, False, PAUSE_FIRST_NS)
+    assert breaker in breakers.changed
+    breakers.check()
+
+
+def test_an_attempt_of_before_that_fails_is_no_probe() -> None:
+    breakers, breaker = half_open()
+    breakers.failed(breaker, True, 0, PAUSE_FIRST_NS)
+    assert (breaker.state, breaker.is_barred) == (HALF_OPEN, True)
+    fail(breakers, breaker, 1, has_ended=True, now=PAUSE_FIRST_NS)
+    assert (breaker.state, breaker.pause) == (OPEN, 2 * PAUSE_FIRST_NS)
 
 
 def test_a_success_of_before_does_not_close_what_is_open() -> None:
@@ -125,6 +166,28 @@ def test_breakers_are_bounded_and_open_ones_are_kept() -> None:
     assert len(list(breakers)) == BREAKERS_LIMIT
     assert breakers.of(B) is breaker
     breakers.check()
+
+
+def test_all_breakers_are_shown_at_the_price_of_looking_at_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[Breaker] = []
+    sums = Breaker.sums
+
+    def counted(breaker: Breaker, now: int) -> tuple[int, int, int]:
+        looked.append(breaker)
+        return sums(breaker, now)
+
+    monkeypatch.setattr(Breaker, "sums", counted)
+    breakers = Breakers()
+    for number in range(50):
+        breakers.succeeded(breakers.of(("echo", "1", bytes([number]))), 3, 0)
+        fail(breakers, breakers.of(("other", "1", bytes([number]))), 1)
+    looked.clear()
+    views = views_of(breakers, "", 0)
+    assert (len(views), len(looked)) == (100, 100)
+    assert all((view.faults, view.outcomes) in {(0, 3), (0, 1)} for view in views)
+    assert len(views_of(breakers, "echo", 0)) == 50
 
 
 # In a mesh.

@@ -10,22 +10,25 @@ from typing import Any
 
 import msgspec
 
+from protocols.credentials import Succession
 from protocols.effects import Blame, Effect, Emit, Perform, Persist, Send
-from protocols.identity import Ed25519Keyring
+from protocols.identity import Ed25519Keyring, Keyring
 from protocols.machine import MILLISECOND_NS, Now
+from protocols.statements import RootSucceeded, consent_of
 from protocols.voting import ballot_commands as commands
 from protocols.voting.ballot_messages import Vote
 from protocols.voting.balloting import Balloting
 from protocols.voting.certificate import Decision
 from protocols.voting.marks import FINALISE, NOTARISE, NULLIFY, digest_of
-from protocols.voting.roll import make_bundle
+from protocols.voting.roll import Root, make_bundle
 from protocols.voting.settlement_messages import MarkSaid, Proposal
-from protocols.wire import encode
+from protocols.wire import encode, seal
 
 TICK_NS = 10 * MILLISECOND_NS
 """How long a message travels."""
 ROOT = Ed25519Keyring(b"\x07" * 32, b"")
 MESH = ROOT.peer
+RETIRES_S = 2_000_000_000
 Filter = Callable[[bytes, msgspec.Struct], Iterable[msgspec.Struct]]
 """What an elector really sends to a peer, in the place of one message."""
 
@@ -37,8 +40,20 @@ def signer(index: int) -> Ed25519Keyring:
 
 def bundle(n: int, epoch: int = 1) -> bytes:
     """The electorate of the first n electors."""
+    return bundle_of(range(n), epoch)
+
+
+def bundle_of(places: Iterable[int], epoch: int) -> bytes:
+    """The electorate of some electors, in some order."""
     root = Ed25519Keyring(b"\x07" * 32, MESH)
-    return make_bundle(root, epoch, tuple(signer(index).peer for index in range(n)))
+    return make_bundle(Root(MESH, root), epoch, tuple(signer(index).peer for index in places))
+
+
+def succeeded(root: Root, successor: Keyring) -> Root:
+    """The root after one."""
+    consent = consent_of(successor, root.keyring.peer, RETIRES_S)
+    said = seal(root.keyring, RootSucceeded(successor.peer, RETIRES_S, consent))
+    return Root(root.mesh, successor, (*root.roots, Succession(said.body, said.signature)))
 
 
 class Elector:

@@ -24,13 +24,13 @@ from protocols.voting.log_commands import (
 )
 from protocols.voting.log_messages import BlockRecord, LogMark, LogProposal
 from protocols.voting.marks import FINALISE, NOTARISE, NULLIFY, digest_of
-from protocols.voting.roll import make_bundle
+from protocols.voting.roll import Root, make_bundle
 from simulations.keyrings import simulated_keyrings
 
 _make = simulated_keyrings(b"office")
-ROOT = _make(b"r" * 32, b"")
-MESH = ROOT.peer
+MESH = _make(b"r" * 32, b"").peer
 ROOT_KEYRING = _make(b"r" * 32, MESH)
+ROOT = Root(MESH, ROOT_KEYRING)
 KEYRINGS = [_make(bytes([place + 1]) * 32, MESH) for place in range(31)]
 TICK_NS = MILLISECOND_NS
 WALL_NS = 1_700_000_000 * SECOND_NS
@@ -38,7 +38,7 @@ WALL_NS = 1_700_000_000 * SECOND_NS
 
 def bundle_of(places: list[int], epoch: int = 1) -> bytes:
     """A list of electors, signed by the root."""
-    return make_bundle(ROOT_KEYRING, epoch, tuple(KEYRINGS[place].peer for place in places))
+    return make_bundle(ROOT, epoch, tuple(KEYRINGS[place].peer for place in places))
 
 
 class Clerk:
@@ -55,8 +55,8 @@ class Clerk:
         self.skew_ns = 0
         self.lies: Callable[[bytes, msgspec.Struct], list[msgspec.Struct]] = lambda to, m: [m]
         self.events: list[msgspec.Struct] = []
-        self.signed: dict[tuple[int, int, str], bytes] = {}
-        """What it has said, in all its lives: at which height, in which view and phase, what."""
+        self.signed: dict[tuple[int, int, int, str], bytes] = {}
+        """What it has said, in all its lives: epoch, height, view and phase, and what."""
         self.machine = Log(self.keyring, MESH, 0)
 
     def now(self) -> Now:
@@ -86,15 +86,17 @@ class Clerk:
     def _note_signed(self, message: msgspec.Struct) -> None:
         match message:
             case LogMark() if message.elector == self.place:
-                self._note(message.height, message.view, message.phase, message.digest)
+                where = (message.epoch, message.height, message.view)
+                self._note(where, message.phase, message.digest)
             case LogProposal():
-                digest = digest_of(message.payload)
-                self._note(message.height, message.view, NOTARISE, digest)
+                where = (message.epoch, message.height, message.view)
+                self._note(where, NOTARISE, digest_of(message.payload))
 
-    def _note(self, height: int, view: int, phase: str, digest: bytes) -> None:
-        said = self.signed.setdefault((height, view, phase), digest)
+    def _note(self, where: tuple[int, int, int], phase: str, digest: bytes) -> None:
+        said = self.signed.setdefault((*where, phase), digest)
+        epoch, height, view = where
         assert said == digest, f"signed against itself at height {height}, view {view}"
-        ends = {(height, view, NULLIFY), (height, view, FINALISE)}
+        ends = {(epoch, height, view, NULLIFY), (epoch, height, view, FINALISE)}
         assert not ends <= self.signed.keys(), f"ended view {view} of height {height} twice"
 
     def put_back(self, copy: list[msgspec.Struct]) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from protocols.effects import Blame, Emit, Persist, Send
 from protocols.errors import Refused
+from protocols.identity import Ed25519Keyring
+from protocols.machine import SECOND_NS
 from protocols.voting.ballot_commands import (
     AdoptElectorate,
     ElectorateChanged,
@@ -14,6 +16,7 @@ from protocols.voting.ballot_commands import (
 from protocols.voting.ballot_messages import RollShown
 from protocols.voting.balloting import Balloting, ElectorateRecord
 from protocols.voting.log_commands import ElectorateSettled, FollowElectorate
+from protocols.voting.roll import Root, make_recovery
 from tests.protocols.voting.chamber import MESH, Chamber, bundle, signer
 from tests.protocols.voting.office import Office, bundle_of, get, put
 
@@ -137,3 +140,50 @@ def test_a_newcomer_that_hears_of_it_catches_up_by_itself(heights: int) -> None:
     office.run(8)
     (read,) = newcomer.done[9_999].results
     assert read.values[0][1] == str(heights - 1).encode()
+
+
+@pytest.mark.parametrize("places", [5, 3])
+def test_a_ballot_that_is_open_while_its_electors_change_is_proven_by_its_own(
+    places: int,
+) -> None:
+    chamber = Chamber(4, guests=1)
+    for elector in chamber.electors:
+        elector.delay_ns = SECOND_NS
+    chamber.open(4)
+    chamber.run(0.5)
+    for elector in chamber.electors:
+        assert not elector.decided
+        chamber.submit(elector, AdoptElectorate(bundle(places, 2)))
+        chamber.submit(elector, AdoptElectorate(bundle(4, 3)))
+    chamber.run(60)
+    for elector in chamber.electors:
+        (decided,) = elector.decided
+        assert elector.machine.read(decided.certificate).request.epoch == 1
+        assert elector.blamed == []
+
+
+def test_a_ballot_that_its_electors_left_behind_ends_soon_and_says_why() -> None:
+    chamber = Chamber(4)
+    chamber.open(0, close_ms=1_000, deadline_ms=3_600_000)
+    chamber.kill(1, is_known=False)
+    chamber.kill(2, is_known=False)
+    chamber.run(10)
+    for elector in (chamber.electors[0], chamber.electors[3]):
+        chamber.submit(elector, AdoptElectorate(bundle(5, 2)))
+    chamber.run(29)
+    assert not chamber.electors[0].ended
+    chamber.run(2)
+    (ended,) = chamber.electors[0].ended
+    assert "others are electors now" in ended.reason
+
+
+def test_a_ballot_whose_electors_are_lost_ends_as_soon_as_others_take_over() -> None:
+    chamber = Chamber(4)
+    chamber.open(0, close_ms=60_000)
+    chamber.run(0.001)
+    root = Root(MESH, Ed25519Keyring(b"\x07" * 32, MESH))
+    recovery = make_recovery(root, 17, (signer(0).peer,), 0, bytes(32))
+    chamber.submit(chamber.electors[0], AdoptElectorate(recovery))
+    chamber.run(0.001)
+    (ended,) = chamber.electors[0].ended
+    assert "ask again" in ended.reason

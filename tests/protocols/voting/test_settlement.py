@@ -103,6 +103,27 @@ def test_timeouts_grow_while_views_are_nullified_and_settle_when_messages_arrive
     assert arena.is_settled()
 
 
+@pytest.mark.parametrize("views", [2, 3, 6, 20])
+def test_who_comes_late_is_shown_how_each_earlier_view_ended(views: int) -> None:
+    arena = Arena(4)
+    late = arena.places[3]
+    late.is_up = False
+    for place in arena.places:
+        place.application.payload = None
+    arena.begin()
+    arena.run(400, lambda: arena.places[0].settlement.view > views)
+    # It knows none of the views that ended, has signed nothing there that it might say again,
+    # and without it there is no quorum now.
+    late.is_up, arena.places[1].is_up = True, False
+    arena.down.add(1)
+    for place in arena.places:
+        place.application.payload = place.name.encode()
+        place.settlement.look(True, arena.now)
+    arena.collect()
+    arena.run(4 * 16)
+    assert arena.is_settled()
+
+
 def test_a_payload_that_was_notarised_is_proposed_again_by_the_next_leader() -> None:
     arena = Arena(4)
     arena.begin()

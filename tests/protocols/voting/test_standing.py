@@ -16,7 +16,7 @@ from protocols.voting.requests import ballot_id
 from protocols.voting.settlement_messages import MarkSaid, Proposal
 from protocols.voting.standing_messages import BarRecord, Enquiry, Seen, SeenMark
 from protocols.wire import encode
-from tests.protocols.voting.chamber import Chamber, signer
+from tests.protocols.voting.chamber import Chamber, Elector, bundle_of, signer
 
 SIGNED = (Vote, MarkSaid, Proposal)
 
@@ -91,6 +91,65 @@ def test_it_goes_on_as_soon_as_a_quorum_has_told_whoever_else_is_dead() -> None:
     chamber.run(20.0)
     assert [len(elector.decided) for elector in chamber.electors] == [1, 1, 1, 0]
     assert not chamber.electors[1].of(commands.DiskFoundOld)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("others_first", [True, False])
+def test_an_older_copy_signs_nothing_anew_though_the_electors_have_changed(
+    epoch: int, others_first: bool
+) -> None:
+    chamber, copy = in_the_middle()
+    # In the first case its index is another one afterwards.
+    later = bundle_of((1, 0, 2, 3) if epoch == 1 else (3, 1, 2, 0), 2)
+    for elector in chamber.electors:
+        chamber.submit(elector, commands.AdoptElectorate(later))
+    if epoch == 2:
+        chamber.open()
+        chamber.run(0.1)
+        newest = chamber.electors[0].of(commands.BallotOpened)[-1]
+        for index in (0, 1):
+            said = commands.CastAnswer(newest.ballot, encode("yes"))
+            chamber.submit(chamber.electors[index], said)
+        chamber.run(0.1)
+    new = chamber.restart(1, copy=copy)
+    assert new.machine.electorate is not None
+    assert new.machine.electorate.epoch == 1
+    new.answer = "no"
+    if others_first:
+        chamber.run(2.0)
+    chamber.submit(new, commands.AdoptElectorate(later))
+    chamber.run(90.0)
+    assert all(not elector.blamed and not suspects(elector) for elector in chamber.electors)
+
+
+def test_an_older_copy_asks_the_new_electors_too_when_they_take_over() -> None:
+    chamber = Chamber(4, guests=3)
+    for elector in chamber.electors:
+        elector.answer = Ellipsis
+    chamber.open()
+    chamber.run(0.1)
+    copy = list(chamber.electors[1].records)
+    later = bundle_of((4, 1, 5, 6), 2)
+    for index in (1, 4, 5, 6):
+        chamber.submit(chamber.electors[index], commands.AdoptElectorate(later))
+    chamber.open(4)
+    chamber.run(0.1)
+    ballot = chamber.electors[4].of(commands.BallotOpened)[-1].ballot
+    chamber.submit(chamber.electors[1], commands.CastAnswer(ballot, encode("yes")))
+    chamber.run(0.1)
+    # The electors of before have not heard of the change, and readmit it.
+    new = chamber.restart(1, copy=copy)
+    chamber.run(0.5)
+    assert not is_waiting(chamber, 1)
+    new.answer = "no"
+    chamber.submit(new, commands.AdoptElectorate(later))
+    chamber.run(9.0)
+    assert new.of(commands.DiskFoundOld)
+    assert all(not suspects(elector) for elector in chamber.electors)
+
+
+def suspects(elector: Elector) -> list[Any]:
+    return elector.machine.suspects()
 
 
 def test_an_elector_alone_waits_for_nobody() -> None:

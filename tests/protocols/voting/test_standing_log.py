@@ -118,7 +118,7 @@ def test_a_mark_that_somebody_holds_is_enough_to_know_an_older_copy() -> None:
     # Its mark comes through, and nothing else is heard of that height.
     office.passes = lambda sender, receiver: sender.place in (0, 1) and receiver.place in (0, 1)
     write(office, 0, 5)
-    assert any(height == 2 for height, _, _ in clerk.signed)
+    assert any(height == 2 for _, height, _, _ in clerk.signed)
     office.passes = lambda sender, receiver: True
     clerk.put_back(copy)
     office.run(0.004)
