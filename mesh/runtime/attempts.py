@@ -2,8 +2,8 @@
 
 Jobs come from the core by (custodian, task, attempt) and go to workers under numbers.
 Invariant: every job that was taken ends exactly once, as its worker says, as
-``crashed`` when its process dies, or as its stop's reason when it was killed for not
-stopping.
+``crashed`` when its process dies, as its stop's reason when it was killed for not
+stopping, or as ``cancelled`` when its process was killed for another one.
 """
 
 from collections.abc import Callable, Iterable
@@ -121,24 +121,28 @@ class Attempts:
         self.end({end.job: end for end in mine}.values())
 
     def lost_with(self, worker: WorkerLink) -> None:
-        """A worker is gone; what it ran has crashed."""
-        why = worker.overfull
-        ends = [_lost(number, self.running[number].stopped, why) for number in worker.jobs]
+        """A worker is gone; what it ran has crashed, or could not help that it was killed."""
+        ends = [_lost(number, self.running[number].stopped, worker) for number in worker.jobs]
         worker.jobs.clear()
         self.end(ends)
 
 
-def _lost(number: int, stopped: str, overfull: str) -> JobEnd:
-    if overfull:
-        return JobEnd(
-            job=number, status="crashed", error_kind="OutOfMemory", error_message=overfull
-        )
+def _lost(number: int, stopped: str, worker: WorkerLink) -> JobEnd:
+    if why := worker.overfull:
+        return JobEnd(job=number, status="crashed", error_kind="OutOfMemory", error_message=why)
     if stopped:
         return JobEnd(
             job=number,
             status=stop_status(stopped),
             error_kind="Killed",
             error_message=f"killed: it did not stop ({stopped})",
+        )
+    if worker.is_killed:
+        return JobEnd(
+            job=number,
+            status="cancelled",
+            error_kind="Killed",
+            error_message="its worker was killed, because another task there did not stop",
         )
     return JobEnd(
         job=number,

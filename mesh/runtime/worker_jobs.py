@@ -34,6 +34,8 @@ class WorkerLink:
         """What its agents may hold, in bytes."""
         self.is_leaving = False
         """Another one has its place; it finishes what it runs."""
+        self.is_killed = False
+        """By its peer, for a job that did not stop; the others that it ran cannot help it."""
 
     @property
     def overfull(self) -> str:

@@ -297,6 +297,7 @@ class WorkerHost:
                 job = self._attempts.running.get(number)
                 if job is not None and job.link is not None:
                     self._log.warning("worker-killed", task=job.id[1], reason=job.stopped)
+                    job.link.is_killed = True
                     if job.link.process is not None:
                         job.link.process.kill()
                     job.link.connection.close()

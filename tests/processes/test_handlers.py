@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mesh.client import Refused, TaskFailed
@@ -156,7 +157,27 @@ def test_a_spinning_handler_never_delays_its_peer(crew: LocalMesh, tmp_path: Pat
         assert client.options(to="peer-3").call("inline_double", value=1) == 2
         assert crew.state_of("peer-3", seen_by="peer-1") == "alive"
         assert handle.cancel() == "cancelled"
-        until(lambda: client.options(to="peer-3").call("add", a=1) == 2, "a new worker")
+        # Until it is killed it goes on serving, and what it would be given ends with it.
+        pid = int(marks(path)[0].split()[1])
+        until(lambda: not psutil.pid_exists(pid), "the worker to be killed")
+        assert client.options(to="peer-3").call("add", a=1) == 2
+
+
+def test_a_task_beside_one_that_does_not_stop_uses_no_retry(
+    crew: LocalMesh, tmp_path: Path
+) -> None:
+    path, gate = tmp_path / "marks", tmp_path / "gate"
+    with crew.client("peer-1") as client:
+        beside = client.options(to="peer-2", retries=0).submit(
+            "hold", path=str(path), gate=str(gate)
+        )
+        until(lambda: marks(path), "the handler to begin")
+        deaf = client.options(to="peer-2", retries=0, timeout=0.1).submit("deaf", path=str(path))
+        assert deaf.outcome(30).state == "failed"
+        gate.touch()
+        assert beside.result(30) == 2
+        lost = client.why(beside.id)["history"][0]
+    assert (lost["status"], "did not stop" in lost["message"]) == ("lost", True)
 
 
 def test_a_handler_that_ends_its_process_is_tried_again_and_then_dead(crew: LocalMesh) -> None:

@@ -73,7 +73,7 @@ def deaf(path: str, seconds: float = 600.0) -> None:
 @agent.skill(retries=0, slots=1)
 def spin(path: str) -> None:
     """Burns a core, and hears nothing."""
-    mark(path, "began")
+    mark(path, f"began {os.getpid()}")
     while True:
         sum(range(10_000))
 
