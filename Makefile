@@ -39,11 +39,11 @@ test: $(STAMP) ## lint, and every test that is not slow
 
 .PHONY: tests-that-are-not-slow
 tests-that-are-not-slow: $(STAMP)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint ## lint, then every test, slow ones too
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and who may import whom

@@ -5,6 +5,7 @@ hexadecimal digits of the commit, so that each commit tries something new and ca
 be tried again.
 """
 
+import gc
 import os
 import random
 import signal
@@ -13,9 +14,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED_LIMIT = 2**32
+ONE_BY_ONE = ("tests/simulation/", "tests/properties/")
+"""Their tests share nothing, and some are long: they fill the workers to the end."""
+TOGETHER = "tests/tidy/"
+"""Its tests read and parse the same tree."""
 
 if not __debug__:
     raise pytest.UsageError("the tests rest on assertions: run them without -O")
@@ -58,6 +64,27 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hypothesis follows the run's seed unless it was given one of its own."""
     if getattr(config.option, "hypothesis_seed", None) is None:
         config.option.hypothesis_seed = str(RUN_SEED)
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """A module's tests share a mesh, or what else is costly, and so a worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(TOGETHER):
+            return TOGETHER
+        return nodeid if nodeid.startswith(ONE_BY_ONE) else nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Instead of xdist's own groups, which pytest 9.2 ignores (pytest-xdist's issue 1386)."""
+    return _Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is never garbage: no collection looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

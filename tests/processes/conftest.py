@@ -9,14 +9,12 @@ import pytest
 from tests.processes.rig import CREW, RUNNING, TRIO_CREW, LocalMesh, local_mesh
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here starts processes; one worker has a module, whose tests share a mesh."""
+    """Everything here starts processes."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.processes)
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
