@@ -194,11 +194,6 @@ class Chains:
         state = self.states.get((writer, generation))
         return state is not None and sequence in state.known
 
-    def is_whole(self, writer: bytes, generation: int, sequence: int) -> bool:
-        """Whether every op of a chain up to a number is known."""
-        state = self.states.get((writer, generation))
-        return state is not None and not state.known.missing(1, sequence)
-
     def segments(self) -> Iterator[Segment]:
         """Every segment that is kept."""
         for state in self.states.values():

@@ -8,7 +8,7 @@ class Edit(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         key: the full key, ``space/…``.
-        action: put | delete | increment | add | remove | set | unset | append | clear | deposit.
+        action: put | delete | increment | add | remove | set | unset | append | deposit.
         value: MessagePack of the value, the element or the item; of an integer for
             `increment` (it may be negative), of micro-units for `deposit`.
         field: the field of a map.

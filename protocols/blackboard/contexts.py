@@ -7,14 +7,6 @@ from protocols.blackboard.ops import Context, Op
 IsVoid = Callable[[Op], bool]
 """Whether an op counts for nothing, so that what it names is nobody's word."""
 
-IsWhole = Callable[[bytes, int, int], bool]
-"""Whether all ops of a writer's generation up to a number are known."""
-
-
-def all_known(writer: bytes, generation: int, sequence: int) -> bool:
-    """Where nothing is missing."""
-    return True
-
 
 def _none(op: Op) -> bool:
     return False

@@ -9,7 +9,7 @@ import msgspec
 
 from protocols.blackboard.checking import canonical, check_value, count_of, deposit_in, whole
 from protocols.blackboard.commands import Edit
-from protocols.blackboard.contexts import IsWhole, all_known, context_of
+from protocols.blackboard.contexts import context_of
 from protocols.blackboard.keys import (
     COUNTER,
     EMBEDDING_BYTES_LIMIT,
@@ -22,7 +22,7 @@ from protocols.blackboard.keys import (
     SET,
     full_key,
 )
-from protocols.blackboard.ops import CLEAR, CONTEXT_LIMIT, DELETE, PUT, Context, Op
+from protocols.blackboard.ops import CONTEXT_LIMIT, DELETE, PUT, Context, Op
 from protocols.blackboard.pheromones import (
     AMOUNT_LIMIT,
     DEFAULT_HALF_LIFE_MS,
@@ -32,7 +32,8 @@ from protocols.blackboard.pheromones import (
 )
 from protocols.blackboard.policies import Policies, Rule
 from protocols.blackboard.reading import COUNT_LIMIT, is_there
-from protocols.blackboard.replica import KeyState, Replica
+from protocols.blackboard.replica import Cell, KeyState, Replica
+from protocols.blackboard.rights import Shown
 from protocols.errors import Refused
 from protocols.wire import encode
 
@@ -50,7 +51,6 @@ ACTIONS = {
     "set": (MAP,),
     "unset": (MAP,),
     "append": (LOG,),
-    "clear": (),
     "deposit": (PHEROMONE,),
 }
 """The types that each action makes or changes, the usual one first; none where it is any."""
@@ -67,12 +67,10 @@ class Maker:
         first: int,
         wall_ms: int,
         policies: Policies | None = None,
-        is_whole: IsWhole = all_known,
     ) -> None:
         self._replica = replica
-        self._is_whole = is_whole
-        self._emptied: dict[str, None] = {}
-        self._cleared: dict[str, int] = {}  # where clears that lie were cleared, by which number
+        self._emptied: dict[str, None] = {}  # keys of which this request left nothing
+        self._parts: dict[str, dict[Cell, None]] = {}  # cells that hold a put, by key
         self._policies = policies
         self._rule: Rule | None = None
         self._state: KeyState | None = None  # of the key of the edit that is being made
@@ -82,6 +80,7 @@ class Maker:
         self._next = first
         self._wall_ms = wall_ms
         self._made: dict[str, list[Op]] = {}
+        self._made_in: dict[tuple[str, str, bytes], list[Op]] = {}  # by key, type and field
         self.ops: list[tuple[Op, bytes]] = []
 
     def make(self, edit: Edit) -> None:
@@ -103,7 +102,7 @@ class Maker:
             raise Refused("BadValue", f"no action {edit.action!r}; there are: {', '.join(ACTIONS)}")
         self._state = state = self._replica.state(key)
         present = self._type(key, state)
-        if edit.action in ("delete", "clear"):
+        if edit.action == "delete":
             self._remove(key, present, state)
             return
         type_ = self._wanted(edit, types, key, present)
@@ -125,9 +124,9 @@ class Maker:
     # What the key is now.
 
     def _type(self, key: str, state: KeyState | None) -> str:
-        for op in reversed(self._made.get(key, ())):
-            is_over = key in self._emptied or op.type in (REGISTER, MULTIVALUE)
-            return "" if op.action == CLEAR or (op.action == DELETE and is_over) else op.type
+        made = self._made.get(key)
+        if made:
+            return "" if key in self._emptied else made[-1].type
         if state is None:
             return ""
         is_plain = state.type in (SET, MAP, LOG, COUNTER) or len(state.cells) == 1
@@ -159,23 +158,32 @@ class Maker:
     # Kinds of ops.
 
     def _remove(self, key: str, present: str, state: KeyState | None) -> None:
-        made = self._made.get(key, ())
-        cells = {(op.type, op.field) for op in made}
-        if state is not None:
-            cells.update(state.cells)
-        if all(type_ in (REGISTER, MULTIVALUE) for type_, _ in cells) and len(cells) <= 1:
-            type_ = next(iter(cells))[0] if cells else present or REGISTER
+        """A delete for each cell that holds anything.
+
+        One op for all of them would name all that a writer did up to a number. In a cell
+        whoever wrote that number knew the earlier ones; at the whole key nobody need have.
+        """
+        cells = self._standing(key, state)
+        if not cells:
+            type_ = present or REGISTER
             self._add(key, type_, b"", DELETE, b"", self._sources(key, type_, b"", state))
-            return
-        live = [op for op, _ in state.live()] if state is not None else []
-        if all(self._is_whole(*dot) for dot in context_of(live)):
-            self._add(key, present, b"", CLEAR, b"", [*live, *made])
-            return
-        # A context names all up to a number. Within a cell the writer of that number knew
-        # them; for the whole key it would also name what nobody here has seen.
-        self._emptied[key] = None
         for type_, field in sorted(cells):
             self._add(key, type_, field, DELETE, b"", self._sources(key, type_, field, state))
+        self._emptied[key] = None
+
+    def _standing(
+        self, key: str, state: KeyState | None, is_shown: Shown | None = None
+    ) -> dict[Cell, None]:
+        """The cells that hold a put, with what this request has made of them."""
+        cells: dict[Cell, None] = {}
+        for cell, stored in state.cells.items() if state is not None else ():
+            if any(
+                op.action == PUT and (is_shown is None or is_shown(op.writer)) for op, _ in stored
+            ):
+                cells[cell] = None
+        for op in self._made.get(key, ()):
+            _follow(cells, op)
+        return cells
 
     def _put(self, edit: Edit, key: str, type_: str, field: bytes, state: KeyState | None) -> None:
         if len(field) > FIELD_BYTES_LIMIT:
@@ -197,14 +205,18 @@ class Maker:
         self._add(key, type_, field, PUT, value, sources, edit)
 
     def _cells(self, key: str, state: KeyState | None) -> int:
-        """How many cells a key has: those of whoever may not write there fill none."""
-        found = len(state.cells) if state is not None else 0
-        is_shown = self._replica.mask(key, self._wall_ms) if found >= CELLS_LIMIT else None
-        if state is not None and is_shown is not None:
-            found = sum(
-                any(is_shown(op.writer) for op, _ in stored) for stored in state.cells.values()
-            )
-        return found + len(self._made.get(key, ()))
+        """How many cells of a key hold a put: those of whoever may not write there do not.
+
+        They are counted where there may be too many, and from then on counted along.
+        """
+        parts = self._parts.get(key)
+        if parts is None:
+            most = (len(state.cells) if state is not None else 0) + len(self._made.get(key, ()))
+            if most < CELLS_LIMIT:
+                return most
+            is_shown = self._replica.mask(key, self._wall_ms)
+            parts = self._parts[key] = self._standing(key, state, is_shown)
+        return len(parts)
 
     def _trim(self, key: str, state: KeyState | None) -> None:
         """Removes the oldest items of a log that are beyond what its policy keeps."""
@@ -264,24 +276,17 @@ class Maker:
 
     def _own(self, key: str, type_: str, field: bytes, state: KeyState | None) -> Op | None:
         """This writer's sum so far."""
-        for op in reversed(self._made.get(key, ())):
-            if op.action == CLEAR:
-                return None
-            if (op.type, op.field) == (type_, field):
-                return op if is_there(op, self._wall_ms) else None
+        made = self._made_in.get((key, type_, field))
+        if made:
+            return made[-1] if is_there(made[-1], self._wall_ms) else None
         live = [op for op, _ in state.cells.get((type_, field), ())] if state is not None else []
         mine = (op for op in live if op.writer == self._writer)
         return next((op for op in mine if is_there(op, self._wall_ms)), None)
 
     def _sources(self, key: str, type_: str, field: bytes, state: KeyState | None) -> list[Op]:
         """What is live in a cell, and was made in it by this request."""
-        found = []
-        if state is not None:
-            found = [op for op, _ in state.cells.get((type_, field), ())]
-        made = self._made.get(key)
-        if made:
-            found += [op for op in made if (op.type, op.field) == (type_, field)]
-        return found
+        live = state.cells.get((type_, field), ()) if state is not None else ()
+        return [*(op for op, _ in live), *self._made_in.get((key, type_, field), ())]
 
     def _add(
         self,
@@ -293,7 +298,7 @@ class Maker:
         sources: list[Op],
         edit: Edit | None = None,
     ) -> None:
-        context = self._context(key, action, sources)
+        context = self._context(sources)
         if len(context) > CONTEXT_LIMIT:
             raise Refused("TooLarge", f"{key} was written by more than {CONTEXT_LIMIT} writers")
         ttl_ms, embedding = (edit.ttl_ms, edit.embedding) if edit is not None else (0, b"")
@@ -312,26 +317,21 @@ class Maker:
             self._charge(self._rule, op, len(encoded), sources)
         self.ops.append((op, encoded))
         self._made.setdefault(key, []).append(op)
+        self._made_in.setdefault((key, type_, field), []).append(op)
+        if action == PUT:
+            self._emptied.pop(key, None)
+        if key in self._parts:
+            _follow(self._parts[key], op)
         self._next += 1
 
-    def _context(self, key: str, action: str, sources: list[Op]) -> Context:
+    def _context(self, sources: list[Op]) -> Context:
         """What an op of this writer supersedes, next to what was live in its cell.
 
         Nobody but this peer knows which numbers it has used: whoever names later ones lies, and
-        what is named here of its own ends before the op that is made. A clear that names them
-        would hide whatever this peer ever wrote at the key; it is cleared itself first.
+        what is named here of its own ends before the op that is made.
         """
-        state = self._state
-        lies = [op for op, _ in state.clears if self._is_beyond(op.context)] if state else []
-        if lies and action != CLEAR and key not in self._cleared:
-            self._cleared[key] = self._next
-            self._add(key, lies[-1].type, b"", CLEAR, b"", [])
         found = context_of(sources, self._replica.rights.is_void)
-        if lies and action == CLEAR:
-            found = (*found, *((op.writer, op.generation, op.sequence) for op in lies))
-        elif key in self._cleared:
-            found = (*found, (self._writer, self._generation, self._cleared[key]))
-        elif not self._is_beyond(found):
+        if not self._is_beyond(found):
             return found
         context: dict[tuple[bytes, int], int] = {}
         for writer, generation, sequence in found:
@@ -368,6 +368,13 @@ class Maker:
         return seen + 1 if stamp <= seen <= stamp + (FUTURE_MS << 16) else stamp
 
 
+def _follow(cells: dict[Cell, None], op: Op) -> None:
+    if op.action == PUT:
+        cells[op.type, op.field] = None
+    else:
+        cells.pop((op.type, op.field), None)
+
+
 def make_ops(
     replica: Replica,
     edits: tuple[Edit, ...],
@@ -376,14 +383,13 @@ def make_ops(
     first: int,
     wall_ms: int,
     policies: Policies | None = None,
-    is_whole: IsWhole = all_known,
 ) -> list[tuple[Op, bytes]]:
     """The ops of a local request, numbered from `first`.
 
     Raises:
         Refused: nothing has changed.
     """
-    maker = Maker(replica, writer, generation, first, wall_ms, policies, is_whole)
+    maker = Maker(replica, writer, generation, first, wall_ms, policies)
     for edit in edits:
         maker.make(edit)
     return maker.ops

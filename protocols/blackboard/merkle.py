@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from protocols.errors import Malformed
 
 HASH_BYTES = 32
-LEAVES_LIMIT = 4096
+LEAVES_LIMIT = 16_384
 """Leaves of one tree."""
 
 Place = tuple[int, int]

@@ -3,10 +3,9 @@
     cell         (key, type, field): what one op replaces
     put          a value for a cell
     delete       nothing more in a cell
-    clear        nothing more in any cell of a key
 
-An op supersedes what its context names within its scope: its cell, or for `clear` all
-of the key's. Live ops are those that no other supersedes.
+An op supersedes what its context names in its cell. Live ops are those that no other
+supersedes.
 """
 
 from typing import Annotated
@@ -28,19 +27,19 @@ from protocols.wire import CountField, PeerIdField
 OP_BYTES_LIMIT = 128 * 1024
 CONTEXT_LIMIT = 1024
 
-PUT, DELETE, CLEAR = "put", "delete", "clear"
+PUT, DELETE = "put", "delete"
 
 Context = tuple[tuple[bytes, int, int], ...]
 """The highest superseded sequence of each writer and generation, in order of those."""
 
 
 class Op(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One change of one cell, or of all cells of a key.
+    """One change of one cell.
 
     Attributes:
         writer, generation, sequence: the dot, which names it.
         key, type, field: the cell.
-        action: put, delete or clear.
+        action: put; delete, or any other word, removes.
         value: MessagePack; empty where it only removes.
         context: what it supersedes, with all that those superseded.
         stamp: hybrid logical clock, milliseconds << 16 | counter; decides between ops that
@@ -65,12 +64,12 @@ class Op(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def is_tombstone(self) -> bool:
         """Whether it only removes."""
-        return self.action in (DELETE, CLEAR)
+        return self.action != PUT
 
     @property
     def is_lasting(self) -> bool:
         """Whether nothing but another op ever ends it."""
-        return not self.expires_ms and self.action != DELETE and self.action != CLEAR
+        return self.action == PUT and not self.expires_ms
 
     @property
     def order(self) -> tuple[int, bytes, int, int]:

@@ -1,7 +1,7 @@
 """Live ops by key and cell: which there are, and what they read as.
 
 Invariants:
-    board-live-is-not-superseded: no live op is within the scope and the context of another
+    board-live-is-not-superseded: no live op is in the cell and the context of another
         that may supersede it (`Replica.supersedes`).
     board-replica-bytes: the bytes counted are those of the live ops.
     board-meters-bounded: so are those that are counted by prefix, and these have a limit.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from protocols.blackboard.ops import CLEAR, Op
+from protocols.blackboard.ops import Op
 from protocols.blackboard.reading import Entry, Reading, read
 from protocols.blackboard.rights import POLICIES_PREFIX, Rights, Shown, everybody
 
@@ -40,17 +40,15 @@ class KeyState:
 
     Attributes:
         cells: those of each cell.
-        clears: those that cleared the key.
         newest: the greatest stamp that was ever applied.
         position: of its last change, by the replica's count.
         type: of its cells; empty where they are, or once were, of several.
     """
 
-    __slots__ = ("cells", "clears", "newest", "position", "type")
+    __slots__ = ("cells", "newest", "position", "type")
 
     def __init__(self) -> None:
         self.cells: dict[Cell, list[Stored]] = {}
-        self.clears: Sequence[Stored] = ()
         self.newest = 0
         self.position = 0
         self.type: str | None = None
@@ -59,7 +57,6 @@ class KeyState:
         """All of them."""
         for stored in self.cells.values():
             yield from stored
-        yield from self.clears
 
 
 class Replica:
@@ -93,25 +90,18 @@ class Replica:
                 self.policies[op.key] = None
         if op.stamp > state.newest:
             state.newest = op.stamp
-        rivals: Sequence[Stored]
-        above: Sequence[Stored]
-        if op.action == CLEAR:
-            rivals = list(state.live())
-            above = state.clears
-        else:
-            cell = (op.type, op.field)
-            rivals = state.cells.get(cell, ())
-            above = [*rivals, *state.clears] if state.clears else rivals
-            if not above:
-                # Nothing stands beside it: by far the most common case.
-                state.cells[cell] = [(op, encoded)]
-                if state.type != op.type:
-                    state.type = op.type if state.type is None else ""
-                self._count(op, len(encoded))
-                self._changed(op.key, state)
-                return _ALONE
+        cell = (op.type, op.field)
+        rivals = state.cells.get(cell)
+        if rivals is None:
+            # Nothing stands beside it: by far the most common case.
+            state.cells[cell] = [(op, encoded)]
+            if state.type != op.type:
+                state.type = op.type if state.type is None else ""
+            self._count(op, len(encoded))
+            self._changed(op.key, state)
+            return _ALONE
         is_live = True
-        for other, data in above:
+        for other, data in rivals:
             if data == encoded or self.supersedes(other, op):
                 is_live = False
                 break
@@ -119,18 +109,15 @@ class Replica:
         for each in gone:
             self._take_out(state, each)
         if is_live:
-            if op.action == CLEAR:
-                state.clears = [*state.clears, (op, encoded)]
-            else:
-                state.cells.setdefault((op.type, op.field), []).append((op, encoded))
-                state.type = op.type if state.type in (None, op.type) else ""
+            state.cells.setdefault(cell, []).append((op, encoded))
+            state.type = op.type if state.type in (None, op.type) else ""
             self._count(op, len(encoded))
         if is_live or gone:
             self._changed(op.key, state)
         return Applied(is_live, gone)
 
     def supersedes(self, one: Op, other: Op) -> bool:
-        """Whether an op, whose scope the other is in, takes its place.
+        """Whether an op takes the place of another of its cell.
 
         Two that name each other cannot both have seen the other. Who names an op that was
         live names its very number; who names what it never saw names too much, or guesses.
@@ -157,14 +144,11 @@ class Replica:
             self._changed(op.key, state)
 
     def _beside(self, state: KeyState, op: Op) -> Sequence[Stored]:
-        return state.clears if op.action == CLEAR else state.cells.get((op.type, op.field), ())
+        return state.cells.get((op.type, op.field), ())
 
     def _take_out(self, state: KeyState, stored: Stored) -> None:
         op, encoded = stored
         self._count(op, -len(encoded))
-        if op.action == CLEAR:
-            state.clears = [each for each in state.clears if each != stored]
-            return
         ops = state.cells[op.type, op.field]
         ops.remove(stored)
         if not ops:
@@ -181,7 +165,7 @@ class Replica:
     def _changed(self, key: str, state: KeyState) -> None:
         self.position += 1
         state.position = self.position
-        if not state.cells and not state.clears:
+        if not state.cells:
             del self._keys[key]
             self.policies.pop(key, None)
 
@@ -267,10 +251,10 @@ class Replica:
         """Asserts the invariants."""
         size = 0
         for state in self._keys.values():
-            assert state.cells or state.clears, "board-replica-bytes: an empty key"
+            assert state.cells, "board-replica-bytes: an empty key"
             for op, encoded in state.live():
                 size += len(encoded)
-                for other, _ in (*self._beside(state, op), *state.clears):
+                for other, _ in self._beside(state, op):
                     assert not self.supersedes(other, op), "board-live-is-not-superseded"
         assert size == self.bytes, "board-replica-bytes"
         assert len(self._meters) <= METERS_LIMIT, "board-meters-bounded"

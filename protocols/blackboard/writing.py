@@ -192,14 +192,15 @@ class Writing:
         )
         wall_ms = now.wall_ns // MILLISECOND_NS
         ops = make_ops(
-            store.replica, command.edits, me, generation, self._next, wall_ms, self._policies,
-            store.chains.is_whole,
-        )  # fmt: skip
+            store.replica, command.edits, me, generation, self._next, wall_ms, self._policies
+        )
         if len(ops) > LEAVES_LIMIT:
             raise Refused("TooLarge", f"one request makes at most {LEAVES_LIMIT} changes")
         if sum(len(encoded) for _, encoded in ops) > SEGMENT_BYTES_LIMIT:
             raise Refused(
-                "TooLarge", f"one request changes at most {SEGMENT_BYTES_LIMIT >> 20} MiB"
+                "TooLarge",
+                f"one request changes at most {SEGMENT_BYTES_LIMIT >> 20} MiB; "
+                "a key with long names in many parts is emptied a few parts at a time",
             )
         if is_first:
             self.generation = generation

@@ -144,24 +144,19 @@ class BoardKeepsWhatItAcknowledged:
 
 
 class _Reach:
-    """What some ops supersede: how far in each chain, by cell, and by key where they clear."""
+    """What some ops supersede: how far in each chain, by cell."""
 
     def __init__(self, ops: Iterable[Op]) -> None:
         self._reach: dict[tuple[object, ...], int] = {}
         for op in ops:
-            cell = None if op.action == "clear" else (op.type, op.field)
             for writer, generation, sequence in op.context:
-                scope = (op.key, cell, writer, generation)
-                self._reach[scope] = max(sequence, self._reach.get(scope, 0))
+                cell = (op.key, op.type, op.field, writer, generation)
+                self._reach[cell] = max(sequence, self._reach.get(cell, 0))
 
     def covers(self, op: Op) -> bool:
         """Whether one of them supersedes an op."""
-        # What cleared a key is superseded by what clears it again, and by nothing less.
-        cells = (None,) if op.action == "clear" else (None, (op.type, op.field))
-        return any(
-            self._reach.get((op.key, cell, op.writer, op.generation), 0) >= op.sequence
-            for cell in cells
-        )
+        cell = (op.key, op.type, op.field, op.writer, op.generation)
+        return self._reach.get(cell, 0) >= op.sequence
 
 
 class BoardMemoryFollowsLiveData:

@@ -84,7 +84,7 @@ def test_replicas_that_heard_the_same_are_equal_and_as_defined(steps: list[Any])
             for type_ in TYPES:
                 cells: dict[bytes, list[Op]] = {}
                 for op in expected:
-                    if (op.key, op.type) == (key, type_) and op.action != "clear":
+                    if (op.key, op.type) == (key, type_):
                         cells.setdefault(op.field, []).append(op)
                 reading = read(type_, cells, wall_ms)
                 assert reading is None or entries[0] is not None

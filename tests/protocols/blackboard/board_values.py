@@ -7,7 +7,7 @@ import msgspec
 
 from protocols.blackboard.commands import Edit
 from protocols.blackboard.making import make_ops
-from protocols.blackboard.ops import CLEAR, PUT, Op
+from protocols.blackboard.ops import PUT, Op
 from protocols.blackboard.replica import Replica
 from protocols.wire import encode
 
@@ -61,7 +61,7 @@ class Writer:
 
 
 def live_of(ops: Iterable[Op]) -> list[Op]:
-    """The definition: the ops that no other's context names within its scope."""
+    """The definition: the ops that no other's context names in its cell."""
     every = list(ops)
     return [op for op in every if not any(supersedes(other, op) for other in every)]
 
@@ -73,12 +73,16 @@ def supersedes(one: Op, other: Op) -> bool:
     reach = {(writer, generation): last for writer, generation, last in one.context}
     if reach.get((other.writer, other.generation), 0) < other.sequence:
         return False
-    if one.action == CLEAR:
-        return True
-    return other.action != CLEAR and (one.type, one.field) == (other.type, other.field)
+    if (one.type, one.field) != (other.type, other.field):
+        return False
+    # Of two that name each other, that which names further beyond the other knew less of it.
+    back = {(writer, generation): last for writer, generation, last in other.context}
+    beyond = reach[other.writer, other.generation] - other.sequence
+    beyond_back = back.get((one.writer, one.generation), 0) - one.sequence
+    return beyond_back < 0 or (beyond, other.order) <= (beyond_back, one.order)
 
 
 def register_of(ops: list[Op]) -> Any:
     """What a register reads as, by definition."""
-    newest = max((op for op in ops if op.action != CLEAR), key=lambda op: op.order, default=None)
+    newest = max(ops, key=lambda op: op.order, default=None)
     return msgspec.msgpack.decode(newest.value) if newest and newest.action == PUT else None

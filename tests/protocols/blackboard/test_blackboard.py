@@ -8,6 +8,7 @@ import pytest
 from protocols.blackboard import healing, holding
 from protocols.blackboard.commands import BoardPeerDown, Edit
 from protocols.blackboard.events import BoardWritten, GenerationBegun, PeerReset, WriterForked
+from protocols.blackboard.making import CELLS_LIMIT
 from protocols.blackboard.messages import (
     BoardDigest,
     Delta,
@@ -474,3 +475,18 @@ def test_ops_that_wait_for_what_never_was_are_held_to_a_bound(
         taken += len(two.disk) > kept
     assert taken == 10
     two.board.check()
+
+
+def test_a_key_of_all_the_parts_that_it_may_have_is_deleted_everywhere() -> None:
+    boards = Boards(2)
+    a, b = boards.peers
+    for start in range(0, CELLS_LIMIT, 2500):
+        boards.write(
+            a, *[Edit("default/k", "add", encode(each)) for each in range(start, start + 2500)]
+        )
+    held = boards.value(b, "k")
+    assert isinstance(held, list)
+    assert len(held) == CELLS_LIMIT
+    boards.write(b, Edit("default/k", "delete"))
+    assert boards.value(a, "k") is None
+    assert boards.are_equal

@@ -236,6 +236,10 @@ def test_parts_of_one_key_are_bounded() -> None:
     with pytest.raises(Refused, match="TooLarge"):
         a.write(edit("add", "one more"))
     a.write(edit("add", 7))
+    a.write(edit("delete"))
+    assert a.value() is None
+    a.write(edit("add", "one more"))
+    assert a.value() == ["one more"]
 
 
 # Types, names, sizes
