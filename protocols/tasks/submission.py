@@ -221,6 +221,8 @@ class Submissions:
 
     def _unknown_skill(self, index: int, spec: TaskSpec, to: bytes) -> Refused:
         where = "that peer hosts" if to else "no live peer hosts"
+        if not spec.skill:
+            return _refused(index, "UnknownSkill", f"no skill is named{self._known()}")
         wanted = f"{spec.skill[:64]}@{spec.version[:32]}" if spec.version else spec.skill[:64]
         near = self._catalogue.near(spec.skill)
         if spec.skill in near:
@@ -229,12 +231,16 @@ class Submissions:
         elif near:
             hint = f"; did you mean {' or '.join(near)}?"
         else:
-            names = self._catalogue.names()
-            hint = (
-                f"; known: {', '.join(names[:HINTS])}" if names else "; no skill is hosted at all"
-            )
+            hint = self._known()
         text = f"{where} {'no ' if to else ''}{wanted}{hint}"
         return _refused(index, "UnknownSkill", text)
+
+    def _known(self) -> str:
+        names = self._catalogue.names()
+        if not names:
+            return "; no skill is hosted at all"
+        more = f" and {len(names) - HINTS} more" if len(names) > HINTS else ""
+        return f"; known: {', '.join(names[:HINTS])}{more}"
 
     def _envelope(
         self,

@@ -79,6 +79,8 @@ class BoardKeepsWhatItAcknowledged:
     def __init__(self) -> None:
         self._written: dict[tuple[bytes, int, int], tuple[Instant, bool]] = {}
         self._ops: dict[bytes, Op] = {}
+        # A number that a disk forgot before anybody else had its op is used again.
+        self._newest: dict[tuple[bytes, int, int], bytes] = {}
         self._forgot: dict[bytes, list[Instant]] = {}
 
     def event(self, world: World, peer: SimulatedPeer, event: msgspec.Struct) -> None:
@@ -104,9 +106,10 @@ class BoardKeepsWhatItAcknowledged:
             name = op_hash(encoded)
             if name not in self._ops:
                 try:
-                    self._ops[name] = decode_op(encoded)
+                    op = self._ops[name] = decode_op(encoded)
                 except Malformed:
                     continue
+                self._newest[_dot(op)] = name
 
     def _binds(self, dot: tuple[bytes, int, int]) -> bool:
         at, is_replicated = self._written[dot]
@@ -118,29 +121,33 @@ class BoardKeepsWhatItAcknowledged:
     def finish(self, world: World) -> None:
         """Every promise is kept by every running honest peer."""
         bound = {dot for dot in self._written if self._binds(dot)}
+        promised = {
+            name: op
+            for name, op in self._ops.items()
+            if _dot(op) in bound and self._newest[_dot(op)] == name
+        }
+        every, gone = _Reach(self._ops.values()), _Reach(promised.values())
+        lasting = {
+            name: op for name, op in promised.items() if op.is_lasting and not every.covers(op)
+        }
         for peer in world.honest:
-            if peer.core is not None:
-                self._check(peer, bound)
+            if peer.core is None:
+                continue
+            board = peer.core.board
+            for dot in sorted(bound):
+                if not board.knows(*dot):
+                    raise Violation(f"board-acknowledged: {peer.name} never had {dot[1:]}")
+            live = {op_hash(encoded): op for op, encoded in board.replica.live()}
+            for name, op in lasting.items():
+                if name not in live:
+                    raise Violation(f"board-acknowledged: {peer.name} lost {op.key} {_dot(op)[1:]}")
+            for op in live.values():
+                if gone.covers(op):
+                    raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
 
-    def _check(self, peer: SimulatedPeer, bound: set[tuple[bytes, int, int]]) -> None:
-        assert peer.core is not None, "asked of running peers"
-        board = peer.core.board
-        for dot in sorted(bound):
-            if not board.knows(*dot):
-                raise Violation(f"board-acknowledged: {peer.name} never had {dot[1:]}")
-        live = {op_hash(encoded): op for op, encoded in board.replica.live()}
-        dots = {(op.writer, op.generation, op.sequence) for op in live.values()}
-        every = _Reach(self._ops.values())
-        for op in self._ops.values():
-            dot = (op.writer, op.generation, op.sequence)
-            if dot in bound and dot not in dots and op.is_lasting and not every.covers(op):
-                raise Violation(f"board-acknowledged: {peer.name} lost {op.key} {dot[1:]}")
-        promised = _Reach(
-            op for op in self._ops.values() if (op.writer, op.generation, op.sequence) in bound
-        )
-        for op in live.values():
-            if promised.covers(op):
-                raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
+
+def _dot(op: Op) -> tuple[bytes, int, int]:
+    return op.writer, op.generation, op.sequence
 
 
 class _Reach:
