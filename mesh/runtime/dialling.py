@@ -156,6 +156,7 @@ class Dialler:
     """Opens connections to peers by way of their doors.
 
     Attributes:
+        credential: what it shows at doors, as it is now.
         watch: watches the connections; to be run.
     """
 
@@ -179,7 +180,7 @@ class Dialler:
         self._hear = hear
         self._sockets = sockets
         self._contact = contact
-        self._credential = credential
+        self.credential = credential
         self._verify = verify
         self.watch = Watch()
 
@@ -223,7 +224,7 @@ class Dialler:
             raise DialFailed(Failure.REFUSED, f"nobody listens at {address}")
 
     async def _knock(self, contact: Contact, address: Address) -> door.Accepted:
-        answer = await self._exchange(contact, address, door.encode_hello(self._credential()))
+        answer = await self._exchange(contact, address, door.encode_hello(self.credential()))
         if isinstance(answer, door.TurnedAway):
             if answer.statement:
                 self._hear(answer.statement)

@@ -119,6 +119,8 @@ class Link:
         """Frames of the present connection that found the socket full."""
         self.connection: Connection | None = None
         self.writer: FrameWriter | None = None
+        self.shown = b""
+        """The credential with which the other's door was asked last."""
         self.used_at: Instant = 0
         self.last_failure = ""
         self.has_backlog = trio.Event()
@@ -208,6 +210,10 @@ class Links:
         if link is not None:
             link.scope.cancel()
 
+    def shown(self) -> dict[bytes, bytes]:
+        """The credentials that the links rest on, by whom they go to."""
+        return {peer: link.shown for peer, link in self._links.items() if link.shown}
+
     def up(self) -> tuple[bytes, ...]:
         """The peers that a link to is up."""
         return tuple(peer for peer, link in self._links.items() if link.connection is not None)
@@ -234,6 +240,7 @@ class Links:
             while True:
                 try:
                     async with self._dials:
+                        link.shown = self._dialler.credential()
                         connection = await self._dialler.dial(link.peer)
                     failures = 0
                     if not await self._use(link, connection):

@@ -161,10 +161,20 @@ class Transport:
             self.links.hang_up(peer)
 
     def reconsider(self) -> None:
-        """Shows out everybody whose credential was good and was ended since."""
+        """Shows out everybody whose credential was good and was ended since.
+
+        Links of this peer's that rest on one it had before are opened anew: the others do
+        the same with it, and may not have heard of the newer one yet. Such a link looks good
+        from here, and is never listened to again.
+        """
         for peer in self._guests.refused(self._is_good):
             self._guests.dismiss(peer)
             self.links.hang_up(peer)
+        mine = self.links.shown()
+        good = {each: self._is_good(each) for each in mine.values()}
+        for peer, shown in mine.items():
+            if not good[shown]:
+                self.links.hang_up(peer)
 
     def _is_good(self, credential: bytes) -> bool:
         try:

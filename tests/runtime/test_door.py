@@ -194,6 +194,32 @@ async def test_whose_credential_had_ended_is_heard_again_once_it_hangs_up_with_a
         assert anna.transport.counters().door.accepted == 2
 
 
+@pytest.mark.parametrize("first", ["the one", "the other"])
+async def test_links_of_a_credential_whose_issuer_is_revoked_are_opened_anew(first: str) -> None:
+    """Its holder has a newer one already, and the other end has not heard of that."""
+    authority, contacts = Authority(), dict[bytes, Contact]()
+    anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
+    old = bert.credential = authority.chain(bert.id, bert.keys.public)
+    verify = anna.verify
+
+    def refuse_old(encoded: bytes) -> Credential:
+        if encoded == old:
+            raise Revoked("issuer-revoked", "its issuer was revoked", statement)
+        return verify(encoded)
+
+    statement = Signed("gossip.revocation", bytes(32), b"said", bytes(64))
+    async with anna.up(), bert.up():
+        bert.say(anna, pack(1))
+        await anna.core.until(lambda: anna.core.said_by(bert.id) == [pack(1)])
+        bert.credential = authority.chain(bert.id, bert.keys.public, ends_in_s=600)
+        anna.verify = bert.verify = refuse_old
+        both = [anna, bert] if first == "the one" else [bert, anna]
+        for each in both:
+            each.transport.reconsider()
+        bert.say(anna, pack(2))
+        await anna.core.until(lambda: pack(2) in anna.core.said_by(bert.id))
+
+
 async def test_a_door_that_turns_a_revoked_peer_away_shows_it_the_statement() -> None:
     authority, contacts = Authority(), dict[bytes, Contact]()
     anna, bert = Neighbour(authority, 2, contacts), Neighbour(authority, 3, contacts)
