@@ -8,6 +8,7 @@ Invariants:
     board-held-bounded: ops and bytes kept back have a limit, and so have one writer's.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 
 from protocols.blackboard.ops import Op
@@ -35,11 +36,38 @@ class Held:
         self.ticks = 0
 
 
+Key = tuple[Chain, int, bytes]
+
+
+class _Waiting:
+    """What waits for ops of one chain, by their numbers."""
+
+    __slots__ = ("held", "numbers")
+
+    def __init__(self) -> None:
+        self.held: dict[int, dict[Key, Held]] = {}
+        self.numbers: list[int] = []
+        """Those numbers, in order: a chain that is caught up with releases a few at a time."""
+
+    def take(self, key: Key, held: Held) -> None:
+        """No longer keeps one."""
+        at_number = self.held[held.until]
+        del at_number[key]
+        if not at_number:
+            del self.held[held.until]
+            del self.numbers[bisect_left(self.numbers, held.until)]
+
+    def within(self, first: int, last: int) -> list[tuple[Key, Held]]:
+        """What waits for one of these numbers."""
+        low, high = bisect_left(self.numbers, first), bisect_right(self.numbers, last)
+        return [each for number in self.numbers[low:high] for each in self.held[number].items()]
+
+
 class Holding:
     """The ops that are kept back, by what they wait for."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Chain, dict[tuple[Chain, int, bytes], Held]] = {}
+        self._waiting: dict[Chain, _Waiting] = {}
         self._count = 0
         self._bytes = 0
         self._by_writer: dict[bytes, int] = {}
@@ -59,34 +87,41 @@ class Holding:
         """Keeps an op back."""
         op = held.op
         key = ((op.writer, op.generation), op.sequence, held.encoded)
-        waiting = self._waiting.setdefault(held.chain, {})
-        if key not in waiting:
-            waiting[key] = held
+        waiting = self._waiting.get(held.chain)
+        if waiting is None:
+            waiting = self._waiting[held.chain] = _Waiting()
+        at_number = waiting.held.get(held.until)
+        if at_number is None:
+            at_number = waiting.held[held.until] = {}
+            insort(waiting.numbers, held.until)
+        if key not in at_number:
+            at_number[key] = held
             self._count += 1
             self._bytes += len(held.encoded)
             self._by_writer[op.writer] = self._by_writer.get(op.writer, 0) + 1
 
-    def release(self, chain: Chain, known: Spans) -> list[Held]:
-        """What no longer waits, now that so much of a chain is known; in the order it came."""
+    def release(self, chain: Chain, first: int, last: int) -> list[Held]:
+        """What no longer waits, now that these numbers of a chain are known."""
         waiting = self._waiting.get(chain)
-        if waiting is None:
-            return []
-        return self._take(chain, {k: held for k, held in waiting.items() if held.until in known})
+        return [] if waiting is None else self._take(chain, waiting.within(first, last))
 
     def overdue(self) -> list[Held]:
         """What has waited for `HELD_TICKS` calls of this: nobody has what it waits for."""
         found: list[Held] = []
         for chain, waiting in list(self._waiting.items()):
-            for held in waiting.values():
-                held.ticks += 1
-            old = {key: held for key, held in waiting.items() if held.ticks > HELD_TICKS}
+            old: list[tuple[Key, Held]] = []
+            for at_number in waiting.held.values():
+                for key, held in at_number.items():
+                    held.ticks += 1
+                    if held.ticks > HELD_TICKS:
+                        old.append((key, held))
             found += self._take(chain, old)
         return found
 
-    def _take(self, chain: Chain, free: dict[tuple[Chain, int, bytes], Held]) -> list[Held]:
+    def _take(self, chain: Chain, free: list[tuple[Key, Held]]) -> list[Held]:
         waiting = self._waiting[chain]
-        for key, held in free.items():
-            del waiting[key]
+        for key, held in free:
+            waiting.take(key, held)
             self._count -= 1
             self._bytes -= len(held.encoded)
             left = self._by_writer[held.op.writer] - 1
@@ -94,9 +129,9 @@ class Holding:
                 self._by_writer[held.op.writer] = left
             else:
                 del self._by_writer[held.op.writer]
-        if not waiting:
+        if not waiting.numbers:
             del self._waiting[chain]
-        return list(free.values())
+        return [held for _, held in free]
 
     def check(self, known: Mapping[Chain, Spans]) -> None:
         """Asserts the invariants."""
@@ -104,6 +139,5 @@ class Holding:
         assert self._bytes <= HELD_BYTES_LIMIT, "board-held-bounded: bytes"
         for chain, waiting in self._waiting.items():
             told = known.get(chain, Spans())
-            assert all(held.until not in told for held in waiting.values()), (
-                "board-held-is-uncovered"
-            )
+            assert waiting.numbers == sorted(waiting.held), "board-held-is-uncovered: the numbers"
+            assert all(number not in told for number in waiting.numbers), "board-held-is-uncovered"

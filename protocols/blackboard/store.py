@@ -14,7 +14,7 @@ Invariants:
 
 from collections.abc import Iterator
 
-from protocols.blackboard.chains import Chains, ChainState, Claim
+from protocols.blackboard.chains import Chains, Claim
 from protocols.blackboard.holding import Held, Holding
 from protocols.blackboard.messages import LIVE_DIGEST_BYTES
 from protocols.blackboard.ops import Op, decode_op
@@ -95,7 +95,7 @@ class Store:
             if state.told is not state.known:
                 state.told.add(sequence, sequence)
             if holding:
-                self._settle(segment.header.chain, state, queue)
+                self._settle(segment.header.chain, sequence, sequence, queue)
                 self._drain(queue)
 
     def has_room_for(self, ops: list[tuple[Op, bytes]]) -> bool:
@@ -125,11 +125,11 @@ class Store:
             state.known.add(op.sequence, op.sequence)
             if state.told is not state.known:
                 state.told.add(op.sequence, op.sequence)
-            self._settle(chain, state, queue)
+            self._settle(chain, op.sequence, op.sequence, queue)
 
-    def _settle(self, chain: Chain, state: ChainState, queue: list[Stored]) -> None:
-        """More of a chain is known, or accounted for: what waited for that goes on."""
-        for held in self.holding.release(chain, state.told):
+    def _settle(self, chain: Chain, first: int, last: int, queue: list[Stored]) -> None:
+        """These of a chain are known, or accounted for: what waited for them goes on."""
+        for held in self.holding.release(chain, first, last):
             missing = self._missing(held.op)
             if missing is None:
                 queue.append((held.op, held.encoded))
@@ -236,7 +236,7 @@ class Store:
                     state.told = state.known.copy()
                 state.told.add(low, high)
             queue: list[Stored] = []
-            self._settle(chain, state, queue)
+            self._settle(chain, first, last, queue)
             self._drain(queue)
 
     def settle_claims(self) -> list[tuple[Chain, int, int]]:
@@ -275,7 +275,7 @@ class Store:
         if state.told is not state.known:
             state.told.add(first, last)
         queue: list[Stored] = []
-        self._settle(chain, state, queue)
+        self._settle(chain, first, last, queue)
         self._drain(queue)
 
     def superseder(self, chain: Chain, last: int) -> DotKey | None:
