@@ -119,14 +119,18 @@ class Replica:
     def supersedes(self, one: Op, other: Op) -> bool:
         """Whether an op takes the place of another of its cell.
 
-        Two that name each other cannot both have seen the other. Who names an op that was
-        live names its very number; who names what it never saw names too much, or guesses.
+        Whoever has seen an op names it and all that it names; who names less has not seen
+        it, and what that one superseded would come back. Two that name each other cannot
+        both have seen the other. Who names an op that was live names its very number; who
+        names what it never saw names too much, or guesses.
         """
         beyond = _reach(one, other) - other.sequence
         if beyond < 0 or one == other:
             return False
         back = _reach(other, one) - one.sequence
         if back >= 0 and (beyond, other.order) > (back, one.order):
+            return False
+        if not _covers(one, other) and not self.rights.is_void(other):
             return False
         return one.writer == other.writer or not self.rights.is_void(one)
 
@@ -274,6 +278,22 @@ def _by_type(state: KeyState, is_shown: Shown | None) -> dict[str, dict[bytes, l
         if ops:
             found.setdefault(type_, {})[field] = ops
     return found
+
+
+def _covers(op: Op, other: Op) -> bool:
+    """Whether an op names all that another names; of its own chain, of what was before it."""
+    context = op.context
+    for writer, generation, sequence in other.context:
+        if writer == op.writer and generation == op.generation:
+            sequence = min(sequence, op.sequence - 1)
+        named = 0
+        for each in context:
+            if each[0] == writer and each[1] == generation:
+                named = each[2]
+                break
+        if named < sequence:
+            return False
+    return True
 
 
 def _reach(op: Op, other: Op) -> int:

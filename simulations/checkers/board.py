@@ -130,6 +130,7 @@ class BoardKeepsWhatItAcknowledged:
         lasting = {
             name: op for name, op in promised.items() if op.is_lasting and not every.covers(op)
         }
+        honest = {peer.peer for peer in world.honest}
         for peer in world.honest:
             if peer.core is None:
                 continue
@@ -142,7 +143,8 @@ class BoardKeepsWhatItAcknowledged:
                 if name not in live:
                     raise Violation(f"board-acknowledged: {peer.name} lost {op.key} {_dot(op)[1:]}")
             for op in live.values():
-                if gone.covers(op):
+                # A liar's ops need not name what they should, and may stand beside what names them.
+                if op.writer in honest and gone.covers(op):
                     raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
 
 

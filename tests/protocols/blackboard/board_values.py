@@ -75,6 +75,12 @@ def supersedes(one: Op, other: Op) -> bool:
         return False
     if (one.type, one.field) != (other.type, other.field):
         return False
+    # Whoever has seen an op names all that it names; of its own chain, of what was before it.
+    for writer, generation, last in other.context:
+        if (writer, generation) == (one.writer, one.generation):
+            last = min(last, one.sequence - 1)
+        if reach.get((writer, generation), 0) < last:
+            return False
     # Of two that name each other, that which names further beyond the other knew less of it.
     back = {(writer, generation): last for writer, generation, last in other.context}
     beyond = reach[other.writer, other.generation] - other.sequence
