@@ -40,6 +40,7 @@ LIES = {
     "futurist": "that what it writes is of years to come",
     "withholder": "that what others wrote is superseded by what is not",
     "overstater": "that it has, and has collected, what nobody ever wrote",
+    "eraser": "on the blackboard that it supersedes what it never saw",
     "counterfeiter": "that other bytes are a blob's",
     "equivocator": "as a leader, one proposal to some and another to others",
     "turncoat": "two answers to one ballot",

@@ -4,6 +4,7 @@ from simulations.adversaries.bidders import Defaulter, Underbidder, Unrevealed
 from simulations.adversaries.board import (
     BoardFlooder,
     Dropper,
+    Eraser,
     Forger,
     Forker,
     Futurist,
@@ -56,6 +57,7 @@ ADVERSARIES: dict[str, type[Adversary]] = {
     "futurist": Futurist,
     "withholder": Withholder,
     "overstater": Dropper,
+    "eraser": Eraser,
     "counterfeiter": Counterfeiter,
     "equivocator": Equivocator,
     "turncoat": Turncoat,

@@ -1,5 +1,7 @@
 """Peers that lie on the blackboard: about what they wrote, and about what others did."""
 
+import random
+
 import msgspec
 
 from protocols.blackboard.frontier import FRONTIER_DOMAIN
@@ -18,6 +20,7 @@ from protocols.blackboard.segments import (
     NO_HEADER,
     SegmentPart,
     decode_header,
+    header_hash,
     write_segment,
 )
 from protocols.blackboard.vectors import Reach
@@ -171,6 +174,64 @@ class BoardFlooder(Adversary):
         for other in world.honest:
             world.inject(peer, other.peer, (encode(Push((made.part(),), True)),))
         world.coverage["a liar floods the blackboard"] += 1
+
+
+class Eraser(Adversary):
+    """Writes ops that name others' which they never saw, and not what those name."""
+
+    never_rests = True
+
+    def __init__(self) -> None:
+        self._heard: list[Op] = []
+        self._reach: dict[tuple[bytes, int], int] = {}
+        self._next = 1
+        self._previous = NO_HEADER
+
+    def received(self, world: World, peer: SimulatedPeer, sender: bytes, frame: bytes) -> None:
+        """Keeps what others write."""
+        for message in messages_in(frame):
+            for part in message.parts if isinstance(message, Push | Delta) else ():
+                for raw in part.ops:
+                    op = decode_op(bytes(raw))
+                    self._heard.append(op)
+                    chain = (op.writer, op.generation)
+                    self._reach[chain] = max(op.sequence, self._reach.get(chain, 0))
+        del self._heard[:-200]
+
+    def act(self, world: World, peer: SimulatedPeer) -> None:
+        """A few ops at cells that others have written, shown to some."""
+        if not self._heard:
+            return
+        rng = world.faults_rng
+        ops = [self._lie(peer, rng, self._next + at) for at in range(rng.randint(1, 6))]
+        made = write_segment(peer.keyring, 11, self._next, self._previous, ops)
+        self._next += len(ops)
+        self._previous = header_hash(made.signed)
+        for other in world.honest:
+            if rng.random() < 0.5:
+                world.inject(peer, other.peer, (encode(Push((made.part(),))),))
+        world.coverage["a liar erases what it never saw"] += 1
+
+    def _lie(self, peer: SimulatedPeer, rng: random.Random, number: int) -> bytes:
+        victim = rng.choice(self._heard)
+        context = {(victim.writer, victim.generation): victim.sequence}
+        for chain in rng.sample(sorted(self._reach), min(len(self._reach), rng.randrange(4))):
+            last = self._reach[chain]
+            context[chain] = rng.choice((rng.randint(1, last), last))
+        value = victim.value if rng.random() < 0.6 else b""
+        said = Op(
+            peer.peer,
+            11,
+            number,
+            victim.key,
+            victim.type,
+            victim.field,
+            "put" if value else "delete",
+            value,
+            tuple((*chain, context[chain]) for chain in sorted(context)),
+            rng.choice((0, victim.stamp + 1, 1 << 61)),
+        )
+        return encode(said)
 
 
 class Futurist(Bender):

@@ -126,7 +126,10 @@ class BoardKeepsWhatItAcknowledged:
             for name, op in self._ops.items()
             if _dot(op) in bound and self._newest[_dot(op)] == name
         }
-        every, gone = _Reach(self._ops.values()), _Reach(promised.values())
+        every = _Reach(self._ops.values())
+        beside: dict[tuple[str, str, bytes], list[Op]] = {}
+        for op in promised.values():
+            beside.setdefault((op.key, op.type, op.field), []).append(op)
         lasting = {
             name: op for name, op in promised.items() if op.is_lasting and not every.covers(op)
         }
@@ -144,12 +147,26 @@ class BoardKeepsWhatItAcknowledged:
                     raise Violation(f"board-acknowledged: {peer.name} lost {op.key} {_dot(op)[1:]}")
             for op in live.values():
                 # A liar's ops need not name what they should, and may stand beside what names them.
-                if op.writer in honest and gone.covers(op):
+                rivals = beside.get((op.key, op.type, op.field), ()) if op.writer in honest else ()
+                if any(_saw(rival, op) for rival in rivals):
                     raise Violation(f"board-resurrection: {op.key} is back at {peer.name}")
 
 
 def _dot(op: Op) -> tuple[bytes, int, int]:
     return op.writer, op.generation, op.sequence
+
+
+def _saw(one: Op, other: Op) -> bool:
+    """Whether an op's writer knew of another: it names that, and all that that one names."""
+    reach = {(writer, generation): last for writer, generation, last in one.context}
+    if reach.get((other.writer, other.generation), 0) < other.sequence:
+        return False
+    own = (one.writer, one.generation)
+    return all(
+        reach.get((writer, generation), 0)
+        >= (min(last, one.sequence - 1) if (writer, generation) == own else last)
+        for writer, generation, last in other.context
+    )
 
 
 class _Reach:
